@@ -1,0 +1,37 @@
+import { api, ApiProblem, onSignedOut } from './api'
+import type { Session, UiSettings } from './types'
+
+/** Who is signed in, and what the server says about this installation. */
+class SessionState {
+  ready = $state(false)
+  current = $state.raw<Session | null>(null)
+  ui = $state.raw<UiSettings>({ tiles: '', version: '', demo: false })
+  expired = $state(false)
+
+  async start(): Promise<void> {
+    onSignedOut(() => {
+      if (this.current) this.expired = true
+      this.current = null
+    })
+    const [ui, session] = await Promise.allSettled([api.ui(), api.session()])
+    if (ui.status === 'fulfilled') this.ui = ui.value
+    if (session.status === 'fulfilled') this.current = session.value
+    this.ready = true
+  }
+
+  async signIn(user: string, password: string): Promise<void> {
+    this.current = await api.signIn(user, password)
+    this.expired = false
+  }
+
+  async signOut(): Promise<void> {
+    try {
+      await api.signOut()
+    } catch (reason) {
+      if (!(reason instanceof ApiProblem)) throw reason
+    }
+    this.current = null
+  }
+}
+
+export const session = new SessionState()

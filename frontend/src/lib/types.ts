@@ -1,0 +1,249 @@
+// What the HTTP API returns. Times are RFC 3339 UTC text unless the name ends in `_ms` (Unix ms).
+
+export interface Page<T> {
+  items: T[]
+  next_cursor: string | null
+  total: number | null
+}
+
+export interface Session {
+  user: string
+  tenant: string
+  expires: string
+}
+
+export interface UiSettings {
+  tiles: string
+  version: string
+  demo: boolean
+}
+
+export interface Problem {
+  code: string
+  since: string
+  detail: string
+}
+
+export interface Role {
+  role: string
+  instance: string
+  pid: number
+  uptime_s: number
+  memory_bytes: number
+  alive: boolean
+}
+
+export interface Status {
+  time: string
+  connected: number
+  vehicles: number
+  frames_per_second: number
+  stored_per_second: number
+  freshness_ms: number | null
+  lag_frames: number
+  dead_letters: number
+  disk: { used_bytes: number; free_bytes: number }
+  problems: Problem[]
+  roles: Role[]
+}
+
+/** id, lon, lat, heading, speed km/h, state of charge %, alarm level, online 0/1, Unix ms */
+export type FleetRow = [
+  string,
+  number | null,
+  number | null,
+  number | null,
+  number | null,
+  number | null,
+  number | null,
+  0 | 1,
+  number,
+]
+
+export interface FleetEvent {
+  full: boolean
+  rows: FleetRow[]
+}
+
+export type Lifecycle = 'registered' | 'active' | 'suspended' | 'retired'
+export const LIFECYCLES: readonly Lifecycle[] = ['registered', 'active', 'suspended', 'retired']
+
+export type Labels = Record<string, string>
+
+export interface VehicleSummary {
+  id: string
+  model: string | null
+  labels: Labels
+  lifecycle: Lifecycle
+  protocol: string | null
+  online: boolean
+  last_seen: string | null
+  speed_kmh: number | null
+  soc_pct: number | null
+  alarm_level: number | null
+  lon: number | null
+  lat: number | null
+}
+
+export interface VehicleSession {
+  address: string
+  since: string
+  edition: string | number | null
+  frames: number
+}
+
+export interface Vehicle {
+  id: string
+  vin: string | null
+  model: string | null
+  labels: Labels
+  lifecycle: Lifecycle
+  created: string
+  updated: string
+  protocol: string | null
+  credentials: {
+    iccid?: string | null
+    public_key?: string | null
+    algorithm?: string | null
+    tls_fingerprint?: string | null
+  }
+  online: boolean
+  session: VehicleSession | null
+}
+
+export interface NewVehicle {
+  id: string
+  model?: string
+  labels?: Labels
+  lifecycle?: Lifecycle
+}
+
+export interface ImportReport {
+  created: number
+  updated: number
+  errors: { line: number; field: string; detail: string }[]
+}
+
+export type SignalValue = number | string | boolean | null | (number | string | null)[]
+
+export interface TwinSignal {
+  value: SignalValue
+  time: string
+  unit: string | null
+}
+
+export interface Twin {
+  vehicle: string
+  time: string | null
+  signals: Record<string, TwinSignal>
+}
+
+export interface TwinEvent {
+  signals: Record<string, [SignalValue, number]>
+}
+
+export interface Frame {
+  time: string
+  received: string
+  kind: string
+  protocol: string
+  seq: number | string
+  hex: string
+  fields: Record<string, unknown> | null
+  error: Record<string, unknown> | null
+}
+
+export interface Series {
+  unit: string | null
+  time_ms: number[]
+  min: (number | null)[]
+  max: (number | null)[]
+  mean: (number | null)[]
+}
+
+export interface SignalSeries {
+  from: string
+  to: string
+  bucket_ms: number
+  series: Record<string, Series>
+}
+
+export interface Trail {
+  time_ms: number[]
+  lon: (number | null)[]
+  lat: (number | null)[]
+  speed_kmh: (number | null)[]
+}
+
+export interface Alarm {
+  code: string
+  level: number
+  start: string
+  end: string | null
+}
+
+export interface Model {
+  id: string
+  name: string
+  maker: string | null
+  protocol: string | null
+  datum: 'WGS84' | 'GCJ02'
+  current_sign: 'discharge' | 'charge'
+}
+
+export interface CatalogueSignal {
+  path: string
+  datatype: string
+  unit: string | null
+  min: number | null
+  max: number | null
+  allowed: string[] | null
+}
+
+export interface Column {
+  name: string
+  type: string
+}
+
+export interface Table {
+  name: string
+  rows: number
+  bytes: number
+  files: number
+  columns: Column[]
+}
+
+export type Cell = string | number | boolean | null | unknown[] | Record<string, unknown>
+
+export interface QueryResult {
+  columns: Column[]
+  rows: Cell[][]
+  truncated: boolean
+  seconds: number
+}
+
+export interface DeadLetter {
+  id: string
+  vehicle: string
+  received: string
+  protocol: string
+  reason: string
+  clause: string
+  offset: number
+  hex: string
+  size: number
+}
+
+export interface ReasonCount {
+  reason: string
+  count: number
+}
+
+export interface DeadLetterPage extends Page<DeadLetter> {
+  reasons: ReasonCount[]
+}
+
+export interface Reprocessed {
+  outcome: 'stored' | 'still-bad'
+  reason?: string
+}

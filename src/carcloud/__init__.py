@@ -1,0 +1,3 @@
+"""carcloud: an open automotive cloud in one package."""
+
+__version__ = "0.1.0"

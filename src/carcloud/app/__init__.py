@@ -1,0 +1,1 @@
+"""The only place that picks engines and wires services into roles."""

@@ -1,0 +1,79 @@
+"""Which engine stands behind each port, by the settings.
+
+Engines are opened when they are first used: a gateway never loads the lake's libraries.
+"""
+
+from functools import cached_property
+from pathlib import Path
+
+from carcloud.config import Settings
+from carcloud.engines.stream_nats import NatsStream
+from carcloud.ports.blobs import Blobs
+from carcloud.ports.lake import Lake
+from carcloud.ports.records import Records
+from carcloud.ports.stream import Stream
+from carcloud.rundir import RunDir
+
+
+class Engines:
+    """The engines of one process; make it with `open_engines`."""
+
+    def __init__(self, settings: Settings, stream: Stream) -> None:
+        self._settings = settings
+        self.stream = stream
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Tables of history."""
+        return open_lake(self._settings)
+
+    @cached_property
+    def records(self) -> Records:
+        """Small transactional data."""
+        return open_records(self._settings)
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """Named byte strings."""
+        return open_blobs(self._settings)
+
+    async def close(self) -> None:
+        """Give connections back."""
+        await self.stream.close()
+        if "records" in self.__dict__:
+            self.records.close()
+
+
+async def open_engines(settings: Settings) -> Engines:
+    """Connect to the stream; raises `Unavailable`."""
+    access = RunDir(Path(settings.text("data"))).stream()
+    stream = await NatsStream.connect(
+        access.url,
+        user=access.user,
+        password=access.password,
+        max_bytes=int(settings.number("stream.max_gb") * 1e9),
+    )
+    return Engines(settings, stream)
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake alone, for tools that need nothing else."""
+    from carcloud.engines.lake_delta import DeltaLake
+
+    return DeltaLake(Path(settings.text("data")) / "tenants")
+
+
+def open_records(settings: Settings) -> Records:
+    """The records alone."""
+    from carcloud.engines.records_sql import SqlRecords
+
+    file = Path(settings.text("data")).absolute() / "records.sqlite"
+    return SqlRecords(settings.text("records.url") or f"sqlite:///{file}")
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """The blobs alone."""
+    from carcloud.engines.blobs_object import ObjectBlobs
+
+    data = Path(settings.text("data")).absolute()
+    return ObjectBlobs(settings.text("blobs.url") or str(data / "blobs"))

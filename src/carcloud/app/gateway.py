@@ -1,0 +1,245 @@
+"""The gateway role: sockets of vehicles, one listener per protocol."""
+
+import asyncio
+import hashlib
+import json
+import shutil
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from carcloud.app.engines import Engines
+from carcloud.app.report import Figures
+from carcloud.app.secret import sealing_secret
+from carcloud.codecs.gbt32960.errors import FrameError
+from carcloud.config import Settings
+from carcloud.gateway.admission import OTHER_TERMINAL, Admission, AdmissionDesk, Login
+from carcloud.gateway.gbt32960 import PROTOCOL, Gbt32960Gateway
+from carcloud.gateway.gbt32960_rules import Rules, platform_credentials
+from carcloud.gateway.limits import Limits
+from carcloud.gateway.outbox import Outbox
+from carcloud.model.ids import Tenant
+from carcloud.model.streams import sessions_subject
+from carcloud.ports.errors import EngineError
+from carcloud.services.compliance.api import PlatformAccounts
+from carcloud.services.vehicles.api import Admission as VehicleAdmission
+from carcloud.services.vehicles.api import Login as VehicleLogin
+from carcloud.services.vehicles.api import Vehicles
+
+_REASONS = {
+    "invalid": "the unique id cannot be a vehicle's",
+    "unknown": "the vehicle is not registered",
+    "suspended": "the vehicle is suspended",
+    "retired": "the vehicle is retired",
+}
+_FULL_LIST_S = 15  # between broadcasts of all open sessions
+
+
+class GatewayRole:
+    """Everything that runs in a gateway process."""
+
+    def __init__(self, settings: Settings, engines: Engines, instance: str) -> None:
+        self._settings = settings
+        self._engines = engines
+        self._instance = instance
+        self._data = Path(settings.text("data"))
+        self._reserve = settings.whole("disk.reserve_mb") * 1_000_000
+        self._room = True
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+        self._vehicles = Vehicles(engines.records, secret=sealing_secret(settings))
+        self._platforms = PlatformAccounts(engines.records)
+        automatic = settings.flag("gateway.auto_register")
+        self._auto_register = Tenant(settings.text("gateway.tenant")) if automatic else None
+        self.outbox = Outbox(
+            engines.stream,
+            PROTOCOL,
+            instance,
+            block_bytes=settings.whole("gateway.block_bytes"),
+            block_s=settings.number("gateway.block_ms") / 1000,
+            pending_bytes=settings.whole("gateway.pending_mb") * 1_000_000,
+            on_pressure=lambda on: self.gateway.press(on),
+            room=lambda: self._room,
+        )
+        self.desk = AdmissionDesk(self._admit, settings.number("gateway.logins_per_second"))
+        self.gateway = Gbt32960Gateway(
+            self.outbox,
+            self.desk,
+            _rules(settings),
+            _limits(settings),
+            fallback_tenant=Tenant(settings.text("gateway.tenant")),
+        )
+
+    async def start(self, tls: ssl.SSLContext | None = None) -> dict[str, object]:
+        """Listen; returns the address."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self.gateway.protocol,
+            self._settings.text("gateway.gbt32960.host"),
+            self._settings.whole("gateway.gbt32960.port"),
+            ssl=tls or tls_context(self._settings),
+            backlog=4096,
+        )
+        self._tasks = [asyncio.create_task(work()) for work in (self.desk.run, self._each_second)]
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return {"host": host, "port": port}
+
+    async def stop(self) -> None:
+        """Take no more, make durable what is here, then close the connections."""
+        if self._server is not None:
+            self._server.close()
+        self.gateway.press(True)
+        await self.outbox.drain(10)
+        for session in list(self.gateway.sessions):
+            session.close("shutdown")
+        for task in self._tasks:
+            task.cancel()
+
+    def figures(self) -> Figures:
+        """What the status of this process says."""
+        outbox, told = self.outbox.figures, self.gateway.figures
+        problems = {"stream-waits": self.outbox.problem, "records-wait": self.desk.problem}
+        return Figures(
+            counters={
+                "frames_total": outbox.frames,
+                "acked_total": outbox.acked,
+                "dead_total": told.frames["refused"] + told.frames["garbage"],
+                "heartbeats_total": told.frames["heartbeat"],
+                "logins_total": told.logins,
+                "logins_refused_total": told.logins_refused,
+                "connections_refused_total": self.gateway.door.refused,
+                "connections_closed_total": sum(told.closed.values()),
+                "blocks_total": outbox.blocks,
+                "stream_retries_total": outbox.retries,
+            },
+            gauges={
+                "connections": self.gateway.door.open,
+                "sessions": len(self.gateway.by_vehicle),
+                "logins_waiting": self.desk.waiting,
+                "pending_bytes": self.outbox.pending_bytes,
+                "reading_paused": float(self.outbox.pressed),
+            },
+            problems={code: text for code, text in problems.items() if text is not None},
+        )
+
+    def _admit(self, logins: Sequence[Login]) -> list[Admission]:
+        """Ask the registry, or the platform accounts; runs in a thread."""
+        vehicles = [login for login in logins if login.platform is None]
+        wanted = [_wanted(login) for login in vehicles]
+        found = iter(self._vehicles.admit_many(wanted, auto_register=self._auto_register))
+        return [
+            _told(login, next(found))
+            if login.platform is None
+            else self._admit_platform(login, login.platform)
+            for login in logins
+        ]
+
+    def _admit_platform(self, login: Login, data: bytes) -> Admission:
+        try:
+            user, password = platform_credentials(data)
+        except FrameError as error:
+            return Admission(None, str(error))
+        tenant = self._platforms.admit(login.vehicle, user, password)
+        return Admission(tenant, "" if tenant else "no platform account with these credentials")
+
+    async def _each_second(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn = 0
+        while True:
+            self.gateway.sweep(loop.time())
+            self._room = shutil.disk_usage(self._data).free > self._reserve
+            await self._tell_sessions(full=turn % _FULL_LIST_S == 0)
+            turn += 1
+            await asyncio.sleep(1)
+
+    async def _tell_sessions(self, *, full: bool) -> None:
+        """Who is connected, for the console: changes each second, everybody now and then."""
+        gateway = self.gateway
+        opened, gateway.opened = gateway.opened, []
+        closed, gateway.closed = gateway.closed, []
+        if full:
+            sessions = gateway.by_vehicle.values()
+            opened = [(s.tenant, s.row()) for s in sessions if s.tenant and not s.is_platform]
+            closed = []
+        rows: dict[Tenant, list[object]] = {}
+        gone: dict[Tenant, list[str]] = {}
+        for tenant, row in opened:
+            rows.setdefault(tenant, []).append(row)
+        for tenant, vehicle in closed:
+            gone.setdefault(tenant, []).append(vehicle)
+        for tenant in rows.keys() | gone.keys():
+            message = {
+                "instance": self._instance,
+                "full": full,
+                "open": rows.get(tenant, []),
+                "closed": gone.get(tenant, []),
+            }
+            try:
+                await self._engines.stream.broadcast(
+                    sessions_subject(tenant), json.dumps(message).encode()
+                )
+            except EngineError:
+                return  # the next full list mends it
+
+
+def _wanted(login: Login) -> VehicleLogin:
+    return VehicleLogin(
+        vehicle=login.vehicle,
+        protocol=login.protocol,
+        address=login.address,
+        iccid=login.iccid or None,
+        edition=str(login.edition),
+    )
+
+
+def _told(login: Login, found: VehicleAdmission) -> Admission:
+    """What the registry says, as the session needs it."""
+    if found.refusal == "iccid":
+        return Admission(None, OTHER_TERMINAL)
+    if found.refusal is not None:
+        return Admission(None, _REASONS.get(found.refusal, found.refusal))
+    if found.tls_fingerprint is not None and _fingerprint(login) != found.tls_fingerprint:
+        return Admission(None, "the TLS certificate is not the one on record")
+    return Admission(found.tenant, "", found.public_key, found.algorithm)
+
+
+def _fingerprint(login: Login) -> str | None:
+    return hashlib.sha256(login.certificate).hexdigest() if login.certificate else None
+
+
+def _rules(settings: Settings) -> Rules:
+    prefix = "gateway.gbt32960."
+    return Rules(
+        reply_reports=settings.flag(prefix + "reply_reports"),
+        reply_body="echo" if settings.text(prefix + "reply_body") == "echo" else "time",
+        reissue_days_2016=settings.whole(prefix + "reissue_days_2016"),
+        reissue_days_2025=settings.whole(prefix + "reissue_days_2025"),
+        future_tolerance_s=settings.whole("gateway.future_tolerance_s"),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        connections=settings.whole("gateway.max_connections"),
+        connections_per_address=settings.whole("gateway.max_connections_per_address"),
+        logins_per_second=settings.number("gateway.logins_per_second"),
+        frames_per_second_per_vehicle=settings.number("gateway.frames_per_second_per_vehicle"),
+        login_timeout_s=settings.number("gateway.login_timeout_s"),
+        idle_timeout_s=settings.number("gateway.idle_timeout_s"),
+    )
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """TLS of the vehicle listener (GB/T 40855-2021 5.4 asks for it); None when not set."""
+    prefix = "gateway.gbt32960."
+    certificate = settings.text(prefix + "tls_cert")
+    if not certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, settings.text(prefix + "tls_key") or None)
+    authority = settings.text(prefix + "tls_client_ca")
+    if authority:
+        context.load_verify_locations(authority)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

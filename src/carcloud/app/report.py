@@ -1,0 +1,92 @@
+"""Each process tells of itself once a second on `status.<role>.<instance>`."""
+
+import asyncio
+import json
+import logging
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from carcloud.model.streams import status_subject
+from carcloud.model.time import now_us
+from carcloud.ports.errors import EngineError
+from carcloud.ports.stream import Stream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a role tells: counters only grow, gauges may fall, problems by code."""
+
+    counters: Mapping[str, float]
+    gauges: Mapping[str, float]
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+class Reporter:
+    """Broadcasts a role's figures until cancelled."""
+
+    def __init__(
+        self, stream: Stream, role: str, instance: str, figures: Callable[[], Figures]
+    ) -> None:
+        self._stream = stream
+        self._role = role
+        self._instance = instance
+        self._figures = figures
+        self._started = time.monotonic()
+        self._since: dict[str, int] = {}  # us, by code of a present problem
+
+    async def run(self) -> None:
+        """Tell once a second; a stream that is away is no reason to stop."""
+        subject = status_subject(self._role, self._instance)
+        while True:
+            try:
+                await self._stream.broadcast(subject, json.dumps(self.report()).encode())
+            except EngineError as error:
+                log.debug("status not told: %s", error)
+            await asyncio.sleep(1)
+
+    def report(self) -> dict[str, Any]:
+        """The figures of this moment."""
+        figures = self._figures()
+        self._since = {
+            code: self._since.get(code) or now_us() for code in figures.problems
+        }
+        return {
+            "role": self._role,
+            "instance": self._instance,
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "memory_bytes": memory_bytes(),
+            "counters": dict(figures.counters),
+            "gauges": dict(figures.gauges),
+            "problems": [
+                {"code": code, "detail": detail, "since": self._since[code]}
+                for code, detail in figures.problems.items()
+            ],
+        }
+
+
+def memory_bytes(pid: int | None = None) -> int:
+    """Memory of a process now: its own and its share of what it shares (PSS).
+
+    Resident memory where the system does not tell the shares; 0 for a process that has ended.
+    """
+    try:
+        lines = Path(f"/proc/{pid or 'self'}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return _resident_bytes(pid)
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+
+
+def _resident_bytes(pid: int | None) -> int:
+    try:
+        text = Path(f"/proc/{pid or 'self'}/statm").read_text()
+    except OSError:
+        return 0 if pid else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,67 @@
+"""The web role: console, API and what feeds them."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+from carcloud.app.engines import Engines, open_engines
+from carcloud.app.report import Figures, Reporter
+from carcloud.app.tokens import local_token
+from carcloud.codecs.gbt32960.describe import decode_line
+from carcloud.app.secret import sealing_secret
+from carcloud.config import Settings
+from carcloud.model.signals import CATALOGUE
+from carcloud.ports.lake import QueryLimits
+from carcloud.rundir import RunDir
+from carcloud.services.telemetry.api import QueryOptions, SignalSpec, Telemetry
+from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.vehicles.api import Vehicles
+from carcloud.web.application import Services, create_app
+from carcloud.web.serve import serve
+
+
+async def run_web(settings: Settings, instance: str) -> None:
+    """Serve until SIGTERM."""
+    engines = await open_engines(settings)
+    services = make_services(settings, engines)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    run = RunDir(Path(settings.text("data")))
+    token = await asyncio.to_thread(local_token, services.tenancy)
+    app = create_app(services, settings)
+    async with serve(app, settings.text("web.host"), settings.whole("web.port")) as address:
+        run.write_web(address.url, token)
+        run.write_ready("web", {"url": address.url})
+        reporter = Reporter(engines.stream, "web", instance, lambda: Figures({}, {}))
+        telling = asyncio.create_task(reporter.run())
+        await stopped.wait()
+        telling.cancel()
+    await engines.close()
+
+
+def make_services(settings: Settings, engines: Engines) -> Services:
+    """The services that the routes call."""
+    telemetry = Telemetry(
+        engines.lake,
+        engines.stream,
+        engines.blobs,
+        engines.records,
+        data=Path(settings.text("data")),
+        reserve_mb=settings.whole("disk.reserve_mb"),
+        catalogue=[
+            SignalSpec(s.path, s.datatype, s.unit, s.minimum, s.maximum, list(s.allowed) or None)
+            for s in CATALOGUE.values()
+        ],
+        decoders={"gbt32960": lambda frame: decode_line(frame.hex())},
+        options=QueryOptions(
+            QueryLimits(
+                settings.whole("query.rows"),
+                settings.number("query.seconds"),
+                settings.whole("query.memory_mb"),
+            ),
+            settings.whole("query.concurrent"),
+        ),
+    )
+    return Services(Tenancy(engines.records), Vehicles(engines.records, secret=sealing_secret(settings)), telemetry)

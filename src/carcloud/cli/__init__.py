@@ -1,0 +1,5 @@
+"""What a person types: parse, call, print. `main` is the `carcloud` command."""
+
+from carcloud.cli.root import main
+
+__all__ = ["main"]

@@ -1,0 +1,85 @@
+"""`carcloud up`: the whole cloud on this machine, for real use."""
+
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from carcloud import logs
+from carcloud.cli.examples import ExampleCommand
+from carcloud.cli.failure import Failure
+from carcloud.config import Settings
+
+out = Console(highlight=False)
+
+
+@click.command(
+    name="up",
+    cls=ExampleCommand,
+    examples=(
+        "carcloud up",
+        "carcloud up --data /srv/carcloud",
+        "carcloud --set web.port=9000 --set gateway.auto_register=true up",
+        "carcloud --config carcloud.toml up --roles gateway,ingest",
+    ),
+)
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="The data folder.")
+@click.option("--roles", default="gateway,ingest,web,jobs", show_default=True, help="What runs here.")
+@click.pass_obj
+def command(settings: Settings, data: Path | None, roles: str) -> None:
+    """Start the cloud and keep it running until Ctrl-C.
+
+    The first start makes an administrator and prints the password once.
+    """
+    from carcloud.app.first_start import prepare
+    from carcloud.rundir import InUse
+    from carcloud.supervisor import StartFailed, Supervisor
+
+    if data is not None:
+        settings = settings.with_values({"data": str(data)})
+    logs.set_up("supervisor", settings.text("log.level"), settings.text("log.format"))
+    supervisor = Supervisor(settings, _roles(roles))
+    began = time.monotonic()
+    try:
+        supervisor.run.claim()
+        admin = prepare(settings)
+        supervisor.start()
+    except InUse as error:
+        raise Failure(str(error), "stop it, or give another --data") from error
+    except StartFailed as error:
+        supervisor.stop()
+        raise Failure(str(error), f"logs are in {supervisor.run.logs}") from error
+    try:
+        _greet(supervisor, admin, time.monotonic() - began)
+        supervisor.watch()
+    finally:
+        out.print("Stopping …")
+        supervisor.stop()
+
+
+def _roles(text: str) -> tuple[str, ...]:
+    from carcloud.supervisor import ROLES
+
+    roles = tuple(role.strip() for role in text.split(",") if role.strip())
+    unknown = [role for role in roles if role not in ROLES]
+    if unknown or not roles:
+        raise Failure(f"there is no role {', '.join(unknown) or text!r}", f"known: {ROLES}")
+    return roles
+
+
+def _greet(supervisor: object, admin: tuple[str, str] | None, seconds: float) -> None:
+    from carcloud.supervisor import Supervisor
+
+    assert isinstance(supervisor, Supervisor)  # noqa: S101
+    run = supervisor.run
+    web, gateway = run.facts("web"), run.facts("gateway")
+    out.print(f"carcloud is ready after {seconds:.1f} s. Data: {run.data}")
+    if web:
+        out.print(f"  Console     {web['url']}")
+    if gateway:
+        address = gateway["gbt32960"]
+        out.print(f"  GB/T 32960  {address['host']}:{address['port']}")
+    if admin is not None:
+        out.print(f"  First sign-in: user {admin[0]}, password {admin[1]} (shown only now)")
+    out.print("Ctrl-C stops everything.")

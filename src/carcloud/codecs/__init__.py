@@ -1,0 +1,1 @@
+"""Wire formats without input or output: bytes in, values or arrays out."""

@@ -1,0 +1,35 @@
+"""`carcloud decode gbt32960`: one line of hexadecimal text in, one JSON object out."""
+
+from typing import Any
+
+from carcloud.codecs.gbt32960.decode import decode
+from carcloud.codecs.gbt32960.errors import FrameError
+from carcloud.codecs.gbt32960.frame import parse
+from carcloud.codecs.gbt32960.signals import signals
+
+
+def decode_line(line: str, *, signature_covers_mark: bool = False) -> dict[str, Any]:
+    """The decoded frame with its VSS signals, or `{"error": {code, offset, clause, detail}}`.
+
+    Spaces between bytes are allowed. Never raises, whatever the line holds.
+    """
+    try:
+        raw = bytes.fromhex(line)
+    except ValueError as error:
+        return _error(FrameError("hex", 0, "two hexadecimal digits per byte", str(error)))
+    try:
+        message = decode(parse(raw), signature_covers_mark=signature_covers_mark)
+    except FrameError as error:
+        return _error(error)
+    return message.to_json() | {"signals": signals(message)}
+
+
+def _error(error: FrameError) -> dict[str, Any]:
+    return {
+        "error": {
+            "code": error.code,
+            "offset": error.offset,
+            "clause": error.clause,
+            "detail": error.detail,
+        }
+    }

@@ -1,0 +1,190 @@
+"""One table of settings. An unknown key or a value of the wrong type refuses to start.
+
+Values come, later over earlier, from the defaults below, a TOML file, environment variables
+(`CARCLOUD_GATEWAY_GBT32960_PORT` for `gateway.gbt32960.port`) and command-line `--set`.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Value = str | int | float | bool
+
+
+class InvalidSetting(ValueError):
+    """A setting that does not exist, or has a value it cannot take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table: the default also fixes the type."""
+
+    name: str
+    default: Value
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("data", "./carcloud-data", "Folder that holds everything carcloud keeps"),
+    Setting("log.level", "info", "Least level that is logged", ("debug", "info", "warning", "error")),
+    Setting("log.format", "auto", "Log lines for people or machines", ("auto", "text", "json")),
+    Setting("web.host", "127.0.0.1", "Address the console and API listen on"),
+    Setting("web.port", 8460, "Port of the console and API; 0 picks a free one"),
+    Setting("web.tiles", "", "Tile URL template or PMTiles URL of the base map; empty = outlines"),
+    Setting("web.session_hours", 12, "How long a sign-in lasts"),
+    Setting("web.max_body_mb", 16, "Largest request body"),
+    Setting("gateway.gbt32960.host", "127.0.0.1", "Address vehicles connect to over GB/T 32960"),
+    Setting("gateway.gbt32960.port", 32960, "Its port; 0 picks a free one"),
+    Setting("gateway.gbt32960.tls_cert", "", "Certificate file; empty = no TLS"),
+    Setting("gateway.gbt32960.tls_key", "", "Private key file of the certificate"),
+    Setting("gateway.gbt32960.tls_client_ca", "", "CA file for vehicle certificates; empty = none asked"),
+    Setting("gateway.gbt32960.reply_reports", False, "Answer every good realtime and reissued report on vehicle links"),
+    Setting("gateway.gbt32960.reply_body", "time", "Body of a reply: reading A (time) or B (echo)", ("time", "echo")),
+    Setting("gateway.gbt32960.signature_covers_mark", False, "The 2025 signature also covers the 0xFF mark (reading b)"),
+    Setting("gateway.gbt32960.verify_signatures", "if-present", "Check 2025 signatures", ("off", "if-present", "required")),
+    Setting("gateway.gbt32960.reissue_days_2016", 3, "Oldest reissued report accepted, 2016 vehicles; platform links 7"),
+    Setting("gateway.gbt32960.reissue_days_2025", 7, "Oldest reissued report accepted, 2025 vehicles"),
+    Setting("gateway.gbt32960.upgrade_order", "b15", "Order of the fields of the remote-upgrade command", ("b15", "b16")),
+    Setting("gateway.auto_register", False, "Admit unknown vehicles and register them"),
+    Setting("gateway.tenant", "default", "Tenant of auto-registered vehicles"),
+    Setting("gateway.max_connections", 50_000, "Open vehicle connections"),
+    Setting("gateway.max_connections_per_address", 10_000, "Open connections from one address"),
+    Setting("gateway.logins_per_second", 2_000, "Logins taken each second; the rest wait in the socket"),
+    Setting("gateway.frames_per_second_per_vehicle", 50, "Frames a vehicle may send each second, averaged over ten"),
+    Setting("gateway.login_timeout_s", 30, "A connection that has not logged in by then is closed"),
+    Setting("gateway.idle_timeout_s", 300, "A session that has sent nothing for so long is closed"),
+    Setting("gateway.future_tolerance_s", 300, "How far a collection time may lie in the future"),
+    Setting("gateway.block_bytes", 400_000, "A block is published when it has so many bytes"),
+    Setting("gateway.block_ms", 5, "or when its first frame has waited so long"),
+    Setting("gateway.pending_mb", 64, "Frames not yet durable; above this, sockets are not read"),
+    Setting("ingest.commit_ms", 500, "Time between lake commits"),
+    Setting("ingest.commit_rows", 50_000, "or so many rows"),
+    Setting("ingest.dedup_entries", 4_000_000, "Recent reports remembered in memory to recognise repeats"),
+    Setting("lake.signals_days", 0, "Days decoded rows are kept; 0 = for ever"),
+    Setting("lake.frames_days", 30, "Days raw frames are kept; 0 = for ever"),
+    Setting("lake.upkeep_s", 60, "Time between rounds of compaction and retention"),
+    Setting("stream.port", 0, "Port of the embedded NATS server; 0 picks a free one"),
+    Setting("stream.max_gb", 20, "Disk for frames that the lake does not have yet"),
+    Setting("stream.url", "", "NATS cluster to use instead of the embedded server"),
+    Setting("records.url", "", "SQLAlchemy URL; empty = SQLite in the data folder"),
+    Setting("blobs.url", "", "s3://bucket/prefix; empty = the data folder"),
+    Setting("query.seconds", 30, "Longest SQL query of a person"),
+    Setting("query.memory_mb", 1024, "Memory of a person's SQL query"),
+    Setting("query.rows", 10_000, "Rows a SQL query returns to the browser"),
+    Setting("query.concurrent", 4, "SQL queries at the same time"),
+    Setting("disk.reserve_mb", 512, "Free disk below which nothing more is accepted"),
+    Setting("tracing.endpoint", "", "OTLP/HTTP endpoint for traces; empty = no tracing"),
+    Setting("tracing.sample", 0.01, "Share of blocks that are traced"),
+)
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+class Settings(Mapping[str, Value]):
+    """All settings by name; typed access through `text`, `number` and `flag`."""
+
+    def __init__(self, given: Mapping[str, Value] | None = None) -> None:
+        self._values = {setting.name: setting.default for setting in SETTINGS}
+        for name, value in (given or {}).items():
+            self._values[name] = _checked(name, value)
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def text(self, name: str) -> str:
+        """A setting whose default is text."""
+        value = self._values[name]
+        assert isinstance(value, str)  # noqa: S101 - _checked made it so
+        return value
+
+    def whole(self, name: str) -> int:
+        """A setting whose default is a whole number."""
+        value = self._values[name]
+        assert isinstance(value, int)  # noqa: S101
+        return value
+
+    def number(self, name: str) -> float:
+        """A setting whose default is a number."""
+        return float(self._values[name])
+
+    def flag(self, name: str) -> bool:
+        """A setting that is on or off."""
+        return self._values[name] is True
+
+    def with_values(self, more: Mapping[str, Value]) -> "Settings":
+        """A copy with some values replaced."""
+        return Settings({**self._values, **more})
+
+
+def load(file: Path | None = None, given: Mapping[str, Value] | None = None) -> Settings:
+    """Settings from the defaults, `file`, the environment and `given`, in that order."""
+    values: dict[str, Value] = {}
+    if file is not None:
+        try:
+            values.update(_flat(tomllib.loads(file.read_text())))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise InvalidSetting(f"{file}: {error}") from error
+    for setting in SETTINGS:
+        text = os.environ.get(variable(setting.name))
+        if text is not None:
+            values[setting.name] = _from_text(setting, text)
+    for name, value in (given or {}).items():
+        values[name] = _from_text(_known(name), value) if isinstance(value, str) else value
+    return Settings(values)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return "CARCLOUD_" + name.upper().replace(".", "_")
+
+
+def _known(name: str) -> Setting:
+    if name not in _BY_NAME:
+        near = [known for known in _BY_NAME if name.split(".")[-1] in known]
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise InvalidSetting(f"there is no setting {name!r}{hint}")
+    return _BY_NAME[name]
+
+
+def _checked(name: str, value: Value) -> Value:
+    setting = _known(name)
+    wanted = type(setting.default)
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise InvalidSetting(f"{name} must be {wanted.__name__}, not {value!r}")
+    if setting.choices and value not in setting.choices:
+        raise InvalidSetting(f"{name} must be one of {', '.join(setting.choices)}, not {value!r}")
+    return value
+
+
+def _from_text(setting: Setting, text: str) -> Value:
+    wanted = type(setting.default)
+    if wanted is bool:
+        if text.lower() not in ("true", "false", "1", "0", "on", "off", "yes", "no"):
+            raise InvalidSetting(f"{setting.name} must be true or false, not {text!r}")
+        return text.lower() in ("true", "1", "on", "yes")
+    try:
+        return _checked(setting.name, wanted(text))
+    except ValueError as error:
+        raise InvalidSetting(f"{setting.name} must be {wanted.__name__}, not {text!r}") from error
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
+    flat: dict[str, Value] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,114 @@
+"""`DeltaLake`: the lake port on Delta tables in a local folder."""
+
+import re
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+
+from carcloud.engines.lake_delta import query, upkeep, write
+from carcloud.engines.lake_delta.files import LocalFiles
+from carcloud.engines.lake_delta.log import FOLDER, Log
+from carcloud.engines.lake_delta.parquet import Footers
+from carcloud.engines.lake_delta.read import read
+from carcloud.engines.lake_delta.schema import PARTITION
+from carcloud.engines.lake_delta.settings import Care
+from carcloud.engines.lake_delta.snapshot import Snapshot
+from carcloud.model.ids import Tenant, tenant
+from carcloud.ports.lake import QueryLimits, QueryResult, Slice, TableInfo, TableRef, Upkeep
+
+_TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class DeltaLake:
+    """Tables below `root/<tenant>/lake/<table>`.
+
+    Threads may share one; other processes may read and write the same folder at the same time.
+    """
+
+    engine = "lake"
+
+    def __init__(self, root: Path, care: Care | None = None) -> None:
+        self._root = root.absolute()
+        self._care = care or Care()
+        self._footers = Footers()
+        self._desk = query.Desk(self._care.query_workers, self._care.query_threads)
+        self._logs: dict[TableRef, Log] = {}
+        self._lock = threading.Lock()
+
+    def append(self, table: TableRef, rows: pa.Table, *, writer: str, seq: int) -> bool:
+        """Add rows in one synced commit with `(writer, seq)`; False when that is there already.
+
+        Raises `ValueError`, naming the column, for rows that the table cannot hold; `Full`.
+        """
+        if seq < 1:
+            raise ValueError(f"seq {seq}: a writer's positions start at 1")
+        return write.append(self._log(table), rows, writer, seq)
+
+    def position(self, table: TableRef, writer: str) -> int:
+        """The last `seq` this writer committed; 0 before the first."""
+        return self._log(table).refresh().writers.get(writer, 0)
+
+    def read(self, table: TableRef, what: Slice) -> pa.Table:
+        """Rows of a slice; the computed column `date` comes when `what.columns` names it."""
+        return read(self._log(table).refresh(), self._files(table), self._footers, what)
+
+    def tables(self, tenant: Tenant) -> list[TableInfo]:
+        """The tenant's tables, by name."""
+        return [_info(name, seen) for name, seen in self._snapshots(tenant).items()]
+
+    def query(self, tenant: Tenant, sql: str, limits: QueryLimits) -> QueryResult:
+        """One read-only SELECT on the tenant's tables; raises `QueryRefused`, `QueryLimit`."""
+        folder = self._folder(tenant)
+        tables = {
+            name: query.Source(seen, LocalFiles(folder / name))
+            for name, seen in self._snapshots(tenant).items()
+        }
+        return self._desk.run(tables, self._footers, sql, limits)
+
+    def close(self) -> None:
+        """End the processes that queries ran in; they end with this one otherwise."""
+        self._desk.close()
+
+    def upkeep(self, table: TableRef, *, keep_days: int | None) -> Upkeep:
+        """Merge small files, drop dates older than `keep_days`, delete what nobody needs."""
+        return upkeep.run(self._log(table), keep_days)
+
+    def _snapshots(self, tenant: Tenant) -> dict[str, Snapshot]:
+        """The newest snapshot of every table that exists."""
+        found: dict[str, Snapshot] = {}
+        for name in sorted(LocalFiles(self._folder(tenant)).folders()):
+            if _TABLE.fullmatch(name) and (self._folder(tenant) / name / FOLDER).is_dir():
+                seen = self._log(TableRef(tenant, name)).refresh()
+                if seen.version >= 0:
+                    found[name] = seen
+        return found
+
+    def _folder(self, name: Tenant) -> Path:
+        return self._root / tenant(name) / "lake"
+
+    def _files(self, table: TableRef) -> LocalFiles:
+        if not _TABLE.fullmatch(table.name):
+            raise ValueError(f"table {table.name!r}: lower-case letters, digits and underscores")
+        return LocalFiles(self._folder(table.tenant) / table.name)
+
+    def _log(self, table: TableRef) -> Log:
+        with self._lock:
+            if table not in self._logs:
+                self._logs[table] = Log(self._files(table), self._care)
+            return self._logs[table]
+
+
+def _info(name: str, seen: Snapshot) -> TableInfo:
+    files = list(seen.files.values())
+    spans = [file.bounds.time for file in files if file.bounds]
+    columns = [(field.name, str(field.type)) for field in seen.schema]
+    return TableInfo(
+        name=name,
+        rows=sum(file.rows for file in files),
+        bytes=sum(file.size for file in files),
+        files=len(files),
+        columns=[*columns, (PARTITION, "date32[day]")],
+        min_time_us=min((first for first, _ in spans), default=None),
+        max_time_us=max((last for _, last in spans), default=None),
+    )

@@ -1,0 +1,249 @@
+"""SQL for people: one SELECT in a process of its own that can open the tenant's files alone."""
+
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, NoReturn
+
+import pyarrow as pa
+
+from carcloud.engines.lake_delta.files import LocalFiles
+from carcloud.engines.lake_delta.parquet import Footers
+from carcloud.engines.lake_delta.read import Filter
+from carcloud.engines.lake_delta.schema import PARTITION
+from carcloud.engines.lake_delta.snapshot import DataFile, Snapshot
+from carcloud.engines.lake_delta.worker import Message, receive, send, sql_list
+from carcloud.ports.errors import QueryLimit, QueryRefused, Unavailable
+from carcloud.ports.lake import QueryLimits, QueryResult
+
+_MODULE = "carcloud.engines.lake_delta.worker"
+_GRACE = 1.0  # s that a worker has to stop by itself when time is up
+_LEAVES = {
+    pa.string(): "VARCHAR",
+    pa.binary(): "BLOB",
+    pa.bool_(): "BOOLEAN",
+    pa.int8(): "TINYINT",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.date32(): "DATE",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table that a query may name."""
+
+    seen: Snapshot
+    files: LocalFiles
+
+
+class Desk:
+    """Runs queries, a few at a time, in worker processes that it keeps for the next one."""
+
+    def __init__(self, workers: int, threads: int) -> None:
+        self._threads = threads
+        self._free = threading.BoundedSemaphore(workers)
+        self._idle: list[_Worker] = []
+        self._lock = threading.Lock()
+
+    def run(
+        self, tables: Mapping[str, Source], footers: Footers, sql: str, limits: QueryLimits
+    ) -> QueryResult:
+        """Run one SELECT within `limits`; raises `QueryRefused`, `QueryLimit`."""
+        started = time.monotonic()
+        with self._worker(limits) as worker:
+            ask = _Question(worker, started + limits.seconds, limits)
+            admitted = ask({"sql": sql, "tables": list(tables)}).head
+            views, paths = [], []
+            for name, needs in admitted["needs"].items():
+                chosen = _needed(tables[name], needs)
+                views.append(f'CREATE VIEW "{name}" AS {_view(tables[name], footers, chosen)}')
+                paths += [tables[name].files.full(file.path) for file in chosen]
+            question = {"sql": admitted["sql"], "views": views, "paths": paths}
+            reply = ask(question | {"rows": limits.rows, "threads": self._threads})
+        rows = pa.ipc.open_stream(reply.body).read_all()
+        return QueryResult(rows, reply.head["truncated"], time.monotonic() - started)
+
+    def close(self) -> None:
+        """End the idle workers."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().end()
+
+    @contextmanager
+    def _worker(self, limits: QueryLimits) -> Iterator["_Worker"]:
+        """A worker of one's own; it is kept for the next query unless it had to be ended."""
+        if not self._free.acquire(timeout=limits.seconds):
+            raise QueryLimit(f"other queries took all of the {limits.seconds:g} s (seconds)")
+        try:
+            worker = self._take()
+            try:
+                yield worker
+            except (QueryRefused, QueryLimit):
+                raise  # it has answered, or was ended
+            except BaseException:
+                worker.end()  # its answer may still come, and must not reach the next query
+                raise
+            finally:
+                if worker.alive():
+                    self._idle.append(worker)
+        finally:
+            self._free.release()
+
+    def _take(self) -> "_Worker":
+        with self._lock:
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.alive():
+                    return worker
+        return _Worker.start()
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    requests: BinaryIO
+    replies: BinaryIO
+
+    @classmethod
+    def start(cls) -> "_Worker":
+        """A new process; it ends when we do, as its stdin does."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", _MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C is for us
+        )
+        if process.stdin is None or process.stdout is None:
+            raise Unavailable("lake: no pipe to the query worker")
+        return cls(process, process.stdin, process.stdout)  # type: ignore[arg-type]
+
+    def alive(self) -> bool:
+        """False once the process has ended."""
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        """Kill the process and wait for it."""
+        self.process.kill()
+        self.process.wait()
+        self.requests.close()
+        self.replies.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Asks a worker within the time that is left."""
+
+    worker: _Worker
+    deadline: float  # monotonic s
+    limits: QueryLimits
+
+    def __call__(self, head: dict[str, Any]) -> Message:
+        left = self.deadline - time.monotonic()
+        limits = {"seconds": left, "memory_mb": self.limits.memory_mb}
+        try:
+            send(self.worker.requests, Message(head | limits))
+        except BrokenPipeError:
+            self._gone()
+        if not select.select([self.worker.replies], [], [], max(0.0, left) + _GRACE)[0]:
+            self.worker.end()
+            raise self._too_long()
+        reply = receive(self.worker.replies)
+        if reply is None:
+            self._gone()
+        return self._checked(reply)
+
+    def _checked(self, reply: Message) -> Message:
+        if reply.head.get("broken") or "memory" in reply.head:
+            self.worker.end()  # what is left of it is not to be trusted
+        if "time" in reply.head:
+            raise self._too_long()
+        if "memory" in reply.head:
+            raise self._too_much()
+        if "unavailable" in reply.head:
+            raise Unavailable(f"lake: {reply.head['unavailable']}")
+        if "refused" in reply.head:
+            raise QueryRefused(reply.head["refused"])
+        return reply
+
+    def _gone(self) -> NoReturn:
+        """The worker died in the middle: by its alarm, or of memory where a signal ended it."""
+        self.worker.replies.close()
+        code = self.worker.process.wait()
+        if code == -signal.SIGALRM:
+            raise self._too_long()
+        if code < 0:
+            raise self._too_much()
+        raise Unavailable(f"lake: the query worker ended with code {code}")
+
+    def _too_long(self) -> QueryLimit:
+        return QueryLimit(f"the query ran longer than {self.limits.seconds:g} s (seconds)")
+
+    def _too_much(self) -> QueryLimit:
+        return QueryLimit(f"the query needs more than {self.limits.memory_mb} MB (memory_mb)")
+
+
+def _needed(source: Source, needs: list[list[Any]]) -> list[DataFile]:
+    """The files that hold rows the query can need."""
+    wanted = [
+        Filter((first, last), None if vehicles is None else frozenset(vehicles))
+        for first, last, vehicles in needs
+    ]
+    return [f for f in source.seen.files.values() if any(w.may_hold(f) for w in wanted)]
+
+
+def _view(source: Source, footers: Footers, chosen: list[DataFile]) -> str:
+    """All rows of the files; files with the same columns are scanned together.
+
+    Columns that older files lack are null, without opening each file to find that out.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for file in chosen:
+        path = source.files.full(file.path)
+        names: tuple[str, ...] = tuple(source.seen.schema.names[: file.columns])
+        if file.columns is None:  # written by somebody else
+            names = tuple(sorted(footers.get(path).names))
+        groups.setdefault(names, []).append(path)
+    schema = source.seen.schema
+    if not groups:
+        return f"SELECT {_columns(schema, ())}, NULL::DATE AS date WHERE false"
+    return " UNION ALL ".join(
+        f"SELECT {_columns(schema, names)}, {PARTITION} FROM read_parquet({sql_list(paths)}, "  # noqa: S608
+        f"hive_partitioning = true, hive_types = {{'{PARTITION}': DATE}})"
+        for names, paths in groups.items()
+    )
+
+
+def _columns(schema: pa.Schema, present: tuple[str, ...]) -> str:
+    have = frozenset(present)
+    return ", ".join(
+        _quoted(f.name) if f.name in have else f"NULL::{sql_type(f.type)} AS {_quoted(f.name)}"
+        for f in schema
+    )
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def sql_type(kind: pa.DataType) -> str:
+    """DuckDB's name of a column type."""
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMPTZ"
+    if pa.types.is_list(kind):
+        return f"{sql_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        inner = ", ".join(f"{_quoted(f.name)} {sql_type(f.type)}" for f in kind)
+        return f"STRUCT({inner})"
+    return _LEAVES[kind]

@@ -1,0 +1,191 @@
+"""The process in which people's SQL runs: `python -m carcloud.engines.lake_delta.worker`.
+
+DuckDB's memory limit does not cover what functions allocate for themselves (`repeat`, `range` as a
+list), and such a function does not look at an interrupt. Here the kernel enforces both limits.
+Messages on stdin and stdout: a JSON head and a body of bytes, each with its length before it.
+"""
+
+import json
+import os
+import re
+import resource
+import signal
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import duckdb
+import pyarrow as pa
+
+from carcloud.engines.lake_delta.settings import MB
+from carcloud.engines.lake_delta.sql import admit
+from carcloud.ports.errors import QueryRefused
+
+_LENGTHS = struct.Struct("<II")  # bytes of head and body
+_BATCH = 8192  # rows
+_GRACE = 2  # s after its time is up until a query that cannot be interrupted ends the process
+_OPTIONS: dict[str, str | bool | int | float | list[str]] = {
+    "temp_directory": "",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_unsigned_extensions": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message between the lake and its worker."""
+
+    head: dict[str, Any]
+    body: bytes = b""
+
+
+def send(pipe: BinaryIO, message: Message) -> None:
+    """Write a message."""
+    head = json.dumps(message.head).encode()
+    pipe.write(_LENGTHS.pack(len(head), len(message.body)) + head)
+    pipe.write(message.body)
+    pipe.flush()
+
+
+def receive(pipe: BinaryIO) -> Message | None:
+    """Read a message; None when the other side is gone."""
+    lengths = pipe.read(_LENGTHS.size)
+    if len(lengths) < _LENGTHS.size:
+        return None
+    head_size, body_size = _LENGTHS.unpack(lengths)
+    head, body = pipe.read(head_size), pipe.read(body_size)
+    if len(head) < head_size or len(body) < body_size:
+        return None
+    return Message(json.loads(head), body)
+
+
+def serve(requests: BinaryIO, replies: BinaryIO) -> None:
+    """Answer until the lake goes away."""
+    parser = duckdb.connect(":memory:", config=_OPTIONS)
+    _lock(parser, [])
+    while (request := receive(requests)) is not None:
+        with _limits(request.head["seconds"], request.head["memory_mb"]):
+            reply = _answer(parser, request.head)
+        send(replies, reply)
+
+
+def _answer(parser: duckdb.DuckDBPyConnection, head: dict[str, Any]) -> Message:
+    try:
+        if "tables" in head:
+            with _interrupted(parser, head["seconds"]):
+                return _admit(parser, head)
+        return _select(head)
+    except QueryRefused as refused:
+        return Message({"refused": _without_paths(str(refused))})
+    except (duckdb.Error, OSError, pa.ArrowException, MemoryError) as error:
+        broken = isinstance(error, duckdb.FatalException | duckdb.InternalException)
+        return Message({_kind(error): _hinted(_without_paths(str(error))), "broken": broken})
+
+
+def _admit(parser: duckdb.DuckDBPyConnection, head: dict[str, Any]) -> Message:
+    admitted = admit(parser, head["sql"], head["tables"])
+    needs = {
+        name: [[*f.span, None if f.vehicles is None else sorted(f.vehicles)] for f in filters]
+        for name, filters in admitted.needs.items()
+    }
+    return Message({"sql": admitted.sql, "needs": needs})
+
+
+def _select(head: dict[str, Any]) -> Message:
+    memory = f"{head['memory_mb']}MiB"
+    options = _OPTIONS | {"threads": head["threads"], "memory_limit": memory}
+    with (
+        duckdb.connect(":memory:", config=options) as session,
+        _interrupted(session, head["seconds"]),
+    ):
+        for view in head["views"]:
+            session.execute(view)
+        _lock(session, head["paths"])
+        return _first_rows(session, head["sql"], head["rows"])
+
+
+def _lock(session: duckdb.DuckDBPyConnection, paths: list[str]) -> None:
+    """Shut a DuckDB in with these files, for good."""
+    session.execute("SET python_enable_replacements = false")
+    session.execute("SET TimeZone = 'UTC'")
+    session.execute(f"SET allowed_paths = {sql_list(paths)}")
+    session.execute("SET enable_external_access = false")
+    session.execute("SET lock_configuration = true")
+
+
+def _first_rows(session: duckdb.DuckDBPyConnection, sql: str, most: int) -> Message:
+    """The first rows as an Arrow IPC stream, and whether there were more."""
+    reader = session.execute(sql).to_arrow_reader(_BATCH)
+    sink, left, more = pa.BufferOutputStream(), most, False
+    with pa.ipc.new_stream(sink, reader.schema) as stream:
+        for batch in reader:
+            stream.write_batch(batch.slice(0, left))
+            more = batch.num_rows > left
+            left -= min(left, batch.num_rows)
+            if more:
+                break
+    return Message({"truncated": more}, sink.getvalue().to_pybytes())
+
+
+@contextmanager
+def _limits(seconds: float, memory_mb: int) -> Iterator[None]:
+    """Let the kernel refuse memory beyond the limit, and end the process long after its time."""
+    used = int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGESIZE")
+    most = used + memory_mb * MB * 5 // 4 + 128 * MB
+    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
+    signal.setitimer(signal.ITIMER_REAL, max(0.0, seconds) + _GRACE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+@contextmanager
+def _interrupted(session: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    """Stop what runs in the session when time is up."""
+    timer = threading.Timer(max(0.0, seconds), session.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _kind(error: Exception) -> str:
+    """Who is to blame: `refused` the SQL, `time` and `memory` the limits, `unavailable` us."""
+    text = str(error)
+    if isinstance(error, duckdb.InterruptException) or "INTERRUPT Error" in text:
+        return "time"
+    memory = isinstance(error, duckdb.OutOfMemoryException | MemoryError | pa.ArrowMemoryError)
+    if memory or re.search(r"Out of Memory Error|bad_alloc|failed to allocate", text):
+        return "memory"
+    return "unavailable" if isinstance(error, duckdb.IOException) else "refused"
+
+
+def _without_paths(text: str) -> str:
+    return re.sub(r"(?:/[^/\s'\"]+)+/([^/\s'\"]*)", r"\1", text)
+
+
+def _hinted(text: str) -> str:
+    """Names of signals have dots, which SQL takes for table and column unless quoted."""
+    if re.search(r"Referenced table .* not found|Cannot extract field", text):
+        return f'{text}\nA column whose name has dots stands in double quotes: "Vehicle.Speed"'
+    return text
+
+
+def sql_list(texts: list[str]) -> str:
+    """An SQL list of strings."""
+    return "[{}]".format(", ".join("'{}'".format(text.replace("'", "''")) for text in texts))
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)

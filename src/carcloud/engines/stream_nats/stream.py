@@ -1,0 +1,219 @@
+"""The stream port on NATS JetStream, embedded or a cluster."""
+
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from nats.aio.msg import Msg
+
+from carcloud.engines.stream_nats.limits import EVENTS_BYTES, MAX_MESSAGE, POSITIONS_BYTES
+from carcloud.engines.stream_nats.link import Address, ApiError, Link, answer_of
+from carcloud.engines.stream_nats.reader import Reader
+from carcloud.model.streams import EVENTS, FRAMES
+from carcloud.ports.errors import Full, Unavailable
+from carcloud.ports.stream import Message, StreamInfo
+
+_NS = 1_000_000_000
+_DUPLICATE_WINDOW_S = 120  # ports.stream: the same message id within two minutes
+_DAY_S = 86_400
+_POSITIONS = "POSITIONS"
+
+# Error codes of JetStream's API (server/errors.json of nats-server).
+_NO_MESSAGE = 10_037
+_NAME_IN_USE = 10_058
+_NO_STREAM = 10_059
+_FULL_CODES = frozenset({10_002, 10_023, 10_028, 10_047})  # limits of account and server
+_FULL_WORDS = ("maximum bytes", "maximum messages", "insufficient", "no space", "resource limits")
+
+
+class NatsStream:
+    """`ports.stream.Stream` over one connection. Make it with `connect`."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._positions: dict[tuple[str, str], int] = {}
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        user: str = "",
+        password: str = "",
+        max_bytes: int,
+        replicas: int = 1,
+        timeout_s: float = 10.0,
+    ) -> "NatsStream":
+        """Connect to `url` (`nats://host:port`, no credentials in it) and make the streams.
+
+        `max_bytes` bounds the frames that the lake does not have yet. A connection lost later
+        is made again for ever; calls raise `Unavailable` meanwhile.
+        """
+        link = Link(Address(url, user, password))
+        await link.open(timeout_s)
+        try:
+            for config in _stream_configs(max_bytes, replicas):
+                await _ensure_stream(link, config)
+        except ApiError as error:
+            await link.close()
+            raise _port_error(error) from error
+        except Unavailable:
+            await link.close()
+            raise
+        return cls(link)
+
+    async def publish(self, subject: str, data: bytes, message_id: str) -> int:
+        """Keep `data` on disk and return its sequence; raises `Unavailable`, `Full`.
+
+        After `Unavailable` the message may or may not be kept: publish it again under the same
+        id. `ValueError` for more than 8 MB.
+        """
+        return await self._keep(subject, data, {"Nats-Msg-Id": message_id})
+
+    async def _keep(self, subject: str, data: bytes, headers: dict[str, str] | None) -> int:
+        answer = await self._link.ask(subject, data, headers)
+        try:
+            return int(answer_of(answer)["seq"])
+        except ApiError as error:
+            raise _port_error(error) from error
+
+    async def read(
+        self, stream: str, reader: str, *, batch: int, wait_s: float
+    ) -> AsyncIterator[list[Message]]:
+        """Messages after the reader's confirmed position, in order, for ever.
+
+        Goes on by itself when the server is gone and comes back; yields empty lists meanwhile.
+        Up to `batch` messages, and no more than 32 MB, are fetched ahead.
+        """
+        after = await self.confirmed(stream, reader)
+        lists = Reader(self._link, stream, after, batch).lists(wait_s)
+        try:
+            async for messages in lists:
+                yield messages
+        finally:
+            await lists.aclose()
+
+    async def confirm(self, stream: str, reader: str, seq: int) -> None:
+        """The reader has dealt with everything up to and including `seq` for good.
+
+        A lower `seq` than before changes nothing. Costs one synced write: confirm batches.
+        """
+        if seq <= await self._known_position(stream, reader):
+            return
+        await self._keep(_position_subject(stream, reader), str(seq).encode(), None)
+        self._positions[stream, reader] = seq
+
+    async def confirmed(self, stream: str, reader: str) -> int:
+        """The last confirmed sequence of the reader; 0 before the first."""
+        request = {"last_by_subj": _position_subject(stream, reader)}
+        try:
+            answer = await self._link.api(f"STREAM.MSG.GET.{_POSITIONS}", request)
+        except ApiError as error:
+            if error.code == _NO_MESSAGE:
+                return 0
+            raise _port_error(error) from error
+        return int(base64.b64decode(answer["message"]["data"]))
+
+    async def release(self, stream: str, seq: int) -> None:
+        """Messages up to and including `seq` are no longer needed: their disk is freed."""
+        extent = await self.info(stream)
+        last = min(seq, extent.last_seq)
+        if last >= extent.first_seq:
+            await self._call(f"STREAM.PURGE.{stream}", {"seq": last + 1})
+
+    async def info(self, stream: str) -> StreamInfo:
+        """The extent of a durable stream."""
+        state = (await self._call(f"STREAM.INFO.{stream}", {}))["state"]
+        return StreamInfo(
+            first_seq=max(int(state["first_seq"]), 1),
+            last_seq=int(state["last_seq"]),
+            messages=int(state["messages"]),
+            bytes=int(state["bytes"]),
+        )
+
+    async def broadcast(self, subject: str, data: bytes) -> None:
+        """Tell whoever listens now. Not kept, may be lost."""
+        await self._link.tell(subject, data)
+
+    async def listen(
+        self, subject: str, on_message: Callable[[str, bytes], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Call `on_message(subject, data)` for each broadcast; returns a function that stops."""
+
+        async def deliver(message: Msg) -> None:
+            await on_message(message.subject, message.data)
+
+        handle = await self._link.subscribe(subject, deliver)
+
+        async def stop() -> None:
+            await self._link.unsubscribe(handle)
+
+        return stop
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._link.close()
+
+    async def _known_position(self, stream: str, reader: str) -> int:
+        if (stream, reader) not in self._positions:
+            self._positions[stream, reader] = await self.confirmed(stream, reader)
+        return self._positions[stream, reader]
+
+    async def _call(self, verb: str, request: dict[str, Any]) -> Any:
+        try:
+            return await self._link.api(verb, request)
+        except ApiError as error:
+            raise _port_error(error) from error
+
+
+def _position_subject(stream: str, reader: str) -> str:
+    return f"positions.{stream}.{reader}"
+
+
+def _port_error(error: ApiError) -> Full | Unavailable:
+    words = error.description.lower()
+    if error.code in _FULL_CODES or any(word in words for word in _FULL_WORDS):
+        return Full(f"the stream has no room: {error}")
+    return Unavailable(f"the stream server refused: {error}")
+
+
+def _stream_configs(max_bytes: int, replicas: int) -> list[dict[str, Any]]:
+    """The durable streams of `model.streams`, and the readers' positions."""
+    shared = {
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": replicas,
+        "max_msg_size": MAX_MESSAGE,
+        "duplicate_window": _DUPLICATE_WINDOW_S * _NS,
+    }
+    frames = {"name": FRAMES.name, "subjects": [FRAMES.subjects], "max_bytes": max_bytes}
+    events = {"name": EVENTS.name, "subjects": [EVENTS.subjects], "max_bytes": EVENTS_BYTES}
+    positions = {"name": _POSITIONS, "subjects": ["positions.*.*"], "max_bytes": POSITIONS_BYTES}
+    return [
+        {**shared, **frames, "discard": "new"},  # a full stream refuses; it never forgets
+        {**shared, **events, "discard": "old", "max_age": _DAY_S * _NS},
+        {**shared, **positions, "discard": "old", "max_msgs_per_subject": 1},
+    ]
+
+
+async def _ensure_stream(link: Link, config: dict[str, Any]) -> None:
+    """Make a stream, or give one that exists these limits.
+
+    Looked up first: the server counts a second creation's room before it sees that it is the
+    same stream.
+    """
+    name = config["name"]
+    try:
+        found = (await link.api(f"STREAM.INFO.{name}", {}))["config"]
+    except ApiError as error:
+        if error.code != _NO_STREAM:
+            raise
+        try:
+            await link.api(f"STREAM.CREATE.{name}", config)
+        except ApiError as conflict:  # another process was faster
+            if conflict.code != _NAME_IN_USE and conflict.code not in _FULL_CODES:
+                raise
+            await link.api(f"STREAM.INFO.{name}", {})
+        return
+    if any(found.get(key) != value for key, value in config.items()):
+        await link.api(f"STREAM.UPDATE.{name}", config)

@@ -1,0 +1,233 @@
+"""The way from sockets to the stream: frames go out in blocks, replies come back in order.
+
+A reply waits in the outbox until the frame it answers, and every frame its session sent before,
+is durable in the stream. That is the whole meaning of an acknowledgement in carcloud, and it
+holds for every protocol because every gateway session replies through here.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from carcloud.model import blocks
+from carcloud.model.ids import Tenant
+from carcloud.model.streams import frames_subject
+from carcloud.ports.errors import EngineError, Full
+from carcloud.ports.stream import Stream
+
+log = logging.getLogger(__name__)
+
+_FRAME_OVERHEAD = 120  # bytes a waiting frame costs besides its own, for the back-pressure limit
+_IN_FLIGHT = 8  # blocks published at the same time, a tenant and protocol
+_RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Session(Protocol):
+    """What the outbox knows of the sender of a frame."""
+
+    unconfirmed: int  # frames of this session that are not durable yet
+
+    def send(self, data: bytes) -> None:
+        """Write replies to the peer; a closed peer is ignored."""
+
+
+@dataclass(slots=True)
+class _Block:
+    """Frames that travel in one stream message, and the replies that wait for it."""
+
+    vehicles: list[str] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+    faults: list[str | None] = field(default_factory=list)
+    frames: list[bytes] = field(default_factory=list)
+    replies: list[tuple[Session, bytes | None]] = field(default_factory=list)
+    bytes: int = 0
+    durable: bool = False
+
+
+@dataclass(slots=True)
+class OutboxFigures:
+    """Counters since the start, for the process's status."""
+
+    frames: int = 0
+    acked: int = 0
+    blocks: int = 0
+    retries: int = 0
+
+
+class Outbox:
+    """Collects frames of one protocol; one queue per tenant, each strictly in order."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        protocol: str,
+        instance: str,
+        *,
+        block_bytes: int,
+        block_s: float,
+        pending_bytes: int,
+        on_pressure: Callable[[bool], None],
+        room: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._stream = stream
+        self._protocol = protocol
+        self._instance = instance
+        self._block_bytes = block_bytes
+        self._block_s = block_s
+        self._pending_limit = pending_bytes
+        self._on_pressure = on_pressure
+        self._room = room
+        self._queues: dict[Tenant, _Queue] = {}
+        self._numbers = itertools.count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.pending_bytes = 0
+        self.pressed = False
+        self.problem: str | None = None
+        self.figures = OutboxFigures()
+
+    def add(
+        self,
+        tenant: Tenant,
+        vehicle: str,
+        received: int,
+        frame: bytes,
+        session: Session,
+        reply: bytes | None,
+        fault: str | None = None,
+    ) -> None:
+        """Keep a frame; send `reply` to the session once it is durable."""
+        block = self._queue(tenant).open()
+        block.vehicles.append(vehicle)
+        block.received.append(received)
+        block.faults.append(fault)
+        block.frames.append(frame)
+        block.replies.append((session, reply))
+        session.unconfirmed += 1
+        size = len(frame) + _FRAME_OVERHEAD
+        block.bytes += size
+        self.pending_bytes += size
+        self.figures.frames += 1
+        if block.bytes >= self._block_bytes:
+            self._flush(tenant)
+        if self.pending_bytes > self._pending_limit and not self.pressed:
+            self.pressed = True
+            self._on_pressure(True)
+
+    def after_earlier(self, tenant: Tenant, session: Session, reply: bytes) -> None:
+        """Send `reply` once every earlier frame of the session is durable."""
+        if session.unconfirmed == 0:
+            session.send(reply)
+            return
+        session.unconfirmed += 1
+        self._queue(tenant).open().replies.append((session, reply))
+
+    def _queue(self, tenant: Tenant) -> "_Queue":
+        queue = self._queues.get(tenant)
+        if queue is None:
+            queue = self._queues[tenant] = _Queue(lambda: self._schedule(tenant))
+        return queue
+
+    def _schedule(self, tenant: Tenant) -> None:
+        asyncio.get_running_loop().call_later(self._block_s, self._flush_due, tenant)
+
+    def _flush_due(self, tenant: Tenant) -> None:
+        queue = self._queues[tenant]
+        if len(queue.in_flight) < _IN_FLIGHT:
+            self._flush(tenant)
+        else:
+            queue.due = True  # goes out as soon as one in flight is durable
+
+    def _flush(self, tenant: Tenant) -> None:
+        queue = self._queues[tenant]
+        block = queue.close()
+        if block is None:
+            return
+        queue.in_flight.append(block)
+        task = asyncio.create_task(self._publish(tenant, queue, block))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _publish(self, tenant: Tenant, queue: "_Queue", block: _Block) -> None:
+        if block.frames:
+            data = blocks.pack(block.vehicles, block.received, block.faults, block.frames)
+            await self._until_kept(tenant, data, f"{self._instance}-{next(self._numbers)}")
+        block.durable = True
+        while queue.in_flight and queue.in_flight[0].durable:
+            self._confirm(queue.in_flight.popleft())
+        if queue.due:
+            queue.due = False
+            self._flush(tenant)
+
+    async def _until_kept(self, tenant: Tenant, data: bytes, message_id: str) -> None:
+        subject = frames_subject(tenant, self._protocol)
+        for attempt in itertools.count():
+            try:
+                if not self._room():
+                    raise Full("the disk is nearly full: see disk.reserve_mb")
+                await self._stream.publish(subject, data, message_id)
+            except EngineError as error:
+                self._trouble(error)
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+            else:
+                self._well()
+                return
+
+    def _trouble(self, error: EngineError) -> None:
+        self.figures.retries += 1
+        if self.problem is None:
+            log.warning("frames wait, vehicles are not acknowledged: %s", error)
+        self.problem = f"frames wait, vehicles are not acknowledged: {error}"
+
+    def _well(self) -> None:
+        if self.problem is not None:
+            log.info("the stream takes frames again")
+            self.problem = None
+
+    def _confirm(self, block: _Block) -> None:
+        self.figures.blocks += 1
+        self.figures.acked += len(block.frames)
+        replies: dict[Session, list[bytes]] = {}
+        for session, reply in block.replies:
+            session.unconfirmed -= 1
+            if reply is not None:
+                replies.setdefault(session, []).append(reply)
+        for session, parts in replies.items():
+            session.send(parts[0] if len(parts) == 1 else b"".join(parts))
+        self.pending_bytes -= block.bytes
+        if self.pressed and self.pending_bytes < self._pending_limit // 2:
+            self.pressed = False
+            self._on_pressure(False)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Flush everything and wait until it is durable; False when time ran out."""
+        for tenant in list(self._queues):
+            self._flush(tenant)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        return not self._tasks
+
+
+class _Queue:
+    """The open block of a tenant and those on their way."""
+
+    def __init__(self, on_open: Callable[[], None]) -> None:
+        self._on_open = on_open
+        self._open: _Block | None = None
+        self.in_flight: deque[_Block] = deque()
+        self.due = False
+
+    def open(self) -> _Block:
+        """The block that takes frames now."""
+        if self._open is None:
+            self._open = _Block()
+            self._on_open()
+        return self._open
+
+    def close(self) -> _Block | None:
+        """Take the open block away; None when there is none."""
+        block, self._open = self._open, None
+        return block

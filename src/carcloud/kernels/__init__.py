@@ -1,0 +1,1 @@
+"""Arrays in, arrays out; a plain reference stands beside every compiled version."""

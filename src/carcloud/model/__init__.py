@@ -1,0 +1,1 @@
+"""The shared vocabulary: identifiers, time, frame blocks, signals, the stream table."""

@@ -1,0 +1,63 @@
+"""The table of streams: every subject that crosses a process wall, in one place."""
+
+from dataclasses import dataclass
+
+from carcloud.model.ids import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One durable stream or one live (not kept) subject family."""
+
+    name: str
+    subjects: str
+    durable: bool
+    carries: str
+
+
+FRAMES = StreamSpec(
+    "FRAMES", "frames.*.*", True,
+    "raw frame blocks, frames.<tenant>.<protocol>; kept until the lake has them on disk",
+)
+EVENTS = StreamSpec(
+    "EVENTS", "events.>", True,
+    "JSON events, events.<tenant>.<service>.<event>; kept for a day",
+)
+LIVE = StreamSpec(
+    "LIVE", "live.*", False,
+    "decoded rows as they are stored, live.<tenant>; one Arrow IPC stream a micro-batch",
+)
+SESSIONS = StreamSpec(
+    "SESSIONS", "sessions.*", False,
+    "who is connected, sessions.<tenant>; JSON, changes each second and all every 15 s",
+)
+STATUS = StreamSpec(
+    "STATUS", "status.*.*", False,
+    "each process's own figures once a second, status.<role>.<instance>; JSON",
+)
+STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS)
+
+
+def frames_subject(tenant: Tenant, protocol: str) -> str:
+    """Where the frame blocks of a tenant and protocol go."""
+    return f"frames.{tenant}.{protocol}"
+
+
+def live_subject(tenant: Tenant) -> str:
+    """Where ingest tells of rows it has just stored."""
+    return f"live.{tenant}"
+
+
+def sessions_subject(tenant: Tenant) -> str:
+    """Where a gateway tells who of a tenant is connected."""
+    return f"sessions.{tenant}"
+
+
+def event_subject(tenant: Tenant, service: str, event: str) -> str:
+    """Where a service publishes an event."""
+    return f"events.{tenant}.{service}.{event}"
+
+
+def status_subject(role: str, instance: str) -> str:
+    """Where a process tells of its own figures."""
+    return f"status.{role}.{instance}"

@@ -1,0 +1,1 @@
+"""What services need from engines: small protocols and their errors."""

@@ -1,0 +1,102 @@
+"""The lake port: open tables of history, one folder per tenant. Calls block; use a thread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+from carcloud.model.ids import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class TableRef:
+    """A table of a tenant."""
+
+    tenant: Tenant
+    name: str  # lower-case letters and underscores
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Which rows of a table to read. Times in us since 1970, UTC; `end_us` exclusive."""
+
+    columns: Sequence[str] | None = None  # None = all
+    start_us: int | None = None  # on column `time`
+    end_us: int | None = None
+    vehicles: Sequence[str] | None = None
+    after_seq: int | None = None  # rows with seq > after_seq
+    newest_first: bool = False
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """What a table holds now."""
+
+    name: str
+    rows: int
+    bytes: int
+    files: int
+    columns: Sequence[tuple[str, str]]  # (name, type)
+    min_time_us: int | None = None
+    max_time_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """Bounds of one SQL query for a person."""
+
+    rows: int = 10_000
+    seconds: float = 30.0
+    memory_mb: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """Rows of a query; `truncated` when there were more than the limit."""
+
+    table: pa.Table
+    truncated: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What one round of background care did."""
+
+    files_before: int = 0
+    files_after: int = 0
+    rows_expired: int = 0
+    bytes_freed: int = 0
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+class Lake(Protocol):
+    """Every table has `vehicle`, `time` and `seq` columns and is partitioned by UTC date.
+
+    Methods raise `Unavailable` or `Full`; reading a table that was never written gives no rows.
+    """
+
+    def append(self, table: TableRef, rows: pa.Table, *, writer: str, seq: int) -> bool:
+        """Add rows in one atomic commit that also records `(writer, seq)`.
+
+        Columns the table lacks are added to it. Returns False, and writes nothing, when the
+        table already has `seq` or a later one of this writer. When this returns True the rows
+        are synced to disk. An empty `rows` still records `seq`.
+        """
+
+    def position(self, table: TableRef, writer: str) -> int:
+        """The last `seq` this writer committed; 0 before the first."""
+
+    def read(self, table: TableRef, what: Slice) -> pa.Table:
+        """Rows of a slice, in no particular order unless `newest_first`."""
+
+    def tables(self, tenant: Tenant) -> list[TableInfo]:
+        """The tenant's tables."""
+
+    def query(self, tenant: Tenant, sql: str, limits: QueryLimits) -> QueryResult:
+        """One read-only SELECT on the tenant's tables; raises `QueryRefused`, `QueryLimit`."""
+
+    def upkeep(self, table: TableRef, *, keep_days: int | None) -> Upkeep:
+        """Merge small files, sort by vehicle and time, drop what is older than `keep_days`."""

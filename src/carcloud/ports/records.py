@@ -1,0 +1,25 @@
+"""The records port: small, related, transactional data, in SQLAlchemy Core's language."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from sqlalchemy import Connection, MetaData
+
+
+class Records(Protocol):
+    """Calls block; they are short. Methods raise `Unavailable`, `Full` or `Conflict`."""
+
+    def create(self, metadata: MetaData) -> None:
+        """Make the tables that do not exist yet."""
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """A connection whose changes are kept, all or none, when the block ends well.
+
+        A unique or foreign-key violation leaves the block as `Conflict`.
+        """
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection for SELECTs that sees one state and never waits for a writer."""
+
+    def close(self) -> None:
+        """Give all connections back."""

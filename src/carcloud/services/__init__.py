@@ -1,0 +1,1 @@
+"""Business areas. Others enter a service through its `api` module only."""

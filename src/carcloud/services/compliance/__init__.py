@@ -1,0 +1,1 @@
+"""Duties to authorities: a tenant's vehicles forwarded to further platforms."""

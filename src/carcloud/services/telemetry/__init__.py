@@ -1,0 +1,1 @@
+"""From frame blocks to rows, the twin, and reading them back."""

@@ -1,0 +1,299 @@
+"""The way into telemetry: twins, history, SQL, dead letters and the state of the cloud."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from carcloud.model.ids import DEFAULT_TENANT, Tenant, VehicleId
+from carcloud.model.streams import FRAMES
+from carcloud.ports.blobs import Blobs
+from carcloud.ports.lake import Lake, QueryLimits, QueryResult, TableInfo
+from carcloud.ports.records import Records
+from carcloud.ports.stream import Stream
+from carcloud.services.telemetry.dead_letters import DeadLetters
+from carcloud.services.telemetry.errors import InvalidArgument, TooBusy, UnknownDeadLetter
+from carcloud.services.telemetry.history import (
+    MAX_PATHS,
+    MAX_POINTS,
+    History,
+    Span,
+    parse_path,
+)
+from carcloud.services.telemetry.ingest import Ingest
+from carcloud.services.telemetry.presence import Presence
+from carcloud.services.telemetry.status import StatusBoard
+from carcloud.services.telemetry.twin import Twin
+from carcloud.services.telemetry.twins import Twins
+from carcloud.services.telemetry.types import (
+    AlarmInterval,
+    DeadLetter,
+    DecodeFrame,
+    Disk,
+    Frame,
+    Overview,
+    Problem,
+    Reading,
+    Reprocessed,
+    Role,
+    Series,
+    SeriesSet,
+    Session,
+    SignalSpec,
+    SignalValue,
+    Status,
+    Trail,
+    VehicleTwin,
+)
+
+__all__ = [
+    "MAX_POINTS",
+    "AlarmInterval",
+    "DeadLetter",
+    "DecodeFrame",
+    "Disk",
+    "Frame",
+    "Ingest",
+    "InvalidArgument",
+    "Overview",
+    "Problem",
+    "QueryOptions",
+    "QueryResult",
+    "Reading",
+    "Reprocessed",
+    "Role",
+    "Series",
+    "SeriesSet",
+    "Session",
+    "SignalSpec",
+    "SignalValue",
+    "Span",
+    "Status",
+    "Telemetry",
+    "TooBusy",
+    "Trail",
+    "Twin",
+    "UnknownDeadLetter",
+    "VehicleTwin",
+]
+
+LETTERS_COUNTED_S = 5.0  # s for which the count of dead letters is remembered
+
+
+@dataclass(frozen=True, slots=True)
+class QueryOptions:
+    """Bounds of SQL for people, from the settings `query.*`."""
+
+    limits: QueryLimits = field(default_factory=QueryLimits)
+    concurrent: int = 4
+    waiting: int = 16  # queries that wait for a place; more are refused
+
+
+class Telemetry:
+    """Everything that is read from what vehicles sent. Made once a process, used by many tasks.
+
+    All methods raise the errors of the ports (`Unavailable`, `Full`) when an engine is down.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        stream: Stream,
+        blobs: Blobs,
+        records: Records,
+        *,
+        data: Path,
+        reserve_mb: int = 512,
+        catalogue: Sequence[SignalSpec] = (),
+        decoders: Mapping[str, DecodeFrame] | None = None,
+        options: QueryOptions | None = None,
+    ) -> None:
+        self._lake = lake
+        self._stream = stream
+        self._options = options or QueryOptions()
+        self._twins = Twins(lake, stream, blobs)
+        self._presence = Presence(stream)
+        self._history = History(lake)
+        self._letters = DeadLetters(lake, stream, records)
+        self._board = StatusBoard(stream, data, reserve_mb)
+        self._decoders = dict(decoders or {})
+        self._catalogue = tuple(catalogue)
+        self._units = {spec.path: spec.unit for spec in catalogue}
+        self._queries = ThreadPoolExecutor(self._options.concurrent, thread_name_prefix="query")
+        self._asked = 0
+        self._counted: dict[Tenant, tuple[float, int]] = {}
+
+    async def start(self) -> None:
+        """Connect to what is live; raises `Unavailable`."""
+        await asyncio.to_thread(self._letters.create_tables)
+        await self._board.start()
+        await self._twins.start()
+
+    async def stop(self) -> None:
+        """Keep the twins and give everything back."""
+        await self._board.stop()
+        await self._presence.stop()
+        await self._twins.stop()
+        self._queries.shutdown(wait=False, cancel_futures=True)
+
+    # latest state
+
+    async def twins(self, tenant: Tenant) -> Twin:
+        """The live twin of all vehicles of a tenant: to be read, not to be changed."""
+        return await self._twins.of(tenant)
+
+    async def twin(self, tenant: Tenant, vehicle: VehicleId) -> VehicleTwin:
+        """The latest known state of one vehicle; without signals when it never reported."""
+        found = (await self._twins.of(tenant)).get(vehicle)
+        return found or VehicleTwin(vehicle, None, None, {})
+
+    async def overviews(
+        self, tenant: Tenant, vehicles: Iterable[str] | None = None
+    ) -> dict[str, Overview]:
+        """What the list shows, by vehicle; those that never reported are missing."""
+        rows = (await self._twins.of(tenant)).overviews(vehicles)
+        return {row.vehicle: row for row in rows}
+
+    async def presence(self, tenant: Tenant) -> Presence:
+        """Who is connected now: to be read, not to be changed."""
+        await self._presence.follow(tenant)
+        return self._presence
+
+    def catalogue(self) -> Sequence[SignalSpec]:
+        """Every signal that some protocol can deliver."""
+        return self._catalogue
+
+    def unit(self, path: str) -> str | None:
+        """The unit of a signal; None = it has none or is not in the catalogue."""
+        return self._units.get(path)
+
+    # history
+
+    async def series(
+        self, tenant: Tenant, vehicle: VehicleId, paths: Sequence[str], span: Span, points: int
+    ) -> SeriesSet:
+        """Least, greatest and mean of signals in at most `points` stretches of time.
+
+        Raises `InvalidArgument` naming `paths` or `points`.
+        """
+        if not 1 <= len(paths) <= MAX_PATHS:
+            raise InvalidArgument("paths", f"name 1 to {MAX_PATHS} signals")
+        _check_points(points)
+        parsed = [parse_path(path) for path in dict.fromkeys(paths)]
+        return await asyncio.to_thread(
+            self._history.series,
+            tenant,
+            vehicle,
+            parsed,
+            span,
+            points=points,
+            units=self._units,
+        )
+
+    async def trail(self, tenant: Tenant, vehicle: VehicleId, span: Span, points: int) -> Trail:
+        """Where a vehicle was; raises `InvalidArgument` naming `points`."""
+        _check_points(points)
+        return await asyncio.to_thread(self._history.trail, tenant, vehicle, span, points)
+
+    async def alarms(self, tenant: Tenant, vehicle: VehicleId, span: Span) -> list[AlarmInterval]:
+        """Alarms that were on in the span, by start."""
+        return await asyncio.to_thread(self._history.alarms, tenant, vehicle, span)
+
+    async def frames(
+        self, tenant: Tenant, vehicle: VehicleId, before_us: int | None, limit: int
+    ) -> list[Frame]:
+        """Raw frames with a time before `before_us`, newest first, decoded where a decoder is."""
+        return await asyncio.to_thread(
+            self._history.frames, tenant, vehicle, before_us, limit, self._decoders
+        )
+
+    # tables and SQL
+
+    async def tables(self, tenant: Tenant) -> list[TableInfo]:
+        """The tenant's tables."""
+        return await asyncio.to_thread(self._lake.tables, tenant)
+
+    async def query(self, tenant: Tenant, sql: str, rows: int | None = None) -> QueryResult:
+        """One read-only SELECT; raises `QueryRefused`, `QueryLimit`, `TooBusy`.
+
+        `rows` None = as many as the settings allow. When the caller stops waiting, a query that
+        has not begun is dropped; one that has runs on to its time limit and keeps its place.
+        """
+        limits = self._options.limits
+        if rows is not None:
+            limits = QueryLimits(rows, limits.seconds, limits.memory_mb)
+        if self._asked >= self._options.concurrent + self._options.waiting:
+            raise TooBusy(f"{self._options.concurrent} queries run and others wait")
+        self._asked += 1
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._queries, self._lake.query, tenant, sql, limits)
+        work.add_done_callback(self._answered)
+        return await work
+
+    def _answered(self, _work: asyncio.Future[QueryResult]) -> None:
+        self._asked -= 1
+
+    # dead letters
+
+    async def dead_letters(
+        self,
+        tenant: Tenant,
+        *,
+        reason: str | None = None,
+        vehicle: str | None = None,
+        after: tuple[int, str] | None = None,
+        limit: int = 50,
+    ) -> list[DeadLetter]:
+        """Letters that wait, newest first, after the position (received us, id)."""
+        return await asyncio.to_thread(self._letters.page, tenant, reason, vehicle, after, limit)
+
+    async def dead_letter(self, tenant: Tenant, letter: str) -> DeadLetter:
+        """One letter; raises `UnknownDeadLetter`."""
+        return await asyncio.to_thread(self._letters.get, tenant, letter)
+
+    async def dead_letter_reasons(self, tenant: Tenant) -> dict[str, int]:
+        """How many letters wait, by reason."""
+        return await asyncio.to_thread(self._letters.reasons, tenant)
+
+    async def reprocess(self, tenant: Tenant, letter: str) -> Reprocessed:
+        """Read one letter again; raises `UnknownDeadLetter`."""
+        self._counted.pop(tenant, None)
+        return await self._letters.reprocess(tenant, letter)
+
+    async def reprocess_all(self, tenant: Tenant, reason: str | None) -> tuple[int, int]:
+        """Read all letters (of one reason) again; returns how many (there were, were put back)."""
+        self._counted.pop(tenant, None)
+        return await self._letters.reprocess_all(tenant, reason)
+
+    # operation
+
+    async def status(self, tenant: Tenant, vehicles: int) -> Status:
+        """The state of the cloud; `vehicles` is how many the tenant has registered."""
+        return self._board.status(vehicles, await self._waiting_letters(tenant))
+
+    async def check_stream(self) -> None:
+        """Raises `Unavailable` when the stream does not answer."""
+        await self._stream.info(FRAMES.name)
+
+    async def check_lake(self) -> None:
+        """Raises `Unavailable` when the lake does not answer."""
+        await asyncio.to_thread(self._lake.tables, DEFAULT_TENANT)
+
+    def metrics(self) -> str:
+        """Figures of all processes, in Prometheus' text format."""
+        return self._board.exposition()
+
+    async def _waiting_letters(self, tenant: Tenant) -> int:
+        counted, count = self._counted.get(tenant, (-LETTERS_COUNTED_S, 0))
+        if monotonic() - counted >= LETTERS_COUNTED_S:
+            self._counted[tenant] = (monotonic(), count)  # others do not count meanwhile
+            count = sum((await self.dead_letter_reasons(tenant)).values())
+            self._counted[tenant] = (monotonic(), count)
+        return count
+
+
+def _check_points(points: int) -> None:
+    if not 1 <= points <= MAX_POINTS:
+        raise InvalidArgument("points", f"between 1 and {MAX_POINTS}")

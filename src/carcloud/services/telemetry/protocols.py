@@ -1,0 +1,39 @@
+"""What ingest needs to know of a wire protocol: one `Protocol` entry each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a frame, or part of it, could not be read."""
+
+    reason: str
+    clause: str
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrames:
+    """The frames of one block or of several, decoded.
+
+    `rows`: columns vehicle, time, source, digest, partial, out_of_range and VSS paths; (r,)
+    `row_frame`: int32 (r,), the frame each row came from
+    `kinds`: text (n,), what each frame is: login, realtime, reissue, logout …
+    `times`: int64 (n,), us since 1970 of each frame's own time, -1 where it has none
+    `faults`: frame index -> why it gave no row though it should have
+    """
+
+    rows: pa.Table
+    row_frame: npt.NDArray[np.int32]
+    kinds: pa.Array
+    times: npt.NDArray[np.int64]
+    faults: dict[int, Fault]
+
+
+Decoder = Callable[[pa.Array, pa.Array], DecodedFrames]
+"""(vehicles: string (n,), frames: binary (n,)) -> what they say."""

@@ -1,0 +1,268 @@
+"""How the cloud is doing, from what each process tells of itself once a second."""
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from carcloud.model.streams import status_subject
+from carcloud.model.time import now_us
+from carcloud.ports.stream import Stream
+from carcloud.services.telemetry.types import Disk, Problem, Role, Status
+
+log = logging.getLogger(__name__)
+
+SILENT_S = 5.0  # s without a word after which a process counts as dead
+FORGET_S = 600.0  # s after which a dead process leaves the list
+RATE_S = 5.0  # s over which rates are averaged
+DISK_S = 15.0  # s between looks at the disk
+ALWAYS_ON = ("gateway", "ingest")
+
+
+class ReportedProblem(msgspec.Struct, frozen=True):
+    """A problem as a process reports it; `since` in us."""
+
+    code: str
+    detail: str = ""
+    since: int | float = 0
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a process tells of itself on `status.<role>.<instance>`."""
+
+    role: str
+    instance: str
+    pid: int = 0
+    uptime_s: float = 0.0
+    memory_bytes: int = 0
+    counters: dict[str, float] = {}
+    gauges: dict[str, float] = {}
+    problems: list[ReportedProblem] = []
+
+
+@dataclass(slots=True)
+class _Process:
+    """The last report of a process and its counters over the last seconds."""
+
+    report: Report
+    heard: float  # monotonic s
+    heard_us: int
+    past: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
+
+    def hear(self, report: Report, now: float) -> None:
+        if report.pid != self.report.pid:
+            self.past.clear()  # restarted: its counters began again
+        self.report, self.heard, self.heard_us = report, now, now_us()
+        self.past.append((now, report.counters))
+        while len(self.past) > 2 and now - self.past[1][0] >= RATE_S:
+            del self.past[0]
+
+    def alive(self, now: float) -> bool:
+        return now - self.heard < SILENT_S
+
+    def rate(self, counter: str, now: float) -> float:
+        """Growth of a counter a second."""
+        if len(self.past) < 2 or not self.alive(now):
+            return 0.0
+        (t0, first), (t1, last) = self.past[0], self.past[-1]
+        grown = last.get(counter, 0.0) - first.get(counter, 0.0)
+        return max(0.0, grown / (t1 - t0)) if t1 > t0 else 0.0
+
+
+class StatusBoard:
+    """Listens to the processes and answers with a `Status`."""
+
+    def __init__(self, stream: Stream, data: Path, reserve_mb: int) -> None:
+        self._stream = stream
+        self._data = data
+        self._reserve = reserve_mb * 1_000_000
+        self._processes: dict[tuple[str, str], _Process] = {}
+        self._disk = Disk(0, 0)
+        self._disk_low_since: int | None = None
+        self._missing_since: dict[str, int] = {}
+        self._stop: Callable[[], Awaitable[None]] | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen from now on; raises `Unavailable`."""
+
+        async def on_report(_subject: str, data: bytes) -> None:
+            self.hear(data)
+
+        self._stop = await self._stream.listen(status_subject("*", "*"), on_report)
+        await asyncio.to_thread(self.look_at_disk)
+        self._watch = asyncio.create_task(self._watch_disk())
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._stop is not None:
+            await self._stop()
+
+    def hear(self, data: bytes) -> None:
+        """Take one report, JSON of `Report`; what cannot be read is logged and left."""
+        try:
+            report = msgspec.json.decode(data, type=Report, strict=False)
+        except msgspec.MsgspecError as error:
+            log.warning("a status report cannot be read: %s", error)
+            return
+        key, now = (report.role, report.instance), time.monotonic()
+        process = self._processes.setdefault(key, _Process(report, now, now_us()))
+        process.hear(report, now)
+
+    def look_at_disk(self) -> None:
+        """Measure the data folder and the room beside it. Blocks."""
+        free = shutil.disk_usage(self._data).free
+        self._disk = Disk(_size(self._data), free)
+        low = free < self._reserve
+        self._disk_low_since = (self._disk_low_since or now_us()) if low else None
+
+    def status(self, vehicles: int, dead_letters: int) -> Status:
+        """The present state; the two counts are the tenant's."""
+        now = time.monotonic()
+        self._forget(now)
+        freshness = [g for g in self._gauges("ingest", "freshness_ms", now)]
+        return Status(
+            time_us=now_us(),
+            connected=int(sum(self._gauges("gateway", "connections", now))),
+            vehicles=vehicles,
+            frames_per_second=round(self._rate("gateway", "frames_total", now), 1),
+            stored_per_second=round(self._rate("ingest", "stored_total", now), 1),
+            freshness_ms=max(freshness) if freshness else None,
+            lag_frames=int(sum(self._gauges("ingest", "lag_frames", now))),
+            dead_letters=dead_letters,
+            disk=self._disk,
+            problems=self._problems(now),
+            roles=[_role(process, now) for _, process in sorted(self._processes.items())],
+        )
+
+    def exposition(self) -> str:
+        """Counters and gauges of all processes in Prometheus' text format 0.0.4."""
+        now = time.monotonic()
+        self._forget(now)
+        families: dict[tuple[str, str], list[str]] = {}
+        for (role, instance), process in sorted(self._processes.items()):
+            labels = f'role="{_label(role)}",instance="{_label(instance)}"'
+            for kind, name, value in _measures(process, now):
+                families.setdefault((name, kind), []).append(f"{name}{{{labels}}} {value:.17g}")
+        for name, value in (("used", self._disk.used_bytes), ("free", self._disk.free_bytes)):
+            full = f"carcloud_disk_{name}_bytes"
+            families[full, "gauge"] = [f"{full} {value}"]
+        lines: list[str] = []
+        for (name, kind), samples in sorted(families.items()):
+            words = name.removeprefix("carcloud_").replace("_", " ")
+            lines += [f"# HELP {name} {words}", f"# TYPE {name} {kind}", *samples]
+        return "\n".join(lines) + "\n"
+
+    def _gauges(self, role: str, name: str, now: float) -> list[float]:
+        return [
+            process.report.gauges[name]
+            for (its_role, _), process in self._processes.items()
+            if its_role == role and process.alive(now) and name in process.report.gauges
+        ]
+
+    def _rate(self, role: str, counter: str, now: float) -> float:
+        return sum(p.rate(counter, now) for (r, _), p in self._processes.items() if r == role)
+
+    def _problems(self, now: float) -> list[Problem]:
+        problems: list[Problem] = []
+        if self._disk_low_since is not None:
+            detail = (
+                f"{self._disk.free_bytes // 1_000_000} MB are free, disk.reserve_mb keeps "
+                f"{self._reserve // 1_000_000}: vehicles are not acknowledged"
+            )
+            problems.append(Problem("disk-full", self._disk_low_since, detail))
+        for (role, instance), process in sorted(self._processes.items()):
+            if not process.alive(now):
+                detail = f"{role} {instance} has been silent for {now - process.heard:.0f} s"
+                problems.append(Problem("role-silent", process.heard_us, detail))
+            else:
+                for told in process.report.problems:
+                    since = int(told.since) or process.heard_us
+                    problems.append(Problem(told.code, since, told.detail))
+        return problems + self._missing()
+
+    def _missing(self) -> list[Problem]:
+        """Roles of which no process was ever heard."""
+        problems = []
+        for role in ALWAYS_ON:
+            if any(its_role == role for its_role, _ in self._processes):
+                self._missing_since.pop(role, None)
+            else:
+                since = self._missing_since.setdefault(role, now_us())
+                if now_us() - since >= SILENT_S * 1_000_000:
+                    problems.append(Problem("role-missing", since, f"no {role} is running"))
+        return problems
+
+    def _forget(self, now: float) -> None:
+        """A dead process whose role lives on in another, or that is long dead, is dropped."""
+        living = {role for (role, _), p in self._processes.items() if p.alive(now)}
+        for key, process in list(self._processes.items()):
+            silent = now - process.heard
+            if silent > FORGET_S or (silent > SILENT_S and key[0] in living):
+                del self._processes[key]
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await asyncio.sleep(DISK_S)
+            try:
+                await asyncio.to_thread(self.look_at_disk)
+            except OSError as error:
+                log.warning("the data folder cannot be measured: %s", error)
+
+
+def report_json(report: Report) -> bytes:
+    """The bytes that a process broadcasts."""
+    return json.dumps(msgspec.to_builtins(report)).encode()
+
+
+def _role(process: _Process, now: float) -> Role:
+    report = process.report
+    return Role(
+        report.role,
+        report.instance,
+        report.pid,
+        report.uptime_s,
+        report.memory_bytes,
+        process.alive(now),
+    )
+
+
+def _measures(process: _Process, now: float) -> list[tuple[str, str, float]]:
+    """(kind, name, value) of everything one process reports."""
+    report = process.report
+    return [
+        ("gauge", "carcloud_up", float(process.alive(now))),
+        ("gauge", "carcloud_uptime_seconds", report.uptime_s),
+        ("gauge", "carcloud_memory_bytes", float(report.memory_bytes)),
+        *(("counter", _metric(name), value) for name, value in report.counters.items()),
+        *(("gauge", _metric(name), value) for name, value in report.gauges.items()),
+    ]
+
+
+def _metric(name: str) -> str:
+    return "carcloud_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+
+
+def _label(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below; files that vanish meanwhile count nothing."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(where) / name).lstat().st_size
+            except OSError:
+                continue
+    return total

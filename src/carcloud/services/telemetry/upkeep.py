@@ -1,0 +1,40 @@
+"""Background care of the telemetry tables: merge small files, drop what is too old."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from carcloud.model.ids import Tenant
+from carcloud.ports.errors import EngineError
+from carcloud.ports.lake import Lake, TableRef
+from carcloud.services.telemetry.ingest import LETTERS, RAW, SIGNALS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Days that rows are kept; None = for ever."""
+
+    signals: int | None
+    frames: int | None
+    dead_letters: int | None
+
+
+def upkeep_round(lake: Lake, tenants: Iterable[Tenant], keep: Retention) -> list[str]:
+    """Look after every table once; returns what went wrong, if anything. Blocks."""
+    days = {SIGNALS: keep.signals, RAW: keep.frames, LETTERS: keep.dead_letters}
+    troubles = []
+    for tenant in tenants:
+        for table, keep_days in days.items():
+            try:
+                done = lake.upkeep(TableRef(tenant, table), keep_days=keep_days)
+            except EngineError as error:
+                troubles.append(f"{tenant}.{table}: {error}")
+                continue
+            if done.files_before != done.files_after or done.rows_expired:
+                log.info(
+                    "%s.%s: %d files became %d, %d rows expired",
+                    tenant, table, done.files_before, done.files_after, done.rows_expired,
+                )  # fmt: skip
+    return troubles

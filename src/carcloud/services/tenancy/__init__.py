@@ -1,0 +1,1 @@
+"""Tenants, people who sign in, and their keys."""

@@ -1,0 +1,1 @@
+"""The registry of vehicles: identity, model, labels, lifecycle, credentials."""

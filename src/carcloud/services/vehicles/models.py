@@ -1,0 +1,87 @@
+"""The models of a tenant's vehicles."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, insert, select, update
+
+from carcloud.model.ids import Tenant
+from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.vehicles import rows
+from carcloud.services.vehicles.errors import Changed, Invalid, Unknown
+from carcloud.services.vehicles.store import models
+from carcloud.services.vehicles.types import CurrentSign, Datum, VehicleModel
+
+
+def create(db: Connection, tenant: Tenant, model: VehicleModel, actor: str) -> VehicleModel:
+    """A new model; `Conflict` of the port if the id is taken."""
+    made = msgspec.structs.replace(_checked(model), revision=1)
+    db.execute(insert(models).values(tenant=tenant, **_columns(made), id=made.id))
+    entry = AuditEntry(tenant, actor, "model.create", made.id, None, _columns(made))
+    record_changes(db, [entry])
+    return made
+
+
+def change(
+    db: Connection, tenant: Tenant, wanted: VehicleModel, if_revision: int | None, actor: str
+) -> VehicleModel:
+    """Replace a model; raises `Unknown`, `Changed`."""
+    old = get(db, tenant, wanted.id)
+    if if_revision is not None and old.revision != if_revision:
+        raise Changed(f"model {wanted.id!r} is at revision {old.revision} now")
+    new = msgspec.structs.replace(_checked(wanted), revision=old.revision + 1)
+    same = (models.c.tenant == tenant) & (models.c.id == old.id)
+    same = same & (models.c.revision == old.revision)
+    if db.execute(update(models).where(same).values(_columns(new))).rowcount != 1:
+        raise Changed(f"model {wanted.id!r} was changed at the same time")
+    entry = AuditEntry(tenant, actor, "model.change", old.id, _columns(old), _columns(new))
+    record_changes(db, [entry])
+    return new
+
+
+def get(db: Connection, tenant: Tenant, model: str) -> VehicleModel:
+    """A model; raises `Unknown`."""
+    mine = (models.c.tenant == tenant) & (models.c.id == model)
+    row = db.execute(select(models).where(mine)).mappings().first()
+    if row is None:
+        raise Unknown(f"there is no model {model!r}")
+    return _model(row)
+
+
+def every(db: Connection, tenant: Tenant) -> list[VehicleModel]:
+    """All models, in order of id."""
+    query = select(models).where(models.c.tenant == tenant).order_by(models.c.id)
+    return [_model(row) for row in db.execute(query).mappings()]
+
+
+def _checked(model: VehicleModel) -> VehicleModel:
+    rows.checked_name("id", model.id)
+    rows.checked_name("protocol", model.protocol)
+    if not 1 <= len(model.name) <= 200:
+        raise Invalid("name", "1 to 200 characters")
+    if len(model.maker) > 200:
+        raise Invalid("maker", "at most 200 characters")
+    return model
+
+
+def _columns(model: VehicleModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "maker": model.maker,
+        "protocol": model.protocol,
+        "datum": model.datum.value,
+        "current_sign": model.current_sign.value,
+        "revision": model.revision,
+    }
+
+
+def _model(row: Any) -> VehicleModel:
+    return VehicleModel(
+        id=row["id"],
+        name=row["name"],
+        maker=row["maker"],
+        protocol=row["protocol"],
+        datum=Datum(row["datum"]),
+        current_sign=CurrentSign(row["current_sign"]),
+        revision=row["revision"],
+    )

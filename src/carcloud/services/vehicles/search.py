@@ -1,0 +1,103 @@
+"""Finding vehicles: filters, keyset pages, opaque cursors."""
+
+import base64
+import json
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+
+from carcloud.model.ids import Tenant, VehicleId
+from carcloud.services.vehicles import rows
+from carcloud.services.vehicles.errors import Invalid
+from carcloud.services.vehicles.store import labels, vehicles
+from carcloud.services.vehicles.types import Filter, Sort, VehiclePage
+
+MAX_LIMIT = 500
+
+
+def find(
+    db: Connection, tenant: Tenant, what: Filter, *, sort: Sort, cursor: str | None, limit: int
+) -> VehiclePage:
+    """One page of matching vehicles; raises `Invalid` for a cursor that is not ours."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Invalid("limit", f"1 to {MAX_LIMIT}")
+    query = select(vehicles.c.id, vehicles.c.updated).where(*conditions(db, tenant, what))
+    if cursor is not None:
+        query = query.where(_after(sort, _opened(sort, cursor)))
+    keys = db.execute(query.order_by(*_order(sort)).limit(limit + 1)).all()
+    found = by_id(db, tenant, [key.id for key in keys[:limit]])
+    items = [found[key.id] for key in keys[:limit]]
+    more = len(keys) > limit
+    return VehiclePage(items, _cursor(sort, keys[limit - 1]) if more else None)
+
+
+def by_id(db: Connection, tenant: Tenant, wanted: list[str]) -> dict[str, Any]:
+    """Vehicles of the tenant by id; those that do not exist are left out."""
+    mine = (vehicles.c.tenant == tenant) & vehicles.c.id.in_(wanted)
+    found = db.execute(select(vehicles).where(mine)).mappings()
+    return {row["id"]: rows.vehicle(row) for row in found}
+
+
+def matching_ids(db: Connection, tenant: Tenant, what: Filter) -> list[VehicleId]:
+    """All matching ids, in order."""
+    query = select(vehicles.c.id).where(*conditions(db, tenant, what)).order_by(vehicles.c.id)
+    return [VehicleId(found) for found in db.execute(query).scalars()]
+
+
+def count(db: Connection, tenant: Tenant, what: Filter) -> int:
+    """How many match."""
+    query: Select[Any] = select(func.count()).select_from(vehicles)
+    return int(db.execute(query.where(*conditions(db, tenant, what))).scalar_one())
+
+
+def conditions(db: Connection, tenant: Tenant, what: Filter) -> list[ColumnElement[bool]]:
+    """What `what` says, in SQL. `search` lies in the index that gives the order."""
+    found: list[ColumnElement[bool]] = [vehicles.c.tenant == tenant]
+    if what.q:
+        place = func.strpos if db.dialect.name == "postgresql" else func.instr
+        found.append(place(vehicles.c.search, what.q.lower()) > 0)
+    if what.model is not None:
+        found.append(vehicles.c.model == what.model)
+    if what.lifecycle is not None:
+        found.append(vehicles.c.lifecycle == what.lifecycle.value)
+    if what.protocol is not None:
+        found.append(vehicles.c.protocol == what.protocol)
+    if what.label:
+        key, colon, value = what.label.partition(":")
+        having = select(labels.c.vehicle).where(labels.c.tenant == tenant, labels.c.key == key)
+        if colon:
+            having = having.where(labels.c.value == value)
+        found.append(vehicles.c.id.in_(having))
+    return found
+
+
+def _order(sort: Sort) -> list[ColumnElement[Any]]:
+    if sort == "id":
+        return [vehicles.c.id.asc()]
+    return [vehicles.c.updated.desc(), vehicles.c.id.desc()]
+
+
+def _after(sort: Sort, key: list[Any]) -> ColumnElement[bool]:
+    if sort == "id":
+        return and_(vehicles.c.id > key[0])
+    updated, vehicle = key
+    same = and_(vehicles.c.updated == updated, vehicles.c.id < vehicle)
+    return or_(vehicles.c.updated < updated, same)
+
+
+def _cursor(sort: Sort, key: Any) -> str:
+    parts = [key.id] if sort == "id" else [key.updated, key.id]
+    return base64.urlsafe_b64encode(json.dumps([sort, *parts]).encode()).decode().rstrip("=")
+
+
+def _opened(sort: Sort, cursor: str) -> list[Any]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        told = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except ValueError as error:
+        raise Invalid("cursor", "not a cursor of this list") from error
+    shapes: dict[Sort, list[type]] = {"id": [str, str], "updated": [str, int, str]}
+    right = isinstance(told, list) and [type(part) for part in told] == shapes[sort]
+    if not right or told[0] != sort:
+        raise Invalid("cursor", "not a cursor of this list and sort")
+    return list(told[1:])

@@ -1,0 +1,179 @@
+"""What crosses the wall of the registry. Times are us since 1970, UTC."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from carcloud.model.ids import Tenant, VehicleId
+
+
+class Lifecycle(StrEnum):
+    """Where a vehicle stands; only registered and active ones are admitted by a gateway."""
+
+    REGISTERED = "registered"  # known, has not connected yet
+    ACTIVE = "active"  # has connected
+    SUSPENDED = "suspended"  # kept out for now
+    RETIRED = "retired"  # kept out for good; its history stays
+
+
+class Datum(StrEnum):
+    """Which coordinates a model reports."""
+
+    WGS84 = "WGS84"
+    GCJ02 = "GCJ02"  # the shifted coordinates of maps in China
+
+
+class CurrentSign(StrEnum):
+    """Which direction of battery current a model reports as positive."""
+
+    DISCHARGE = "discharge"
+    CHARGE = "charge"
+
+
+@dataclass(frozen=True, slots=True)
+class Vehicle:
+    """A vehicle of the registry. `revision` grows with each change, for ETags."""
+
+    tenant: Tenant
+    id: VehicleId
+    vin: str | None
+    model: str | None
+    labels: Mapping[str, str]
+    lifecycle: Lifecycle
+    protocol: str | None
+    created: int
+    updated: int
+    revision: int
+
+
+class NewVehicle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A vehicle to register. An id that is a VIN is taken as the VIN too."""
+
+    id: str
+    vin: str | None = None
+    model: str | None = None
+    labels: dict[str, str] = {}
+    lifecycle: Lifecycle = Lifecycle.REGISTERED
+    protocol: str | None = None
+
+
+class VehicleChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A merge patch (RFC 7396): unset stays; a label with value None is removed."""
+
+    vin: str | UnsetType | None = UNSET
+    model: str | UnsetType | None = UNSET
+    labels: dict[str, str | None] | UnsetType = UNSET
+    lifecycle: Lifecycle | UnsetType = UNSET
+    protocol: str | UnsetType | None = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which vehicles; all that is given must hold."""
+
+    q: str = ""  # part of the id, VIN, model or a label's value, in any case
+    model: str | None = None
+    label: str | None = None  # `key` or `key:value`
+    lifecycle: Lifecycle | None = None
+    protocol: str | None = None
+
+
+Sort = Literal["id", "updated"]  # `updated`: newest first
+
+
+@dataclass(frozen=True, slots=True)
+class VehiclePage:
+    """One page and the cursor of the next; `total` counts all that match, if asked for."""
+
+    items: Sequence[Vehicle]
+    next_cursor: str | None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What proves that a vehicle is itself. The cipher key is sealed and never told here."""
+
+    iccid: str | None = None  # only this SIM may log in, if set
+    public_key: bytes | None = None  # as the activation sent it
+    algorithm: str | None = None  # of the public key: SM2, RSA, ECC
+    tls_fingerprint: str | None = None  # sha256 of the client certificate, hexadecimal
+    has_cipher_key: bool = False
+    cipher: str | None = None  # of the data-unit key: AES128, SM4, RSA, SM2
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsChange:
+    """Unset stays; None removes. `cipher_key` is sealed before it is kept."""
+
+    iccid: str | UnsetType | None = UNSET
+    public_key: bytes | UnsetType | None = UNSET
+    algorithm: str | UnsetType | None = UNSET
+    tls_fingerprint: str | UnsetType | None = UNSET
+    cipher_key: bytes | UnsetType | None = field(default=UNSET, repr=False)
+    cipher: str | UnsetType | None = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A vehicle that wants in, as the gateway saw it."""
+
+    vehicle: str
+    protocol: str
+    address: str
+    iccid: str | None = None
+    edition: str | None = None  # of the protocol, e.g. "2025"
+    time: int = 0  # 0 = now
+
+
+Refusal = Literal["invalid", "unknown", "suspended", "retired", "iccid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to a login. `refusal` None = come in; then `tenant` and the keys are told."""
+
+    vehicle: VehicleId
+    refusal: Refusal | None
+    tenant: Tenant | None = None
+    model: str | None = None
+    registered_now: bool = False
+    public_key: bytes | None = None
+    algorithm: str | None = None
+    tls_fingerprint: str | None = None
+    cipher_key: bytes | None = field(default=None, repr=False)
+    cipher: str | None = None
+
+
+class VehicleModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A type of vehicle, and how its reports are to be understood."""
+
+    id: str
+    name: str
+    maker: str = ""
+    protocol: str = "gbt32960"
+    datum: Datum = Datum.WGS84
+    current_sign: CurrentSign = CurrentSign.DISCHARGE
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LineError:
+    """What is wrong with one line of an import. Line 1 is the header."""
+
+    line: int
+    field: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What an import did. Lines with errors were left out, all others were kept."""
+
+    created: int
+    updated: int
+    errors: Sequence[LineError]

@@ -1,0 +1,1 @@
+"""Simulated vehicles that speak real protocols over real sockets."""

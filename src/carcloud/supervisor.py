@@ -1,0 +1,188 @@
+"""`carcloud up`: starts the stream server and the roles as processes of their own, restarts
+those that end, and stops all in good order.
+
+Children die with their supervisor, however it ends. What processes must know of each other
+(ports, the stream's credentials) lies in `<data>/run`, readable by the owner only.
+"""
+
+import json
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from carcloud.config import Settings
+from carcloud.engines.stream_nats import NatsServer
+from carcloud.engines.stream_nats.server import dies_with
+from carcloud.ports.errors import EngineError
+from carcloud.rundir import RunDir
+
+log = logging.getLogger(__name__)
+
+ROLES = ("gateway", "ingest", "web", "jobs")
+_STOP_ORDER = ("gateway", "ingest", "web", "jobs")  # no new frames first, then store what there is
+_BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+_STEADY_S = 30.0  # a process that ran so long starts with a clean record
+
+
+class StartFailed(Exception):
+    """The cloud did not become ready; the message says why and where to look."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One role process and its record."""
+
+    role: str
+    process: subprocess.Popen[bytes]
+    started: float
+    failures: int = 0
+    restarts: int = 0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Runs the stream server and some roles on this machine."""
+
+    settings: Settings
+    roles: Sequence[str] = ROLES
+    run: RunDir = field(init=False)
+    server: NatsServer | None = None
+    children: dict[str, Child] = field(default_factory=dict)
+    server_restarts: int = 0
+    _stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.run = RunDir(Path(self.settings.text("data")))
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        """Start everything and wait until all roles are ready; raises `StartFailed`."""
+        self.run.claim()
+        self.run.write_settings(self.settings)
+        self._start_server()
+        for role in self.roles:
+            self.children[role] = self._launch(role)
+        deadline = time.monotonic() + timeout_s
+        while not all(self.run.ready(role, child.process.pid) for role, child in self._each()):
+            self._fail_if_ended()
+            if time.monotonic() > deadline:
+                raise StartFailed(f"not ready after {timeout_s:g} s; see {self.run.logs}")
+            time.sleep(0.02)
+
+    def watch(self, every_s: float = 0.2, tick: Callable[[], bool] = lambda: True) -> None:
+        """Restart what ends, until `stop` is asked for (SIGINT, SIGTERM) or `tick` says so."""
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, self._on_signal)
+        while not self._stopping and tick():
+            self.tend()
+            time.sleep(every_s)
+
+    def tend(self) -> None:
+        """One look at all processes; whatever has ended is started again."""
+        if self.server is not None and not self.server.alive():
+            log.warning("the stream server ended; starting it again on the same store")
+            self.server_restarts += 1
+            self._restart_server(self.server)
+        for role, child in list(self._each()):
+            if child.process.poll() is not None:
+                self._restart(role, child)
+
+    def stop(self, timeout_s: float = 20.0) -> None:
+        """End all processes in good order; by force after `timeout_s` each."""
+        for role in _STOP_ORDER:
+            child = self.children.pop(role, None)
+            if child is not None:
+                _end(child.process, timeout_s)
+        if self.server is not None:
+            self.server.stop()
+            self.server = None
+        self.run.release()
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by role; the stream server is `stream`."""
+        pids = {role: child.process.pid for role, child in self._each()}
+        if self.server is not None:
+            pids["stream"] = self.server.process.pid
+        return pids
+
+    def _each(self) -> Iterable[tuple[str, Child]]:
+        return self.children.items()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _start_server(self) -> None:
+        if self.settings.text("stream.url"):
+            self.run.write_stream(self.settings.text("stream.url"), "", "")
+            return
+        user, password = "carcloud", secrets.token_urlsafe(24)
+        try:
+            self.server = NatsServer.start(
+                self.run.data / "stream",
+                port=self.settings.whole("stream.port"),
+                user=user,
+                password=password,
+                max_bytes=int(self.settings.number("stream.max_gb") * 1e9),
+            ).ready()
+        except EngineError as error:
+            raise StartFailed(f"the stream server does not start: {error}") from error
+        self.run.write_stream(f"nats://127.0.0.1:{self.server.port}", user, password)
+
+    def _restart_server(self, server: NatsServer) -> None:
+        try:
+            self.server = server.restart()
+        except EngineError as error:
+            log.error("the stream server does not start again: %s", error)
+            time.sleep(1.0)
+
+    def _launch(self, role: str, failures: int = 0, restarts: int = 0) -> Child:
+        self.run.forget_ready(role)
+        self.run.logs.mkdir(parents=True, exist_ok=True)
+        with (self.run.logs / f"{role}.log").open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "carcloud", "role", role, "--data", str(self.run.data)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=dies_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
+                start_new_session=True,  # Ctrl-C is for the supervisor to handle
+            )
+        return Child(role, process, time.monotonic(), failures, restarts)
+
+    def _restart(self, role: str, child: Child) -> None:
+        ran = time.monotonic() - child.started
+        failures = 0 if ran > _STEADY_S else child.failures + 1
+        wait = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
+        if ran < wait:
+            return  # looked at again on the next round
+        log.warning("%s ended with %s; starting it again", role, child.process.returncode)
+        self.children[role] = self._launch(role, failures, child.restarts + 1)
+
+    def _fail_if_ended(self) -> None:
+        for role, child in self._each():
+            code = child.process.poll()
+            if code is not None:
+                words = self.run.last_words(role)
+                raise StartFailed(f"{role} ended with {code}: {words}")
+
+
+def _end(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def describe(run: RunDir) -> dict[str, object]:
+    """What the ready files say: addresses by role."""
+    return {role: json.loads(file.read_text()) for role, file in run.ready_files()}

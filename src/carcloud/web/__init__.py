@@ -1,0 +1,1 @@
+"""HTTP: one module of routes per service, and the built pages."""

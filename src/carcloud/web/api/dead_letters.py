@@ -1,0 +1,160 @@
+"""Routes for frames that could not be read."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import Router, get, post
+from litestar.params import Parameter
+
+from carcloud.services.telemetry.api import DeadLetter, Telemetry
+from carcloud.services.tenancy.api import Role
+from carcloud.web.callers import Caller, needs
+from carcloud.web.describe import errors
+from carcloud.web.paging import decode_cursor, encode_cursor
+from carcloud.web.times import exact_iso
+
+
+class DeadLetterView(msgspec.Struct, frozen=True):
+    """A frame that could not be read: why, where in the frame, and which clause it broke."""
+
+    id: str
+    vehicle: str
+    received: str
+    protocol: str
+    reason: str
+    clause: str | None
+    offset: int | None
+    hex: str
+    size: int
+
+
+class ReasonCount(msgspec.Struct, frozen=True):
+    """How many letters wait for one reason."""
+
+    reason: str
+    count: int
+
+
+class DeadLetterPage(msgspec.Struct, frozen=True):
+    """One page of letters, and the reasons of all that wait."""
+
+    items: list[DeadLetterView]
+    next_cursor: str | None
+    total: int | None
+    reasons: list[ReasonCount]
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a letter: `stored`, `still-bad` (with the reason), or `queued` = not yet."""
+
+    outcome: str
+    reason: str | None = None
+
+
+class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The letters to read again; without a reason, all."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
+
+
+class BulkOutcome(msgspec.Struct, frozen=True):
+    """How many letters there were, and how many were put back into the stream."""
+
+    tried: int
+    queued: int
+
+
+@get(
+    "/dead-letters",
+    summary="Dead letters",
+    description="Frames that could not be read, newest first; those read again are left out.",
+    responses=errors(400, 401, 503),
+)
+async def list_dead_letters(
+    *,
+    caller: Caller,
+    telemetry: Telemetry,
+    reason: Annotated[str | None, Parameter(description="Only of this reason")] = None,
+    vehicle: Annotated[str | None, Parameter(description="Only of this claimed vehicle")] = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
+) -> DeadLetterPage:
+    """A page of dead letters."""
+    after = None if cursor is None else decode_cursor(cursor, tuple[int, str])
+    found = await telemetry.dead_letters(
+        caller.tenant, reason=reason, vehicle=vehicle, after=after, limit=limit + 1
+    )
+    counts = await telemetry.dead_letter_reasons(caller.tenant)
+    page, more = found[:limit], len(found) > limit
+    total = None
+    if vehicle is None:
+        total = sum(counts.values()) if reason is None else counts.get(reason, 0)
+    return DeadLetterPage(
+        [_view(letter) for letter in page],
+        encode_cursor((page[-1].received_us, page[-1].id)) if more else None,
+        total,
+        [ReasonCount(one, count) for one, count in counts.items()],
+    )
+
+
+@get(
+    "/dead-letters/{letter:str}",
+    summary="One dead letter",
+    responses=errors(400, 401, 404, 503),
+)
+async def read_dead_letter(letter: str, caller: Caller, telemetry: Telemetry) -> DeadLetterView:
+    """One dead letter."""
+    return _view(await telemetry.dead_letter(caller.tenant, letter))
+
+
+@post(
+    "/dead-letters/{letter:str}/reprocess",
+    status_code=200,
+    summary="Read one dead letter again",
+    description="Puts the frame back into the stream and waits up to ten seconds for the outcome.",
+    responses=errors(400, 401, 403, 404, 503, 507),
+)
+async def reprocess_dead_letter(letter: str, caller: Caller, telemetry: Telemetry) -> Outcome:
+    """Read one dead letter again."""
+    done = await telemetry.reprocess(caller.tenant, letter)
+    return Outcome(done.outcome, done.reason)
+
+
+@post(
+    "/dead-letters/reprocess",
+    status_code=200,
+    summary="Read dead letters again",
+    description="Puts all letters, or those of one reason, back into the stream.",
+    responses=errors(400, 401, 403, 413, 503, 507),
+)
+async def reprocess_dead_letters(data: Which, caller: Caller, telemetry: Telemetry) -> BulkOutcome:
+    """Read many dead letters again."""
+    tried, queued = await telemetry.reprocess_all(caller.tenant, data.reason)
+    return BulkOutcome(tried, queued)
+
+
+def _view(letter: DeadLetter) -> DeadLetterView:
+    return DeadLetterView(
+        id=letter.id,
+        vehicle=letter.vehicle,
+        received=exact_iso(letter.received_us),
+        protocol=letter.protocol,
+        reason=letter.reason,
+        clause=letter.clause,
+        offset=letter.offset,
+        hex=letter.data.hex(),
+        size=len(letter.data),
+    )
+
+
+router = Router(
+    "/",
+    tags=["dead-letters"],
+    guards=[needs(Role.OPERATOR)],
+    route_handlers=[
+        list_dead_letters,
+        read_dead_letter,
+        reprocess_dead_letter,
+        reprocess_dead_letters,
+    ],
+)

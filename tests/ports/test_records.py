@@ -1,0 +1,155 @@
+"""One suite for the records port, run on SQLite and PostgreSQL."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, func, insert, select
+
+from carcloud.engines.records_sql import SqlRecords
+from carcloud.ports.errors import Conflict, Unavailable
+from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
+
+metadata = MetaData()
+parents = Table(
+    "parents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("n", String(9), unique=True),
+)
+children = Table(
+    "children",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("parent", ForeignKey("parents.id"), nullable=False),
+)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Any]:
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return fresh_url(request.param, tmp_path, request)
+
+
+@pytest.fixture
+def records(url: str) -> Iterator[SqlRecords]:
+    opened = SqlRecords(url)
+    opened.create(metadata)
+    yield opened
+    opened.close()
+
+
+def add(records: SqlRecords, number: int) -> None:
+    with records.transaction() as db:
+        db.execute(insert(parents).values(id=number, n=str(number)))
+
+
+def count(records: SqlRecords) -> int:
+    with records.reading() as db:
+        return int(db.execute(select(func.count()).select_from(parents)).scalar_one())
+
+
+def test_changes_are_kept_when_the_block_ends_well(records: SqlRecords, url: str) -> None:
+    add(records, 1)
+    other = SqlRecords(url)
+    other.create(metadata)
+    assert count(other) == 1
+    other.close()
+
+
+def test_nothing_is_kept_when_the_block_fails(records: SqlRecords) -> None:
+    with pytest.raises(KeyError), records.transaction() as db:
+        db.execute(insert(parents).values(id=1, n="1"))
+        raise KeyError("not ours")
+    assert count(records) == 0
+
+
+def test_unique_and_foreign_key_violations_are_conflicts(records: SqlRecords) -> None:
+    add(records, 1)
+    with pytest.raises(Conflict):
+        add(records, 1)
+    with pytest.raises(Conflict), records.transaction() as db:
+        db.execute(insert(children).values(id=1, parent=99))
+    add(records, 2)
+    assert count(records) == 2
+
+
+def test_reading_sees_one_state_while_another_writes(records: SqlRecords) -> None:
+    add(records, 1)
+    query = select(func.count()).select_from(parents)
+    with records.reading() as db:
+        assert db.execute(query).scalar_one() == 1
+        add(records, 2)
+        assert db.execute(query).scalar_one() == 1
+    assert count(records) == 2
+
+
+def test_reading_does_not_wait_for_a_writer(records: SqlRecords) -> None:
+    with records.transaction() as db:
+        db.execute(insert(parents).values(id=1, n="1"))
+        assert count(records) == 0
+
+
+def test_writers_wait_for_each_other(records: SqlRecords) -> None:
+    def work(first: int) -> None:
+        for number in range(first, first + 25):
+            add(records, number)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (0, 100, 200, 300)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count(records) == 100
+
+
+def test_many_processes_may_create_at_once(url: str) -> None:
+    opened = [SqlRecords(url) for _ in range(4)]
+    failures: list[Exception] = []
+
+    def create(records: SqlRecords) -> None:
+        try:
+            records.create(metadata)
+        except Exception as error:  # noqa: BLE001 - a thread's error is told below
+            failures.append(error)
+
+    threads = [threading.Thread(target=create, args=(records,)) for records in opened]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for records in opened:
+        records.close()
+    assert failures == []
+
+
+def test_absent_database_is_unavailable(tmp_path: Path) -> None:
+    absent = SqlRecords(f"postgresql://nobody@/none?host={tmp_path}")
+    with pytest.raises(Unavailable):
+        absent.create(metadata)
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(Unavailable):
+        SqlRecords(f"sqlite:///{blocked}/records.db")
+
+
+def test_other_databases_are_refused() -> None:
+    with pytest.raises(ValueError, match="SQLite or PostgreSQL"):
+        SqlRecords("mysql://localhost/x")
+
+
+def test_sqlite_file_is_private_and_synced(tmp_path: Path) -> None:
+    records = SqlRecords(f"sqlite:///{tmp_path / 'deep' / 'records.db'}")
+    assert (tmp_path / "deep" / "records.db").stat().st_mode & 0o077 == 0
+    wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+    with records.transaction() as db:
+        found = {name: db.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in wanted}
+    assert found == wanted
+    records.close()

@@ -1,0 +1,312 @@
+"""One suite for the stream port, run on every engine behind it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from carcloud.engines.stream_nats import NatsServer, NatsStream
+from carcloud.ports.errors import Full, Unavailable
+from carcloud.ports.stream import Message, Stream
+
+SUBJECT = "frames.default.gbt32960"
+USER, PASSWORD = "carcloud", 'the "word" of $ecrecy'
+ROOM = 1024 * 1024 * 1024  # bytes
+
+Test = Callable[[NatsStream], Awaitable[None]]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[NatsServer]:
+    with start(tmp_path / "nats", ROOM) as running:
+        yield running
+
+
+def start(store: Path, room: int) -> NatsServer:
+    return NatsServer.start(store, user=USER, password=PASSWORD, max_bytes=room)
+
+
+@asynccontextmanager
+async def connected(server: NatsServer, room: int = ROOM) -> AsyncIterator[NatsStream]:
+    url = f"nats://127.0.0.1:{server.port}"
+    stream = await NatsStream.connect(url, user=USER, password=PASSWORD, max_bytes=room)
+    try:
+        yield stream
+    finally:
+        await stream.close()
+
+
+def run(server: NatsServer, test: Test) -> None:
+    async def scene() -> None:
+        async with connected(server) as stream:
+            await test(stream)
+
+    asyncio.run(scene())
+
+
+async def take(stream: Stream, reader: str, count: int, batch: int = 10) -> list[Message]:
+    """The first `count` messages of one read; fewer if nothing comes for a second."""
+    found: list[Message] = []
+    lists = stream.read("FRAMES", reader, batch=batch, wait_s=1.0)
+    async for messages in lists:
+        assert len(messages) <= batch
+        found += messages
+        if not messages or len(found) >= count:
+            break
+    await lists.aclose()  # type: ignore[attr-defined]
+    return found
+
+
+def test_reads_what_was_published_in_order(server: NatsServer) -> None:
+    async def test(stream: NatsStream) -> None:
+        seqs = [await stream.publish(SUBJECT, b"%d" % i, f"m{i}") for i in range(25)]
+        assert seqs == list(range(1, 26))
+        found = await take(stream, "a", 25)
+        assert [m.seq for m in found] == seqs
+        assert [m.data for m in found] == [b"%d" % i for i in range(25)]
+        assert {m.subject for m in found} == {SUBJECT}
+
+    run(server, test)
+
+
+def test_same_message_id_is_kept_once(server: NatsServer) -> None:
+    async def test(stream: NatsStream) -> None:
+        first = await stream.publish(SUBJECT, b"x", "same")
+        assert await stream.publish(SUBJECT, b"x", "same") == first
+        assert (await stream.info("FRAMES")).messages == 1
+
+    run(server, test)
+
+
+def test_unconfirmed_comes_again_and_confirmed_does_not(server: NatsServer) -> None:
+    async def test(stream: NatsStream) -> None:
+        for i in range(10):
+            await stream.publish(SUBJECT, b"%d" % i, f"m{i}")
+        assert await stream.confirmed("FRAMES", "a") == 0
+        assert [m.seq for m in await take(stream, "a", 10, batch=4)] == list(range(1, 11))
+        assert [m.seq for m in await take(stream, "a", 10)] == list(range(1, 11))
+        await stream.confirm("FRAMES", "a", 6)
+        await stream.confirm("FRAMES", "a", 3)
+        assert await stream.confirmed("FRAMES", "a") == 6
+        assert [m.seq for m in await take(stream, "a", 4)] == [7, 8, 9, 10]
+        assert [m.seq for m in await take(stream, "b", 10)] == list(range(1, 11))
+
+    run(server, test)
+
+
+def test_empty_list_after_waiting_then_what_comes_later(server: NatsServer) -> None:
+    async def test(stream: NatsStream) -> None:
+        lists = stream.read("FRAMES", "a", batch=10, wait_s=0.2)
+        assert await anext(lists) == []
+        await stream.publish(SUBJECT, b"late", "m")
+        late: list[Message] = []
+        while not late:
+            late = await anext(lists)
+        assert late[0].data == b"late"
+        await lists.aclose()
+
+    run(server, test)
+
+
+def test_large_blocks_exceed_the_bytes_fetched_ahead(server: NatsServer) -> None:
+    async def test(stream: NatsStream) -> None:
+        block = os.urandom(7_500_000)
+        for i in range(6):  # 45 MB in one request for 32 MB
+            await stream.publish(SUBJECT, block, f"m{i}")
+        found = await take(stream, "a", 6, batch=100)
+        assert [m.seq for m in found] == [1, 2, 3, 4, 5, 6]
+        assert all(m.data == block for m in found)
+        with pytest.raises(ValueError, match="too large"):
+            await stream.publish(SUBJECT, bytes(9_000_000), "huge")
+
+    run(server, test)
+
+
+def test_release_frees_and_reading_goes_on_after_it(server: NatsServer) -> None:
+    async def test(stream: NatsStream) -> None:
+        for i in range(10):
+            await stream.publish(SUBJECT, b"%d" % i, f"m{i}")
+        await stream.release("FRAMES", 4)
+        extent = await stream.info("FRAMES")
+        assert (extent.first_seq, extent.last_seq, extent.messages) == (5, 10, 6)
+        assert [m.seq for m in await take(stream, "a", 6)] == [5, 6, 7, 8, 9, 10]
+        await stream.release("FRAMES", 99)
+        extent = await stream.info("FRAMES")
+        assert (extent.first_seq, extent.last_seq, extent.messages) == (11, 10, 0)
+        assert await stream.publish(SUBJECT, b"next", "n") == 11
+
+    run(server, test)
+
+
+def test_broadcast_reaches_listeners_until_they_stop(server: NatsServer) -> None:
+    async def test(stream: NatsStream) -> None:
+        heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+
+        async def on_message(subject: str, data: bytes) -> None:
+            heard.put_nowait((subject, data))
+
+        stop = await stream.listen("live.*", on_message)
+        await stream.info("FRAMES")  # a round trip: the subscription is known
+        await stream.broadcast("live.default", b"rows")
+        assert await asyncio.wait_for(heard.get(), 5) == ("live.default", b"rows")
+        await stop()
+        await stream.broadcast("live.default", b"more")
+        await stream.info("FRAMES")
+        assert heard.empty()
+        assert (await stream.info("FRAMES")).messages == 0
+
+    run(server, test)
+
+
+def test_full_stream_refuses_and_release_makes_room(tmp_path: Path) -> None:
+    room = 1_000_000
+
+    async def scene(server: NatsServer) -> None:
+        async with connected(server, room) as stream:
+            kept = 0
+            with pytest.raises(Full):
+                for i in range(100):
+                    kept = await stream.publish(SUBJECT, bytes(100_000), f"m{i}")
+            assert (await stream.info("FRAMES")).messages == kept > 5
+            await stream.confirm("FRAMES", "a", kept)  # positions have their own room
+            await stream.release("FRAMES", kept)
+            assert await stream.publish(SUBJECT, bytes(100_000), "again") == kept + 1
+
+    with start(tmp_path / "nats", room) as server:
+        asyncio.run(scene(server))
+
+
+def test_wrong_password_and_absent_server_are_unavailable(server: NatsServer) -> None:
+    async def dial(url: str, password: str) -> None:
+        await NatsStream.connect(url, user=USER, password=password, max_bytes=ROOM, timeout_s=0.5)
+
+    with pytest.raises(Unavailable):
+        asyncio.run(dial(f"nats://127.0.0.1:{server.port}", "wrong"))
+    with pytest.raises(Unavailable):
+        asyncio.run(dial("nats://127.0.0.1:9", PASSWORD))
+
+
+def test_calls_fail_while_the_server_is_away_and_work_after(server: NatsServer) -> None:
+    async def test(stream: NatsStream) -> None:
+        await stream.publish(SUBJECT, b"before", "m1")
+        heard = asyncio.Event()
+
+        async def on_message(subject: str, data: bytes) -> None:
+            heard.set()
+
+        await stream.listen("live.default", on_message)
+        server.kill()
+        with pytest.raises(Unavailable):
+            await stream.publish(SUBJECT, b"away", "m2")
+        with server.restart() as again:
+            assert again.port == server.port
+            assert await stream.publish(SUBJECT, b"after", "m3") in (2, 3)
+            assert await stream.publish(SUBJECT, b"before", "m1") == 1
+            while not heard.is_set():
+                await stream.broadcast("live.default", b"")
+                await asyncio.sleep(0.01)
+
+    run(server, test)
+
+
+@pytest.mark.kill
+def test_kill_under_load_loses_and_repeats_nothing(server: NatsServer) -> None:
+    """Four writers and a reader go on while the server is killed and started again."""
+    acknowledged: dict[int, bytes] = {}
+    found: list[Message] = []
+    state = {"server": server, "done": False}
+
+    async def write(stream: NatsStream, writer: int) -> None:
+        number = 0
+        while not state["done"]:
+            data = b"%d-%d-" % (writer, number) + bytes(40_000)
+            try:
+                seq = await stream.publish(SUBJECT, data, f"{writer}-{number}")
+            except Unavailable:
+                continue
+            assert seq not in acknowledged
+            acknowledged[seq] = data
+            number += 1
+
+    async def read(stream: NatsStream) -> None:
+        async for messages in stream.read("FRAMES", "ingest", batch=20, wait_s=0.5):
+            found.extend(messages)
+            if messages and messages[-1].seq % 7 == 0:
+                await asyncio.sleep(0.01)
+            last = found[-1].seq if found else 0
+            if state["done"] and not messages and last >= max(acknowledged):
+                return
+
+    async def kill(times: int) -> None:
+        for _ in range(times):
+            await asyncio.sleep(0.6)
+            state["server"].kill()
+            await asyncio.sleep(0.1)
+            state["server"] = state["server"].restart().ready()
+        await asyncio.sleep(0.5)
+        state["done"] = True
+
+    async def test(stream: NatsStream) -> None:
+        writers = [write(stream, writer) for writer in range(4)]
+        await asyncio.gather(read(stream), kill(3), *writers)
+
+    try:
+        run(server, test)
+    finally:
+        state["server"].stop()
+    seqs = [m.seq for m in found]
+    assert seqs == list(range(1, len(seqs) + 1))
+    by_seq = {m.seq: m.data for m in found}
+    assert len(acknowledged) > 50
+    assert {seq: by_seq.get(seq) for seq in acknowledged} == acknowledged
+    assert len({m.data for m in found}) == len(found), "a message was kept twice"
+
+
+def test_server_dies_with_its_parent(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from carcloud.engines.stream_nats import NatsServer\n"
+        "s = NatsServer.start(Path(sys.argv[1]), user='u', password='p', max_bytes=1 << 20)\n"
+        "print(s.ready().process.pid, flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "nats")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    deadline = time.monotonic() + 20
+    while _runs(child):
+        assert time.monotonic() < deadline, "nats-server outlives its parent"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # whoever adopted it may not have collected it yet
+
+
+def test_credentials_stay_out_of_sight(server: NatsServer) -> None:
+    command = Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
+    assert PASSWORD.encode() not in command
+    for file in server.options.store.iterdir():
+        if file.is_file() and b"ecrecy" in file.read_bytes():
+            assert file.stat().st_mode & 0o077 == 0, file
+
+
+def test_second_server_on_the_same_port_says_why(server: NatsServer, tmp_path: Path) -> None:
+    other = NatsServer.start(
+        tmp_path / "other", port=server.port, user="u", password="p", max_bytes=1 << 20
+    )
+    with pytest.raises(Unavailable, match=r"ended with 1: .*address already in use"):
+        other.ready()

@@ -1,0 +1,237 @@
+"""Ingest on the real stream and lake: every accepted frame is one row, whatever happens."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from carcloud.codecs.gbt32960.frame import build
+from carcloud.engines.lake_delta import DeltaLake
+from carcloud.engines.stream_nats import NatsServer, NatsStream
+from carcloud.gateway.gbt32960_rules import time6
+from carcloud.model import blocks
+from carcloud.model.ids import Tenant
+from carcloud.ports.errors import Unavailable
+from carcloud.ports.lake import Slice, TableRef
+from carcloud.services.telemetry.decode_gbt32960 import decoder
+from carcloud.services.telemetry.ingest import Ingest
+
+T = Tenant("default")
+SIGNALS, RAW, LETTERS = (TableRef(T, name) for name in ("signals", "frames", "dead_letters"))
+MAX_BYTES = 256_000_000
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    server = NatsServer.start(tmp_path / "nats", user="u", password="p", max_bytes=MAX_BYTES)
+    yield server.ready()
+    server.stop()
+
+
+async def connect(server: NatsServer) -> NatsStream:
+    return await NatsStream.connect(
+        f"nats://127.0.0.1:{server.port}", user="u", password="p", max_bytes=MAX_BYTES
+    )
+
+
+def report(vin: str, second: int, *, speed: int = 500, command: int = 2) -> bytes:
+    at = time6(1_760_000_000_000_000 + second * 1_000_000)
+    vehicle = bytes.fromhex("010301") + speed.to_bytes(2, "big") + bytes.fromhex(
+        "0012d6870e44278d4c012e13880000"
+    )
+    return build(2016, command, 0xFE, vin, at + b"\x01" + vehicle)
+
+
+def block(*frames: tuple[str, bytes] | tuple[str, bytes, str]) -> bytes:
+    return blocks.pack(
+        [frame[0] for frame in frames],
+        [int(time.time() * 1e6)] * len(frames),
+        [frame[2] if len(frame) > 2 else None for frame in frames],
+        [frame[1] for frame in frames],
+    )
+
+
+def make(stream: NatsStream, lake: DeltaLake) -> Ingest:
+    return Ingest(
+        stream, lake, {"gbt32960": decoder()},
+        commit_s=0.05, commit_rows=10_000, future_s=300, dedup_entries=1000,
+    )  # fmt: skip
+
+
+async def until_confirmed(stream: NatsStream, seq: int, ingest: Ingest) -> None:
+    running = asyncio.create_task(ingest.run())
+    async with asyncio.timeout(30):
+        while await stream.confirmed("FRAMES", "ingest") < seq:
+            assert not running.done() or running.result() is None
+            await asyncio.sleep(0.02)
+    ingest.stop()
+    await running
+
+
+def test_reports_repeats_corrections_and_letters(server, tmp_path):
+    async def scene() -> None:
+        stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
+        a, b = "LTESTVNA4A0000101", "LTESTVNA6A0000102"
+        fault = json.dumps({"reason": "bcc: x", "clause": "6.2 table 2", "offset": 3})
+        await stream.publish(
+            "frames.default.gbt32960",
+            block((a, report(a, 1)), (b, report(b, 1)), (a, report(a, 2))),
+            "1",
+        )
+        seq = await stream.publish(
+            "frames.default.gbt32960",
+            block(
+                (a, report(a, 1, command=3)),  # the same report again, as a reissue
+                (a, report(a, 2, speed=600)),  # a correction
+                ("", b"noise", fault),
+                (a, build(2016, 7, 0xFE, a)),
+                (a, build(2016, 2, 0xFE, a, b"\x1a\x0d\x01\0\0\0\x01")),  # no such month
+            ),
+            "2",
+        )
+        await until_confirmed(stream, seq, make(stream, lake))
+        rows = lake.read(SIGNALS, Slice()).sort_by([("vehicle", "ascending"), ("time", "ascending")])
+        assert rows.num_rows == 4
+        found = rows.select(["vehicle", "Vehicle.Speed", "correction"]).to_pylist()
+        assert [r["Vehicle.Speed"] for r in found] == pytest.approx([50, 50, 60, 50])
+        assert sorted(r["correction"] for r in found) == [False, False, False, True]
+        letters = lake.read(LETTERS, Slice())
+        assert sorted(letters["reason"].to_pylist())[0] == "bcc: x"
+        assert letters.num_rows == 2
+        assert lake.read(RAW, Slice()).num_rows == 5  # 4 reports and the heartbeat
+        await stream.close()
+
+    asyncio.run(scene())
+
+
+def test_repeats_are_known_across_restarts(server, tmp_path):
+    async def scene() -> None:
+        stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
+        a = "LTESTVNA4A0000101"
+        for number in range(4):
+            frames = [(a, report(a, second)) for second in range(10)]
+            seq = await stream.publish("frames.default.gbt32960", block(*frames), str(number))
+            await until_confirmed(stream, seq, make(stream, lake))
+        assert lake.read(SIGNALS, Slice()).num_rows == 10
+        await stream.close()
+
+    asyncio.run(scene())
+
+
+def test_a_lake_that_fails_delays_rows_and_loses_none(server, tmp_path):
+    class Failing(DeltaLake):
+        left = 5
+
+        def append(self, table, rows, *, writer, seq):
+            if table.name == "signals" and self.left:
+                self.left -= 1
+                raise Unavailable("the lake is away")
+            return super().append(table, rows, writer=writer, seq=seq)
+
+    async def scene() -> None:
+        stream, lake = await connect(server), Failing(tmp_path / "lake")
+        a = "LTESTVNA4A0000101"
+        frames = [(a, report(a, second)) for second in range(10)]
+        seq = await stream.publish("frames.default.gbt32960", block(*frames, *frames), "1")
+        ingest = make(stream, lake)
+        await until_confirmed(stream, seq, ingest)
+        assert lake.left == 0
+        assert lake.read(SIGNALS, Slice()).num_rows == 10
+        assert lake.read(RAW, Slice()).num_rows == 10
+        await stream.close()
+
+    asyncio.run(scene())
+
+
+WORKER = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.services.test_ingest import connect_to, make
+from carcloud.engines.lake_delta import DeltaLake
+
+async def main():
+    stream = await connect_to(int(sys.argv[2]))
+    await make(stream, DeltaLake(Path(sys.argv[3]))).run()
+
+asyncio.run(main())
+"""
+
+
+async def connect_to(port: int) -> NatsStream:
+    return await NatsStream.connect(
+        f"nats://127.0.0.1:{port}", user="u", password="p", max_bytes=MAX_BYTES
+    )
+
+
+@pytest.mark.kill
+def test_killed_at_any_moment_every_frame_is_one_row(server, tmp_path):
+    root = Path(__file__).parents[2]
+    lake_path = tmp_path / "lake"
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(root), str(server.port), str(lake_path)]
+        )
+
+    async def scene() -> None:
+        stream = await connect(server)
+        vins = [f"LTESTVNA4A00{n:05d}" for n in range(50)]
+        seq, worker = 0, start()
+        try:
+            for second in range(60):
+                frames = [(vin, report(vin, second)) for vin in vins]
+                seq = await stream.publish("frames.default.gbt32960", block(*frames), f"s{second}")
+                await asyncio.sleep(0.1)
+                if second % 10 == 9:
+                    os.kill(worker.pid, signal.SIGKILL)
+                    worker.wait()
+                    worker = start()
+            async with asyncio.timeout(60):
+                while await stream.confirmed("FRAMES", "ingest") < seq:
+                    await asyncio.sleep(0.1)
+        finally:
+            worker.kill()
+            worker.wait()
+        lake = DeltaLake(lake_path)
+        for table in (SIGNALS, RAW):
+            rows = lake.read(table, Slice(columns=("vehicle", "time")))
+            keys = set(zip(rows["vehicle"].to_pylist(), rows["time"].cast(pa.int64()).to_pylist()))
+            assert len(keys) == rows.num_rows == 60 * 50
+        await stream.close()
+
+    asyncio.run(scene())
+
+
+def test_a_frame_that_breaks_the_decoder_becomes_a_letter_alone(server, tmp_path):
+    good = decoder()
+
+    def fragile(vehicles, frames):
+        if any(b"POISON" in frame for frame in frames.to_pylist()):
+            raise ZeroDivisionError("nobody thought of this")
+        return good(vehicles, frames)
+
+    async def scene() -> None:
+        stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
+        a = "LTESTVNA4A0000101"
+        frames = [(a, report(a, second)) for second in range(9)]
+        frames.insert(4, (a, build(2016, 2, 0xFE, a, b"\x1a\x01\x01\0\0\0POISON")))
+        seq = await stream.publish("frames.default.gbt32960", block(*frames), "1")
+        ingest = Ingest(
+            stream, lake, {"gbt32960": fragile},
+            commit_s=0.05, commit_rows=10_000, future_s=300, dedup_entries=1000,
+        )  # fmt: skip
+        await until_confirmed(stream, seq, ingest)
+        assert lake.read(SIGNALS, Slice()).num_rows == 9
+        letters = lake.read(LETTERS, Slice()).to_pylist()
+        assert [b"POISON" in letter["frame"] for letter in letters] == [True]
+        await stream.close()
+
+    asyncio.run(scene())

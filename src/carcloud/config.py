@@ -30,7 +30,9 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("data", "./carcloud-data", "Folder that holds everything carcloud keeps"),
-    Setting("log.level", "info", "Least level that is logged", ("debug", "info", "warning", "error")),
+    Setting(
+        "log.level", "info", "Least level that is logged", ("debug", "info", "warning", "error")
+    ),
     Setting("log.format", "auto", "Log lines for people or machines", ("auto", "text", "json")),
     Setting("web.host", "127.0.0.1", "Address the console and API listen on"),
     Setting("web.port", 8460, "Port of the console and API; 0 picks a free one"),
@@ -41,20 +43,57 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("gateway.gbt32960.port", 32960, "Its port; 0 picks a free one"),
     Setting("gateway.gbt32960.tls_cert", "", "Certificate file; empty = no TLS"),
     Setting("gateway.gbt32960.tls_key", "", "Private key file of the certificate"),
-    Setting("gateway.gbt32960.tls_client_ca", "", "CA file for vehicle certificates; empty = none asked"),
-    Setting("gateway.gbt32960.reply_reports", False, "Answer every good realtime and reissued report on vehicle links"),
-    Setting("gateway.gbt32960.reply_body", "time", "Body of a reply: reading A (time) or B (echo)", ("time", "echo")),
-    Setting("gateway.gbt32960.signature_covers_mark", False, "The 2025 signature also covers the 0xFF mark (reading b)"),
-    Setting("gateway.gbt32960.verify_signatures", "if-present", "Check 2025 signatures", ("off", "if-present", "required")),
-    Setting("gateway.gbt32960.reissue_days_2016", 3, "Oldest reissued report accepted, 2016 vehicles; platform links 7"),
-    Setting("gateway.gbt32960.reissue_days_2025", 7, "Oldest reissued report accepted, 2025 vehicles"),
-    Setting("gateway.gbt32960.upgrade_order", "b15", "Order of the fields of the remote-upgrade command", ("b15", "b16")),
+    Setting(
+        "gateway.gbt32960.tls_client_ca", "", "CA file for vehicle certificates; empty = none asked"
+    ),
+    Setting(
+        "gateway.gbt32960.reply_reports",
+        False,
+        "Answer every good realtime and reissued report on vehicle links",
+    ),
+    Setting(
+        "gateway.gbt32960.reply_body",
+        "time",
+        "Body of a reply: reading A (time) or B (echo)",
+        ("time", "echo"),
+    ),
+    Setting(
+        "gateway.gbt32960.signature_covers_mark",
+        False,
+        "The 2025 signature also covers the 0xFF mark (reading b)",
+    ),
+    Setting(
+        "gateway.gbt32960.verify_signatures",
+        "if-present",
+        "Check 2025 signatures",
+        ("off", "if-present", "required"),
+    ),
+    Setting(
+        "gateway.gbt32960.reissue_days_2016",
+        3,
+        "Oldest reissued report accepted, 2016 vehicles; platform links 7",
+    ),
+    Setting(
+        "gateway.gbt32960.reissue_days_2025", 7, "Oldest reissued report accepted, 2025 vehicles"
+    ),
+    Setting(
+        "gateway.gbt32960.upgrade_order",
+        "b15",
+        "Order of the fields of the remote-upgrade command",
+        ("b15", "b16"),
+    ),
     Setting("gateway.auto_register", False, "Admit unknown vehicles and register them"),
     Setting("gateway.tenant", "default", "Tenant of auto-registered vehicles"),
     Setting("gateway.max_connections", 50_000, "Open vehicle connections"),
     Setting("gateway.max_connections_per_address", 10_000, "Open connections from one address"),
-    Setting("gateway.logins_per_second", 2_000, "Logins taken each second; the rest wait in the socket"),
-    Setting("gateway.frames_per_second_per_vehicle", 50, "Frames a vehicle may send each second, averaged over ten"),
+    Setting(
+        "gateway.logins_per_second", 2_000, "Logins taken each second; the rest wait in the socket"
+    ),
+    Setting(
+        "gateway.frames_per_second_per_vehicle",
+        50,
+        "Frames a vehicle may send each second, averaged over ten",
+    ),
     Setting("gateway.login_timeout_s", 30, "A connection that has not logged in by then is closed"),
     Setting("gateway.idle_timeout_s", 300, "A session that has sent nothing for so long is closed"),
     Setting("gateway.future_tolerance_s", 300, "How far a collection time may lie in the future"),
@@ -63,7 +102,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("gateway.pending_mb", 64, "Frames not yet durable; above this, sockets are not read"),
     Setting("ingest.commit_ms", 500, "Time between lake commits"),
     Setting("ingest.commit_rows", 50_000, "or so many rows"),
-    Setting("ingest.dedup_entries", 4_000_000, "Recent reports remembered in memory to recognise repeats"),
+    Setting(
+        "ingest.dedup_entries",
+        4_000_000,
+        "Recent reports remembered in memory to recognise repeats",
+    ),
     Setting("lake.signals_days", 0, "Days decoded rows are kept; 0 = for ever"),
     Setting("lake.frames_days", 30, "Days raw frames are kept; 0 = for ever"),
     Setting("lake.upkeep_s", 60, "Time between rounds of compaction and retention"),
@@ -150,7 +193,7 @@ def variable(name: str) -> str:
 
 def _known(name: str) -> Setting:
     if name not in _BY_NAME:
-        near = [known for known in _BY_NAME if name.split(".")[-1] in known]
+        near = [known for known in _BY_NAME if name.rsplit(".", 1)[-1] in known]
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise InvalidSetting(f"there is no setting {name!r}{hint}")
     return _BY_NAME[name]

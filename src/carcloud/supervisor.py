@@ -115,7 +115,7 @@ class Supervisor:
     def _each(self) -> Iterable[tuple[str, Child]]:
         return self.children.items()
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
     def _start_server(self) -> None:

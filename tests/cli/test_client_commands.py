@@ -129,11 +129,11 @@ def test_vehicles_list_follows_pages_and_passes_filters(carcloud, web):
     assert [json.loads(line) for line in answer.output.splitlines()] == [VEHICLE] * 3
     assert web.asked[0].query == {
         "q": ["LTEST"],
-        "online": ["1"],
+        "online": ["true"],
         "alarm_min": ["2"],
         "sort": ["id"],
         "limit": ["3"],
-        "label": ["depot=north"],
+        "label": ["depot:north"],
     }
     assert web.asked[1].query["cursor"] == ["c2"]
 

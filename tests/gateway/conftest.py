@@ -23,7 +23,9 @@ WRONG_ICCID = "89860000000000000009"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[NatsServer]:
-    server = NatsServer.start(tmp_path / "stream", user="u", password="p", max_bytes=MAX_BYTES).ready()
+    server = NatsServer.start(
+        tmp_path / "stream", user="u", password="p", max_bytes=MAX_BYTES
+    ).ready()
     yield server
     server.stop()
 
@@ -79,7 +81,7 @@ async def listening(
         block_bytes=100_000,
         block_s=0.005,
         pending_bytes=1_000_000,
-        on_pressure=lambda on: gateway.press(on),
+        on_pressure=lambda on: gateway.press(on),  # noqa: PLW0108 - made below
     )
     desk = AdmissionDesk(admit_all, 1000)
     gateway = Gbt32960Gateway(outbox, desk, rules, limits, fallback_tenant=Tenant("default"))

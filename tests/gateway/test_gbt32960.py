@@ -85,7 +85,11 @@ def test_login_report_heartbeat_logout(server):
             car = await Car.connect(site.port)
             car.send(login())
             reply = await car.reply()
-            assert (reply.command, reply.flag, reply.unique_id) == (Command.LOGIN, Flag.SUCCESS, VIN)
+            assert (reply.command, reply.flag, reply.unique_id) == (
+                Command.LOGIN,
+                Flag.SUCCESS,
+                VIN,
+            )
             car.send(report())
             assert await car.silent()  # B.2.1: a good report gets no reply on a vehicle link
             car.send(heartbeat())
@@ -180,7 +184,9 @@ def test_bad_checksum_and_garbage_are_kept_and_the_next_frame_is_found(server):
             assert (await car.reply()).flag == Flag.ERROR
             assert (await car.reply()).flag == Flag.SUCCESS
             rows = await site.stored(3)
-            assert b"".join(row["frame"] for row in rows if row["fault"]) == bytes(bad) + b"noise\x23"
+            assert (
+                b"".join(row["frame"] for row in rows if row["fault"]) == bytes(bad) + b"noise\x23"
+            )
 
     run(scene())
 

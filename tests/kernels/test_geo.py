@@ -23,12 +23,12 @@ PLACES = {
     "formula origin": (105.0, 35.0, 105.003286241, 34.999098632),
     "Paris": (2.3522, 48.8566, 2.3522, 48.8566),
 }
-lists = st.lists(
-    st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=1, max_size=20
-).map(lambda points: tuple(np.array(axis) for axis in zip(*points, strict=True)))
-inner = st.lists(
-    st.tuples(st.floats(73, 135), st.floats(3.9, 53)), min_size=1, max_size=20
-).map(lambda points: tuple(np.array(axis) for axis in zip(*points, strict=True)))
+lists = st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=1, max_size=20).map(
+    lambda points: tuple(np.array(axis) for axis in zip(*points, strict=True))
+)
+inner = st.lists(st.tuples(st.floats(73, 135), st.floats(3.9, 53)), min_size=1, max_size=20).map(
+    lambda points: tuple(np.array(axis) for axis in zip(*points, strict=True))
+)
 
 
 def _at(*values: float) -> tuple[np.ndarray, ...]:

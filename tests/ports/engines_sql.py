@@ -24,6 +24,7 @@ def postgresql_server() -> Iterator[Any]:
             server = embedded.get_server(Path(folder) / "data", cleanup_mode="stop")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason to skip
             pytest.skip(f"PostgreSQL does not start here: {error!r:.200}")
+        _administer(server, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         try:
             yield server
         finally:
@@ -35,14 +36,15 @@ def fresh_url(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
     if kind == "sqlite":
         return f"sqlite:///{folder / 'records.db'}"
     server = request.getfixturevalue("postgresql")
-    name = f"t{os.getpid()}{secrets.token_hex(4)}"
-    admin = create_engine(psycopg_url(server.get_uri()), isolation_level="AUTOCOMMIT")
-    with admin.connect() as db:
-        db.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
-    return str(server.get_uri(database=name))
+    schema = f"t{os.getpid()}{secrets.token_hex(4)}"
+    _administer(server, f"CREATE SCHEMA {schema}")
+    return f"{server.get_uri()}&options=-csearch_path%3D{schema}"
 
 
-def psycopg_url(uri: str) -> str:
-    """The same URL for SQLAlchemy's psycopg dialect."""
-    return uri.replace("postgresql://", "postgresql+psycopg://", 1)
+def _administer(server: Any, *statements: str) -> None:
+    url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as db:
+        for statement in statements:
+            db.execute(text(statement))
+    engine.dispose()

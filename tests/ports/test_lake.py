@@ -327,6 +327,10 @@ def filled(lake: Lake) -> Lake:
         ("time > '2026-03-02 12:00:00' AND vehicle = 'A'", 6),
         ("TIMESTAMPTZ '2026-03-02 12:00:00+00' > time", 12),
         ("time BETWEEN DATE '2026-03-02' AND DATE '2026-03-03' AND vehicle IN ('A', 'B')", 6),
+        ("time >= '2026-03-02T12:00:00Z'", 28),
+        ("time >= '2026-03-02 12:00:00+00:00'", 28),
+        ("time >= TIMESTAMPTZ '2026-03-02 20:00:00+08' AND vehicle = 'A'", 7),
+        ("date_trunc('day', time) = '2026-03-02'", 8),
         ("date = '2026-03-02'", 8),
         ("date = DATE '2026-03-02' OR date = '2026-03-03'", 16),
         ("date IN ('2026-03-02', '2026-03-05')", 16),
@@ -476,11 +480,22 @@ def test_errors_help_and_show_no_paths(filled: Lake, tmp_path: Path) -> None:
         select(filled, "SELECT Vehicle.Speed FROM signals")
     with pytest.raises(QueryRefused, match="Vehicle"):
         select(filled, 'SELECT "Vehicle.Sped" FROM signals')
+    with pytest.raises(QueryRefused, match="TIMESTAMPTZ"):
+        select(filled, "SELECT * FROM signals WHERE time >= '2026-03-02 20:00:00+08'")
     with pytest.raises(QueryRefused, match="syntax"):
         select(filled, "SELEC 1")
     with pytest.raises(QueryRefused) as failed:
         select(filled, "SELECT vehicle::INTEGER FROM signals")
     assert str(tmp_path) not in str(failed.value)
+
+
+def test_times_are_utc(filled: Lake) -> None:
+    sql = (
+        "SELECT time_bucket(INTERVAL 1 day, time) t, count(*) n FROM signals GROUP BY 1 ORDER BY 1"
+    )
+    found = filled.query(TENANT, sql, QueryLimits()).table
+    assert found.schema.field("t").type == TIME
+    assert found.to_pylist()[0] == {"t": datetime(2026, 3, 1, tzinfo=UTC), "n": 8}
 
 
 def test_more_rows_than_the_limit_are_cut(filled: Lake) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, func, insert, select
+from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.ports.errors import Conflict, Unavailable
-from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 metadata = MetaData()
 parents = Table(

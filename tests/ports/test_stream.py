@@ -310,3 +310,40 @@ def test_second_server_on_the_same_port_says_why(server: NatsServer, tmp_path: P
     )
     with pytest.raises(Unavailable, match=r"ended with 1: .*address already in use"):
         other.ready()
+
+
+def test_a_full_disk_is_noticed_and_a_restart_resumes(tmp_path: Path) -> None:
+    """On a file system of 8 MB; making one needs root."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small file system is not allowed here")
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(4_000_000))
+    server = start(disk / "nats", ROOM).ready()
+    try:
+        kept = asyncio.run(_fill(server))
+        assert server.write_failed()
+        ballast.unlink()
+        server = server.restart().ready()
+        assert not server.write_failed()
+        assert asyncio.run(_publish_once(server)) == kept + 1
+    finally:
+        server.stop()
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+async def _fill(server: NatsServer) -> int:
+    kept = 0
+    async with connected(server) as stream:
+        with pytest.raises((Full, Unavailable)):
+            for i in range(100):
+                kept = await stream.publish(SUBJECT, os.urandom(200_000), f"m{i}")
+        assert (await stream.info("FRAMES")).last_seq == kept
+    return kept
+
+
+async def _publish_once(server: NatsServer) -> int:
+    async with connected(server) as stream:
+        return await stream.publish(SUBJECT, b"again", "again")

@@ -42,7 +42,9 @@ def judge(lake: Lake, entries: int) -> Repeats:
 
 
 @settings(deadline=None)
-@given(reports, st.integers(1, 7), st.lists(st.integers(0, 20), max_size=4), st.sampled_from([4, 64]))
+@given(
+    reports, st.integers(1, 7), st.lists(st.integers(0, 20), max_size=4), st.sampled_from([4, 64])
+)
 def test_each_content_once_over_batches_restarts_and_a_small_index(items, cut, restarts, entries):
     lake = Lake()
     repeats = judge(lake, entries)

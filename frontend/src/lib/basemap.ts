@@ -16,7 +16,9 @@ maplibregl.setWorkerUrl(workerUrl)
 const pmtiles = new Protocol()
 maplibregl.addProtocol('pmtiles', pmtiles.tile)
 
-export const FONT = ['Inter, system-ui, "Segoe UI", "Noto Sans", "PingFang SC", "Noto Sans CJK SC", sans-serif']
+export const FONT = [
+  'Inter, system-ui, "Segoe UI", "Noto Sans", "PingFang SC", "Noto Sans CJK SC", sans-serif',
+]
 
 export interface MapColours {
   sea: string
@@ -92,14 +94,24 @@ export function graticule(
 ): FeatureCollection {
   const features: Feature[] = []
   const line = (coordinates: [number, number][]): void => {
-    features.push({ type: 'Feature', properties: {}, geometry: { type: 'LineString', coordinates } })
+    features.push({
+      type: 'Feature',
+      properties: {},
+      geometry: { type: 'LineString', coordinates },
+    })
   }
   const top = Math.min(85, north)
   const bottom = Math.max(-85, south)
   for (let i = Math.ceil(west / step); i * step <= east; i++)
-    line([[i * step, bottom], [i * step, top]])
+    line([
+      [i * step, bottom],
+      [i * step, top],
+    ])
   for (let i = Math.ceil(bottom / step); i * step <= top; i++)
-    line([[west, i * step], [east, i * step]])
+    line([
+      [west, i * step],
+      [east, i * step],
+    ])
   return { type: 'FeatureCollection', features }
 }
 
@@ -172,7 +184,15 @@ async function outlineStyle(colours: MapColours, language: Language): Promise<St
           'text-font': FONT,
           'text-size': ['interpolate', ['linear'], ['zoom'], 2, 10.5, 8, 13],
           'text-anchor': 'top',
-          'text-offset': ['interpolate', ['linear'], ['zoom'], 8, ['literal', [0, 1]], 10, ['literal', [0, 0.45]]],
+          'text-offset': [
+            'interpolate',
+            ['linear'],
+            ['zoom'],
+            8,
+            ['literal', [0, 1]],
+            10,
+            ['literal', [0, 0.45]],
+          ],
           'text-padding': 6,
           'symbol-sort-key': ['get', 'zoom'],
         },

@@ -1,6 +1,5 @@
 // Numbers and times as people read them. Times are shown in the browser's zone.
 
-
 export function number(value: number | null | undefined, digits = 0, locale = 'en'): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–'
   return value.toLocaleString(locale, {

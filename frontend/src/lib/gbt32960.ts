@@ -69,10 +69,7 @@ const FAULTS = ['storage', 'motor', 'engine', 'other'].flatMap((kind) => [
   many(f(`${kind}_faults`, 'hex32'), `${kind}_fault_count`),
 ])
 const ALARM = [f('max_level', 'u8'), f('flags', 'hex32'), ...FAULTS]
-const PLACE = [
-  f('longitude_deg', 'u32', 1e-6, 0, '°'),
-  f('latitude_deg', 'u32', 1e-6, 0, '°'),
-]
+const PLACE = [f('longitude_deg', 'u32', 1e-6, 0, '°'), f('latitude_deg', 'u32', 1e-6, 0, '°')]
 const H2_PROBES = [f('h2_max_temp_probe', 'u8')]
 const TEMPERATURES = [
   f('count', 'u8'),

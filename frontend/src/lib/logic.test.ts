@@ -60,9 +60,12 @@ describe('api', () => {
 })
 
 describe('fleet', () => {
-  const row = (id: string, lon: number, lat: number, more: Partial<[number, 0 | 1]> = []): FleetRow => [
-    id, lon, lat, null, more[0] ?? 0, 50, null, more[1] ?? 1, 1000,
-  ]
+  const row = (
+    id: string,
+    lon: number,
+    lat: number,
+    more: Partial<[number, 0 | 1]> = [],
+  ): FleetRow => [id, lon, lat, null, more[0] ?? 0, 50, null, more[1] ?? 1, 1000]
   it('replaces on full and updates on change', () => {
     const fleet = new Fleet()
     fleet.apply({ full: true, rows: [row('A', 1, 1), row('B', 2, 2)] })
@@ -99,7 +102,12 @@ describe('motion', () => {
     expect(glides.at('A', 9001)?.lon).toBe(5)
   })
   it('stays inside its two ends', () => {
-    const glide = { from: { lon: 0, lat: 0, heading: 0 }, to: { lon: 1, lat: 1, heading: 0 }, start: 0, duration: 10 }
+    const glide = {
+      from: { lon: 0, lat: 0, heading: 0 },
+      to: { lon: 1, lat: 1, heading: 0 },
+      start: 0,
+      duration: 10,
+    }
     expect(placeAt(glide, -5).lon).toBe(0)
     expect(placeAt(glide, 50).lon).toBe(1)
   })
@@ -152,7 +160,12 @@ describe('labels', () => {
 
 describe('tables and plots', () => {
   it('draws only the rows in view', () => {
-    expect(rowWindow(0, 270, 10_000, 27, 0)).toEqual({ first: 0, last: 10, before: 0, after: 269_730 })
+    expect(rowWindow(0, 270, 10_000, 27, 0)).toEqual({
+      first: 0,
+      last: 10,
+      before: 0,
+      after: 269_730,
+    })
     const end = rowWindow(270_000 - 270, 270, 10_000, 27, 0)
     expect([end.last, end.after]).toEqual([10_000, 0])
     expect(rowWindow(5000, 270, 3, 27)).toMatchObject({ first: 3, last: 3 })
@@ -175,7 +188,10 @@ describe('tables and plots', () => {
       ['A', '1970-01-01T00:00:02Z', 2],
       ['A', '1970-01-01T00:00:01Z', null],
     ]
-    expect(plotData({ columns, rows, truncated: false, seconds: 0 }, choice!)).toEqual([[1, 2], [null, 2]])
+    expect(plotData({ columns, rows, truncated: false, seconds: 0 }, choice!)).toEqual([
+      [1, 2],
+      [null, 2],
+    ])
     expect(plotChoice(columns.slice(0, 1))).toBeNull()
   })
   it('zooms about a point and keeps it in place', () => {
@@ -183,7 +199,12 @@ describe('tables and plots', () => {
     expect(zoomAbout(0, 100, 50, 0.001, 10)).toEqual([45, 55])
   })
   it('leaves gaps in trails', () => {
-    const trail = { time_ms: [0, 1000, 900_000, 901_000], lon: [1, 2, 3, null], lat: [1, 2, 3, 4], speed_kmh: [1, 2, 3, 4] }
+    const trail = {
+      time_ms: [0, 1000, 900_000, 901_000],
+      lon: [1, 2, 3, null],
+      lat: [1, 2, 3, 4],
+      speed_kmh: [1, 2, 3, 4],
+    }
     expect(trailSegments(trail).features).toHaveLength(1)
   })
 })

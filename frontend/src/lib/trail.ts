@@ -14,7 +14,13 @@ export function trailSegments(trail: Trail): FeatureCollection {
     features.push({
       type: 'Feature',
       properties: { speed: speed[i] ?? 0 },
-      geometry: { type: 'LineString', coordinates: [[a, b], [c, d]] },
+      geometry: {
+        type: 'LineString',
+        coordinates: [
+          [a, b],
+          [c, d],
+        ],
+      },
     })
   }
   return { type: 'FeatureCollection', features }

@@ -73,7 +73,15 @@ export function vehicleLayers(colours: MapColours): LayerSpecification[] {
       source,
       filter: IS_CLUSTER,
       paint: {
-        'circle-radius': ['interpolate', ['linear'], ['sqrt', ['get', 'point_count']], 1, 10, 18, 23],
+        'circle-radius': [
+          'interpolate',
+          ['linear'],
+          ['sqrt', ['get', 'point_count']],
+          1,
+          10,
+          18,
+          23,
+        ],
         'circle-color': colours.surface,
         'circle-opacity': 0.94,
         'circle-stroke-width': 2.5,
@@ -202,7 +210,11 @@ export function vehicleLayers(colours: MapColours): LayerSpecification[] {
 }
 
 /** Signed-distance images, so that one drawing takes every colour. Sides in px at 2x. */
-export function icon(name: 'arrow' | 'dot'): { width: number; height: number; data: Uint8ClampedArray } {
+export function icon(name: 'arrow' | 'dot'): {
+  width: number
+  height: number
+  data: Uint8ClampedArray
+} {
   const size = 48
   const data = new Uint8ClampedArray(size * size * 4)
   const distance = name === 'arrow' ? arrowDistance : dotDistance

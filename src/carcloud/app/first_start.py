@@ -19,4 +19,3 @@ def prepare(settings: Settings) -> tuple[str, str] | None:
         return tenancy.bootstrap()
     finally:
         records.close()
-

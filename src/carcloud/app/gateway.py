@@ -58,7 +58,7 @@ class GatewayRole:
             block_bytes=settings.whole("gateway.block_bytes"),
             block_s=settings.number("gateway.block_ms") / 1000,
             pending_bytes=settings.whole("gateway.pending_mb") * 1_000_000,
-            on_pressure=lambda on: self.gateway.press(on),
+            on_pressure=lambda on: self.gateway.press(on),  # noqa: PLW0108 - made below
             room=lambda: self._room,
         )
         self.desk = AdmissionDesk(self._admit, settings.number("gateway.logins_per_second"))

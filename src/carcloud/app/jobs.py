@@ -91,9 +91,13 @@ def _queue(compliance: Compliance, tenant: Tenant, name: str) -> Queue:
     async def advance(seq: int, outcome: Outcome) -> None:
         await asyncio.to_thread(
             lambda: compliance.advance(
-                tenant, name, seq,
-                forwarded=outcome.forwarded, refused=outcome.refused, expired=outcome.expired,
-            )  # fmt: skip
+                tenant,
+                name,
+                seq,
+                forwarded=outcome.forwarded,
+                refused=outcome.refused,
+                expired=outcome.expired,
+            )
         )
 
     async def tell(connected: bool, problem: str | None) -> None:

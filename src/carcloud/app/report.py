@@ -54,9 +54,7 @@ class Reporter:
     def report(self) -> dict[str, Any]:
         """The figures of this moment."""
         figures = self._figures()
-        self._since = {
-            code: self._since.get(code) or now_us() for code in figures.problems
-        }
+        self._since = {code: self._since.get(code) or now_us() for code in figures.problems}
         return {
             "role": self._role,
             "instance": self._instance,

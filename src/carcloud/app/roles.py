@@ -11,6 +11,7 @@ from pathlib import Path
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.gateway import GatewayRole
 from carcloud.app.report import Figures, Reporter
+from carcloud.codecs.gbt32960.columnar import warm
 from carcloud.config import Settings
 from carcloud.rundir import RunDir
 from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
@@ -73,6 +74,7 @@ async def _ingest(settings: Settings) -> None:
     _on_stop(ingest.stop)
     reporter = Reporter(engines.stream, "ingest", name, lambda: _ingest_figures(ingest))
     telling = asyncio.create_task(reporter.run())
+    await asyncio.to_thread(warm)  # a second from the cache; longer when it must compile
     RunDir(Path(settings.text("data"))).write_ready("ingest", {})
     await ingest.run()
     telling.cancel()

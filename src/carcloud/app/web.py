@@ -6,9 +6,9 @@ from pathlib import Path
 
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.report import Figures, Reporter
+from carcloud.app.secret import sealing_secret
 from carcloud.app.tokens import local_token
 from carcloud.codecs.gbt32960.describe import decode_line
-from carcloud.app.secret import sealing_secret
 from carcloud.config import Settings
 from carcloud.model.signals import CATALOGUE
 from carcloud.ports.lake import QueryLimits
@@ -64,4 +64,8 @@ def make_services(settings: Settings, engines: Engines) -> Services:
             settings.whole("query.concurrent"),
         ),
     )
-    return Services(Tenancy(engines.records), Vehicles(engines.records, secret=sealing_secret(settings)), telemetry)
+    return Services(
+        Tenancy(engines.records),
+        Vehicles(engines.records, secret=sealing_secret(settings)),
+        telemetry,
+    )

@@ -24,7 +24,9 @@ _MARK = "made-by-carcloud-demo"
         "carcloud demo --vehicles 2000 --loss 20",
     ),
 )
-@click.option("--for", "seconds", type=click.FloatRange(min=1), help="Seconds; default: until Ctrl-C.")
+@click.option(
+    "--for", "seconds", type=click.FloatRange(min=1), help="Seconds; default: until Ctrl-C."
+)
 @click.option("--vehicles", default=300, show_default=True, type=click.IntRange(1, 50_000))
 @click.option("--period", default=1.0, show_default=True, type=click.FloatRange(min=1.0))
 @click.option("--loss", default=6.0, show_default=True, help="Lost connections a vehicle and hour.")
@@ -53,7 +55,7 @@ def command(
     Half of the cars speak GB/T 32960-2016, half 2025. Some lose their connection and send again
     what they missed; some have a fault and raise alarms.
     """
-    from carcloud.app.demo import Demo, DemoOptions
+    from carcloud.demo.run import Demo, DemoOptions
     from carcloud.simulator.options import SimulateOptions
     from carcloud.supervisor import StartFailed
 
@@ -85,5 +87,3 @@ def _clear(data: Path) -> None:
         shutil.rmtree(data)
     data.mkdir(parents=True)
     (data / _MARK).touch()
-
-

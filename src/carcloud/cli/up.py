@@ -25,7 +25,9 @@ out = Console(highlight=False)
     ),
 )
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="The data folder.")
-@click.option("--roles", default="gateway,ingest,web,jobs", show_default=True, help="What runs here.")
+@click.option(
+    "--roles", default="gateway,ingest,web,jobs", show_default=True, help="What runs here."
+)
 @click.pass_obj
 def command(settings: Settings, data: Path | None, roles: str) -> None:
     """Start the cloud and keep it running until Ctrl-C.

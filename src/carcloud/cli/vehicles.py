@@ -72,7 +72,7 @@ def command() -> None:
 )
 @click.argument("search", required=False)
 @click.option("--model", help="Only vehicles of this model.")
-@_label_option
+@click.option("--label", metavar="KEY[=VALUE]", help="Only vehicles with this label.")
 @click.option("--lifecycle", type=_LIFECYCLES, help="Only vehicles in this state.")
 @click.option("--online/--offline", default=None, help="Only vehicles with or without a session.")
 @click.option("--alarm-min", type=click.IntRange(0, 4), help="Least alarm level.")
@@ -91,7 +91,7 @@ def command() -> None:
 def list_vehicles(
     *,
     search: str | None,
-    labels: dict[str, str],
+    label: str | None,
     online: bool | None,
     limit: int,
     as_json: bool,
@@ -103,8 +103,8 @@ def list_vehicles(
         "/v1/vehicles",
         limit,
         q=search,
-        online=None if online is None else int(online),
-        label=[f"{key}={value}" for key, value in labels.items()] or None,
+        online=None if online is None else str(online).lower(),
+        label=label and label.replace("=", ":", 1),
         **filters,
     )
     if as_json:

@@ -1,1 +1,1 @@
-"""Drivers of the ports: the only place that knows NATS, Delta, DuckDB, SQLAlchemy engines or obstore."""
+"""Drivers of the ports: only here are NATS, Delta, DuckDB, databases and obstore known."""

@@ -117,9 +117,7 @@ class PlatformLink:
 
     def _say_goodbye(self, peer: "_Peer") -> None:
         body = encode_logout(datetime.now(UTC), self._serial)
-        peer.send(
-            build(2016, Command.PLATFORM_LOGOUT, Flag.COMMAND, self._spec.platform_id, body)
-        )
+        peer.send(build(2016, Command.PLATFORM_LOGOUT, Flag.COMMAND, self._spec.platform_id, body))
 
     async def _forward(self, peer: "_Peer", frames: list[Outgoing]) -> Outcome:
         """Send a batch and wait until every frame is answered or given up."""

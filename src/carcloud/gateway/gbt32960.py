@@ -184,7 +184,7 @@ class Gbt32960Session(asyncio.Protocol):
         if self._gateway.outbox.pressed:
             self.pressed(True)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         if self._transport is None:
             return
         self._transport = None
@@ -310,9 +310,7 @@ class Gbt32960Session(asyncio.Protocol):
 
     def _keep(self, frame: Frame, reply: bytes | None) -> None:
         assert self.tenant is not None  # noqa: S101 - callers made sure
-        self._gateway.outbox.add(
-            self.tenant, frame.unique_id, now_us(), frame.raw, self, reply
-        )
+        self._gateway.outbox.add(self.tenant, frame.unique_id, now_us(), frame.raw, self, reply)
 
     # login
 
@@ -402,9 +400,7 @@ class Gbt32960Session(asyncio.Protocol):
         if garbage.error.code != "bcc" or not ours or raw[2] not in REPORTS or raw[3] != 0xFE:
             return None
         size = int.from_bytes(raw[22:24], "big")
-        frame = Frame(
-            self.edition, raw[2], raw[3], self.vehicle or "", 1, raw[24 : 24 + size], raw
-        )
+        frame = Frame(self.edition, raw[2], raw[3], self.vehicle or "", 1, raw[24 : 24 + size], raw)
         return answer(frame, Flag.ERROR, self._gateway.rules, now_us())
 
     def _dead_letter(
@@ -424,7 +420,11 @@ class Gbt32960Session(asyncio.Protocol):
     def check_clock(self, now: float) -> None:
         """Once a second: close a silent peer, measure the frame rate, drop a stuck half frame."""
         limits = self._gateway.limits
-        if self.tenant is None and not self._admitting and now - self._since > limits.login_timeout_s:
+        if (
+            self.tenant is None
+            and not self._admitting
+            and now - self._since > limits.login_timeout_s
+        ):
             self.close("no login in time")
         elif now - self._last > limits.idle_timeout_s:
             self.close("silent")

@@ -52,11 +52,12 @@ _compiled_shift = njit(cache=True, nogil=True, error_model="numpy")(_shift)
 
 def wgs84_to_gcj02_reference(longitude: Degrees, latitude: Degrees) -> tuple[Degrees, Degrees]:
     """The numpy reference of `wgs84_to_gcj02`."""
-    east, north = _shift(longitude, latitude)
     shifted = inside(longitude, latitude)
-    return np.where(shifted, longitude + east, longitude), np.where(
-        shifted, latitude + north, latitude
-    )
+    lon, lat = np.array(longitude), np.array(latitude)
+    east, north = _shift(lon[shifted], lat[shifted])
+    lon[shifted] += east
+    lat[shifted] += north
+    return lon, lat
 
 
 def gcj02_to_wgs84_reference(longitude: Degrees, latitude: Degrees) -> tuple[Degrees, Degrees]:
@@ -64,9 +65,9 @@ def gcj02_to_wgs84_reference(longitude: Degrees, latitude: Degrees) -> tuple[Deg
     shifted = inside(longitude, latitude)
     lon, lat = np.array(longitude), np.array(latitude)
     for _ in range(ROUNDS):
-        east, north = _shift(lon, lat)
-        lon, lat = longitude - east, latitude - north
-    return np.where(shifted, lon, longitude), np.where(shifted, lat, latitude)
+        east, north = _shift(lon[shifted], lat[shifted])
+        lon[shifted], lat[shifted] = longitude[shifted] - east, latitude[shifted] - north
+    return lon, lat
 
 
 def wgs84_to_gcj02(longitude: Degrees, latitude: Degrees) -> tuple[Degrees, Degrees]:

@@ -16,23 +16,33 @@ class StreamSpec:
 
 
 FRAMES = StreamSpec(
-    "FRAMES", "frames.*.*", True,
+    "FRAMES",
+    "frames.*.*",
+    True,
     "raw frame blocks, frames.<tenant>.<protocol>; kept until the lake has them on disk",
 )
 EVENTS = StreamSpec(
-    "EVENTS", "events.>", True,
+    "EVENTS",
+    "events.>",
+    True,
     "JSON events, events.<tenant>.<service>.<event>; kept for a day",
 )
 LIVE = StreamSpec(
-    "LIVE", "live.*", False,
+    "LIVE",
+    "live.*",
+    False,
     "decoded rows as they are stored, live.<tenant>; one Arrow IPC stream a micro-batch",
 )
 SESSIONS = StreamSpec(
-    "SESSIONS", "sessions.*", False,
+    "SESSIONS",
+    "sessions.*",
+    False,
     "who is connected, sessions.<tenant>; JSON, changes each second and all every 15 s",
 )
 STATUS = StreamSpec(
-    "STATUS", "status.*.*", False,
+    "STATUS",
+    "status.*.*",
+    False,
     "each process's own figures once a second, status.<role>.<instance>; JSON",
 )
 STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS)

@@ -255,7 +255,8 @@ class FleetClient:
     def _beat(self) -> None:
         """Send the heartbeats that are due and give up links whose server has gone silent."""
         due = self._heartbeats.due(self._slot).tolist()
-        if self._draining and self._slot * SLOT_MS % 1000 == 0:
+        asks = self._draining and self.heartbeat_confirms is not False
+        if asks and self._slot * SLOT_MS % 1000 == 0:
             due = [car for car, outbox in enumerate(self._outboxes) if outbox.in_flight]
         oldest = self.now() - self._options.reply_timeout_s
         for car in due:

@@ -13,9 +13,9 @@ from carcloud.model.time import SECOND, iso
 from carcloud.simulator.car import CELLS, PROBES
 from carcloud.simulator.chance import Cars, Chance, Floats
 
-_ONSET_S = (5.0, 60.0)  # after the start
-_RAMP_S = (20.0, 180.0)  # from onset to full strength
-_SEVERITY = (0.6, 1.0)
+_ONSET_S = (3.0, 15.0)  # after the start
+_RAMP_S = (15.0, 60.0)  # from onset to full strength
+_SEVERITY = (0.8, 1.0)
 
 
 class Fault(IntEnum):

@@ -41,8 +41,8 @@ async def simulate(
     fleet = Fleet(options.vehicles, options.seed, start, plan)
     client = FleetClient(options, fleet, names)
     stop = stop or asyncio.Event()
-    ends = asyncio.get_running_loop()
-    timer = ends.call_later(options.seconds, stop.set) if options.seconds is not None else None
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(options.seconds, stop.set) if options.seconds is not None else None
     try:
         await client.run(stop, on_progress or _ignore)
     finally:

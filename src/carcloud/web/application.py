@@ -1,7 +1,6 @@
 """The HTTP application: routes, guards, errors and documents put together."""
 
 import contextlib
-import importlib.metadata
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from carcloud import __version__
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
 from carcloud.services.telemetry.api import Telemetry
@@ -71,7 +71,7 @@ def create_app(
 
 def version() -> str:
     """The version of carcloud."""
-    return importlib.metadata.version("carcloud")
+    return __version__
 
 
 def _guarded(callers: Callers) -> Router:

@@ -155,7 +155,8 @@ def _field_error(one: Mapping[str, Any]) -> FieldError:
 
 def _argument(key: str) -> str:
     """The name on the wire: `from_` stands for `from`, the body is called `body`."""
-    return {"data": "body", "from_": "from"}.get(key, key)
+    plain = key.split("[", 1)[0].rstrip(".")
+    return {"data": "body", "from_": "from"}.get(plain, plain)
 
 
 def _field_at_fault(detail: str) -> str:

@@ -1,14 +1,21 @@
 """The compiled walk over a block of report frames (GB/T 32960.3 §7.2 of both editions).
 
 One pass per frame: header, BCC, bodies, digest. No Python objects; every length is checked
-before a byte behind it is read. All compiled functions stand in this one module because numba
-notices a change of a cached function only in the module's own file.
+before a byte behind it is read. All that is compiled into `decode_frames` stands in this one
+module because numba notices a change of a cached function only in the module's own file.
 """
 
-from typing import Any, NamedTuple
+# Integers are numpy's here, which the compiler takes for plain ones and the type checker does not.
+# mypy: disable-error-code="arg-type, assignment, return-value, unreachable, var-annotated"
+# mypy: disable-error-code="no-any-return"
+# Compiled code gets its arrays by position; a check is one `return` per clause.
+# ruff: noqa: PLR0911, PLR0912
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -114,9 +121,7 @@ def _unaligned(bits: int, swap: bool) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             view = context.make_array(signature.args[0])(context, builder, args[0])
             place = builder.gep(view.data, [args[1]])
-            word = builder.load(
-                builder.bitcast(place, ir.IntType(bits).as_pointer()), align=1
-            )
+            word = builder.load(builder.bitcast(place, ir.IntType(bits).as_pointer()), align=1)
             if swap:
                 word = builder.zext(builder.bswap(word), ir.IntType(32))
             return word
@@ -131,8 +136,20 @@ _load64 = intrinsic(_unaligned(64, False))
 _load16 = intrinsic(_unaligned(16, True))
 """Two bytes at any address as a big-endian number; loops over it become vector code."""
 
-_jit = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-_inline = njit(nogil=True, error_model="numpy", _nrt=False, forceinline=True)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
+
+
+def _jit(function: Compiled) -> Compiled:
+    """Compile; nothing here allocates, so reference counts, which cost much, are off."""
+    compiled = njit(cache=True, **_OPTIONS)(function)
+    return cast(Compiled, compiled)
+
+
+def _inline(function: Compiled) -> Compiled:
+    """Compile into the caller: passing all the arrays on costs more than most bodies."""
+    compiled = njit(forceinline=True, **_OPTIONS)(function)
+    return cast(Compiled, compiled)
 
 
 @_inline
@@ -313,11 +330,12 @@ def _store(plan: Plan, target: int, raw: int, slots: Slots, row: int) -> None:
 
 
 @_jit
-def _outside(data: Bytes, at: int, count: int, width: int, low: int, high: int, top: int) -> int:
+def _outside(data: Bytes, at: int, count: int, width: int, low: int, high: int) -> int:
     """1 if an element of a list is neither a sentinel nor in its valid range."""
+    sentinel = 0xFE if width == 1 else 0xFFFE
     for k in range(count):
         raw = np.int64(data[at + k]) if width == 1 else _u16(data, at + 2 * k)
-        if raw < top and (raw < low or raw > high):
+        if raw < sentinel and (raw < low or raw > high):
             return 1
     return 0
 
@@ -338,9 +356,8 @@ def _fields(
                 return -1
             if plan.rows[k, KIND] == CHECKED_LIST:
                 state[OUTSIDE] |= _outside(
-                    data, at, count, width, plan.rows[k, LOW], plan.rows[k, HIGH],
-                    plan.rows[k, SENTINEL],
-                )  # fmt: skip
+                    data, at, count, width, plan.rows[k, LOW], plan.rows[k, HIGH]
+                )
             at += count * width
             continue
         if at + width > end:
@@ -419,14 +436,17 @@ def _note_pack(
         total = 3
     n, packs = state[slot], lists.packs[kind]
     unknown = not (regs.good[total] and regs.good[length])
+    width, most = (2, 60000) if kind == CELLS else (1, 250)
     if unknown or n == MAX_PACKS or first == 0:
         state[slot + 1] = 1
+        state[OUTSIDE] |= _outside(data, regs.at[where], regs.raw[length], width, 0, most)
         return
     key, place = np.int64(data[regs.at[0]]) << 16 | first, n
     while place > 0 and packs[place - 1, 0] > key:
         place -= 1
     if place > 0 and packs[place - 1, 0] == key:
         place -= 1
+        state[OUTSIDE] |= _outside(data, packs[place, 3], packs[place, 2], width, 0, most)
     else:
         for k in range(n, place, -1):
             for column in range(5):
@@ -480,12 +500,12 @@ def _bodies(
         group = plan.bodies[edition, data[at]]
         if group < 0:
             return at
-        after = _body(data, at + 1, end, group, edition, plan, slots, lists, row, regs, state)
-        if after < 0:
-            return at
-        if plan.groups[group, HOOK] == SIGNATURE:
+        signature = plan.groups[group, HOOK] == SIGNATURE
+        if signature:
             state[MARK] = at
-            return after
+        after = _body(data, at + 1, end, group, edition, plan, slots, lists, row, regs, state)
+        if after < 0 or signature:
+            return max(after, at)
         at = after
     return at
 
@@ -517,17 +537,17 @@ def _ranked(data: Bytes, at: int, count: int, width: int) -> tuple[int, int]:
     """Highest and lowest of valid codes: raw << 16 | place, the place of the highest inverted."""
     best, worst = np.uint32(0), np.uint32(0xFFFFFFFF)
     for k in range(count):
-        raw = (_load16(data, at + 2 * k) if width == 2 else np.uint32(data[at + k])) << np.uint32(16)
+        raw = (_load16(data, at + 2 * k) if width == 2 else np.uint32(data[at + k])) << np.uint32(
+            16
+        )
         best = max(best, raw | np.uint32(0xFFFF - k))
         worst = min(worst, raw | np.uint32(k))
     return np.int64(best), np.int64(worst)
 
 
 @_inline
-def _celsius(
-    data: Bytes, at: int, most: int, out: NDArray[np.float32]
-) -> tuple[int, int]:
-    """Probe temperatures in degrees Celsius, NaN where there is no value; highest and sum of raw."""
+def _celsius(data: Bytes, at: int, most: int, out: NDArray[np.float32]) -> tuple[int, int]:
+    """Probe temperatures in Celsius, NaN where there is no value; highest and sum of raws."""
     top, total, limit = np.int32(0), np.int32(0), np.int32(most)
     probes = data[at : at + out.size]
     for k in range(out.size):
@@ -650,10 +670,12 @@ def _report(
     """Read the bodies of a report; one that cannot be read to its end leaves nothing behind."""
     _begin(lists, row, state)
     stop = _bodies(data, begin, end, edition, plan, slots, lists, row, regs, state)
-    if stop < end and state[MARK] == 0:
+    mark = state[MARK]
+    if stop < end and mark in (0, stop):
         _undo(slots, row)
         _begin(lists, row, state)
         _bodies(data, begin, stop, edition, plan, slots, lists, row, regs, state)
+        state[MARK] = mark
     state[PARTIAL] = stop < end
     if state[CELL_PACKS]:
         _series(data, CELLS, edition, plan, slots, lists, row, regs.at, state)
@@ -670,7 +692,7 @@ def _close(
     rows.partial[row], rows.outside[row] = state[PARTIAL], state[OUTSIDE]
     rows.source[row] = 2 * edition + np.int64(data[start + 2]) - 2
     rows.time[row] = _time(data, start + 24)
-    stop = state[MARK] if state[MARK] > 0 and not state[PARTIAL] else end
+    stop = state[MARK] if state[MARK] > 0 else end
     rows.digest[row] = _digest(data, start + 24, stop)
     size, to = 17, rows.vin_offsets[row]
     while size > 0 and data[start + 3 + size] == 0:
@@ -719,42 +741,3 @@ def decode_frames(
         rows.row_frame[row] = frame
         row += 1
     return bounds.size - 1, row
-
-
-@_jit
-def float_validity(
-    values: NDArray[Any], slots: NDArray[np.int64], bits: Bytes, nulls: NDArray[np.int64]
-) -> None:
-    """Pack 'is not NaN' of the rows of some `values` [slot, row] into `bits`, count the others."""
-    n = values.shape[1]
-    for slot in slots:
-        column, present = values[slot], 0
-        for i in range(n):
-            present += column[i] == column[i]
-        nulls[slot] = n - present
-        if 0 < present < n:
-            for place in range(bits.shape[1]):
-                byte = 0
-                for i in range(8 * place, min(8 * place + 8, n)):
-                    byte |= np.int64(column[i] == column[i]) << (i & 7)
-                bits[slot, place] = byte
-
-
-@_jit
-def int_validity(
-    values: NDArray[Any], absent: int, slots: NDArray[np.int64], bits: Bytes,
-    nulls: NDArray[np.int64],
-) -> None:  # fmt: skip
-    """The same for integers, where one value stands for 'absent'."""
-    n = values.shape[1]
-    for slot in slots:
-        column, present = values[slot], 0
-        for i in range(n):
-            present += column[i] != absent
-        nulls[slot] = n - present
-        if 0 < present < n:
-            for place in range(bits.shape[1]):
-                byte = 0
-                for i in range(8 * place, min(8 * place + 8, n)):
-                    byte |= np.int64(column[i] != absent) << (i & 7)
-                bits[slot, place] = byte

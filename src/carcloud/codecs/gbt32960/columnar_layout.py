@@ -165,5 +165,3 @@ def layout(negate_current: bool) -> Layout:
     )
     floats, smalls, wides = (tuple(paths) for paths in builder.slots)
     return Layout(plan, floats, smalls, wides)
-
-

@@ -55,6 +55,7 @@ def signals(message: Message, *, current_sign: int = -1) -> dict[str, Signal]:
         found.update(_known(_item(message, item, current_sign)))
     found.update(_known(_all_cells(message)))
     found.update(_known(_all_probes(message)))
+    found.update(_known(_power(found)))
     found.update(_known(_electric_motor(found)))
     found["Vehicle.VehicleIdentification.VIN"] = message.vehicle
     return found
@@ -100,16 +101,20 @@ def _vehicle(fields: Fields, edition: int, current_sign: int) -> Iterator[Pair]:
 
 
 def _battery(fields: Fields, current_sign: int) -> Iterator[Pair]:
-    voltage, current = _number(fields, "voltage_v"), _number(fields, "current_a")
-    yield f"{BATTERY}.CurrentVoltage", voltage
+    current = _number(fields, "current_a")
+    yield f"{BATTERY}.CurrentVoltage", _number(fields, "voltage_v")
     if current is not None:
-        current = current * current_sign + 0.0  # no negative zero
-        yield f"{BATTERY}.CurrentCurrent", current
-        if voltage is not None:
-            yield f"{BATTERY}.CurrentPower", voltage * current  # W
+        yield f"{BATTERY}.CurrentCurrent", current * current_sign + 0.0  # no negative zero
     yield f"{BATTERY}.StateOfCharge.Displayed", _number(fields, "soc_pct")
     yield f"{BATTERY}.DCDC.State", _name(_DCDC, fields, "dcdc_state")
     yield f"{BATTERY}.InsulationResistance", _scaled(fields, "insulation_kohm", 1000)  # Ohm
+
+
+def _power(found: Mapping[str, Signal]) -> Iterator[Pair]:
+    """Derived, W, with the sign of the current."""
+    volts, amps = found.get(f"{BATTERY}.CurrentVoltage"), found.get(f"{BATTERY}.CurrentCurrent")
+    if isinstance(volts, (int, float)) and isinstance(amps, (int, float)):
+        yield f"{BATTERY}.CurrentPower", volts * amps
 
 
 def _gear(fields: Fields, edition: int) -> Iterator[Pair]:

@@ -163,9 +163,7 @@ COMPUTED: Final[Mapping[str, str]] = {
 """Columns that need more than one field, or a list, with how they come about."""
 
 COLUMNS: Final = tuple(
-    path
-    for path in CATALOGUE
-    if path in COMPUTED or any(target.path == path for target in TARGETS)
+    path for path in CATALOGUE if path in COMPUTED or any(target.path == path for target in TARGETS)
 )
 """All columns a GB/T 32960 report can fill, in catalogue order."""
 

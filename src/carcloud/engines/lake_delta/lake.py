@@ -58,7 +58,10 @@ class DeltaLake:
         return [_info(name, seen) for name, seen in self._snapshots(tenant).items()]
 
     def query(self, tenant: Tenant, sql: str, limits: QueryLimits) -> QueryResult:
-        """One read-only SELECT on the tenant's tables; raises `QueryRefused`, `QueryLimit`."""
+        """One read-only SELECT on the tenant's tables; raises `QueryRefused`, `QueryLimit`.
+
+        Times are TIMESTAMP in SQL, and UTC; in the result they carry the zone again.
+        """
         folder = self._folder(tenant)
         tables = {
             name: query.Source(seen, LocalFiles(folder / name))

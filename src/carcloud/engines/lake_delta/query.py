@@ -16,7 +16,7 @@ import pyarrow as pa
 from carcloud.engines.lake_delta.files import LocalFiles
 from carcloud.engines.lake_delta.parquet import Footers
 from carcloud.engines.lake_delta.read import Filter
-from carcloud.engines.lake_delta.schema import PARTITION
+from carcloud.engines.lake_delta.schema import PARTITION, TIME
 from carcloud.engines.lake_delta.snapshot import DataFile, Snapshot
 from carcloud.engines.lake_delta.worker import Message, receive, send, sql_list
 from carcloud.ports.errors import QueryLimit, QueryRefused, Unavailable
@@ -70,7 +70,7 @@ class Desk:
                 paths += [tables[name].files.full(file.path) for file in chosen]
             question = {"sql": admitted["sql"], "views": views, "paths": paths}
             reply = ask(question | {"rows": limits.rows, "threads": self._threads})
-        rows = pa.ipc.open_stream(reply.body).read_all()
+        rows = _zoned(pa.ipc.open_stream(reply.body).read_all())
         return QueryResult(rows, reply.head["truncated"], time.monotonic() - started)
 
     def close(self) -> None:
@@ -193,6 +193,14 @@ class _Question:
         return QueryLimit(f"the query needs more than {self.limits.memory_mb} MB (memory_mb)")
 
 
+def _zoned(rows: pa.Table) -> pa.Table:
+    """Rows whose times say that they are UTC."""
+    for at, column in enumerate(rows.schema):
+        if column.type == pa.timestamp("us"):
+            rows = rows.set_column(at, column.name, rows.column(at).cast(TIME))
+    return rows
+
+
 def _needed(source: Source, needs: list[list[Any]]) -> list[DataFile]:
     """The files that hold rows the query can need."""
     wanted = [
@@ -227,9 +235,19 @@ def _view(source: Source, footers: Footers, chosen: list[DataFile]) -> str:
 def _columns(schema: pa.Schema, present: tuple[str, ...]) -> str:
     have = frozenset(present)
     return ", ".join(
-        _quoted(f.name) if f.name in have else f"NULL::{sql_type(f.type)} AS {_quoted(f.name)}"
+        f"{_stored(f) if f.name in have else f'NULL::{sql_type(f.type)}'} AS {_quoted(f.name)}"
         for f in schema
     )
+
+
+def _stored(column: "pa.Field[Any]") -> str:
+    """A column as SQL sees it: times lose their zone, which is UTC.
+
+    DuckDB sends every `date_trunc`, `time_bucket` or `hour` of a time with a zone through its
+    calendar library, which takes 10 times as long.
+    """
+    name = _quoted(column.name)
+    return f"make_timestamp(epoch_us({name}))" if pa.types.is_timestamp(column.type) else name
 
 
 def _quoted(name: str) -> str:
@@ -240,7 +258,7 @@ def _quoted(name: str) -> str:
 def sql_type(kind: pa.DataType) -> str:
     """DuckDB's name of a column type."""
     if pa.types.is_timestamp(kind):
-        return "TIMESTAMPTZ"
+        return "TIMESTAMP"
     if pa.types.is_list(kind):
         return f"{sql_type(kind.value_type)}[]"
     if pa.types.is_struct(kind):

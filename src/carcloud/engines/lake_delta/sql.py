@@ -5,6 +5,7 @@ behind this: even SQL that slipped through could open no other file.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ _FUNCTIONS_REFUSED = frozenset(
 _FLIPPED = {"GREATERTHAN": "LESSTHAN", "LESSTHAN": "GREATERTHAN", "EQUAL": "EQUAL",
             "GREATERTHANOREQUALTO": "LESSTHANOREQUALTO",
             "LESSTHANOREQUALTO": "GREATERTHANOREQUALTO"}  # fmt: skip
+_OFFSET = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d.*[+-](?!00(:?00)?$)\d\d(:?\d\d)?")
 _WIDEST = Filter()
 
 
@@ -54,6 +56,7 @@ def admit(parser: duckdb.DuckDBPyConnection, sql: str, tables: list[str]) -> Adm
     shadowed = {entry["key"].lower() for entry in _ctes(tree)}
     for node in _nodes(tree):
         _judge(node, tables, shadowed)
+    _judge_offsets(tree)
     needs: dict[str, list[Filter]] = {}
     for name, wanted in _needs(parser, tree):
         needs.setdefault(name, []).append(_WIDEST if name in shadowed else wanted)
@@ -114,6 +117,17 @@ def _judge_table(node: Node, tables: list[str], shadowed: set[str]) -> None:
             f"there is no table {'.'.join(p for p in parts if p)}. {_listed(tables)}"
             + (hint if qualified else "")
         )
+
+
+def _judge_offsets(tree: Node) -> None:
+    """Refuse a time with an offset where DuckDB would ignore it: compared with a plain time."""
+    casts = (n for n in _nodes(tree) if n.get("class") == "CAST")
+    zoned = {id(n["child"]) for n in casts if n["cast_type"]["id"] == "TIMESTAMP WITH TIME ZONE"}
+    for node in _nodes(tree):
+        if node.get("class") == "CONSTANT" and id(node) not in zoned:
+            text = node["value"].get("value")
+            if isinstance(text, str) and _OFFSET.fullmatch(text.strip()):
+                raise QueryRefused(f"times are UTC here; with an offset: TIMESTAMPTZ '{text}'")
 
 
 def _listed(tables: list[str]) -> str:

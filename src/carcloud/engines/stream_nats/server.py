@@ -21,6 +21,7 @@ from carcloud.ports.errors import Unavailable
 
 _LOOPBACK = "127.0.0.1"
 _LOG_BYTES = 16 * 1024 * 1024
+_FAILED = "critical write error"  # in the log of nats-server 2.15
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -86,6 +87,19 @@ class NatsServer:
     def alive(self) -> bool:
         """Whether the process still runs; collects it if it has ended."""
         return self.process.poll() is None
+
+    def write_failed(self) -> bool:
+        """Whether this process met a full or broken disk.
+
+        nats-server then keeps nothing more until it is started again: `restart` it once there
+        is room. Reads the log, so ask every few seconds at most.
+        """
+        log = _log_file(self.options.store)
+        mine = f"[{self.process.pid}] "
+        if not log.exists():
+            return False
+        with log.open(errors="replace") as lines:
+            return any(_FAILED in line.lower() and line.startswith(mine) for line in lines)
 
     def restart(self) -> "NatsServer":
         """A new server on the same store and port, after this one has ended."""

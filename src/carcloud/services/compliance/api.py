@@ -32,7 +32,12 @@ __all__ = [
 ]
 
 REISSUE_DAYS = 7  # S16 5.2.6: a platform sends again what it could not for so long
-_KINDS = ("login", "realtime", "reissue", "logout")  # 6.3.1 table 3: vehicle data on a platform link
+_KINDS = (
+    "login",
+    "realtime",
+    "reissue",
+    "logout",
+)  # 6.3.1 table 3: vehicle data on a platform link
 _NOBODY = PasswordHasher().hash("nobody")  # checked for unknown platforms: same time, no hint
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _STATE = [column for column in links.c if column.name in LinkState.__struct_fields__]

@@ -89,7 +89,9 @@ def _headers(frames: pa.Array) -> npt.NDArray[np.uint8]:
 
 def _buffers(frames: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     _, offset_buffer, data_buffer = frames.buffers()
-    offsets = np.frombuffer(offset_buffer, np.int32)[frames.offset : frames.offset + len(frames) + 1]
+    offsets = np.frombuffer(offset_buffer, np.int32)[
+        frames.offset : frames.offset + len(frames) + 1
+    ]
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer else np.zeros(0, np.uint8)
     return offsets.astype(np.int64), data
 

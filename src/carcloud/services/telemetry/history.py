@@ -93,16 +93,16 @@ class Buckets:
         self._sum[at] += np.add.reduceat(values, starts)
         self._count[at] += np.diff(starts, append=len(bucket))
 
-    def series(self, unit: str | None) -> Series:
-        """The buckets that hold samples, in time order."""
+    def series(self, unit: str | None, digits: int = 15) -> Series:
+        """The buckets that hold samples, in time order, to `digits` significant digits."""
         full = self._count > 0
         mean = self._sum[full] / self._count[full]
         return Series(
             unit=unit,
             time_ms=(self._first[full] // 1000).tolist(),
-            min=_rounded(self._min[full]),
-            max=_rounded(self._max[full]),
-            mean=_rounded(mean),
+            min=_rounded(self._min[full], digits),
+            max=_rounded(self._max[full], digits),
+            mean=_rounded(mean, digits),
         )
 
 
@@ -139,13 +139,20 @@ class History:
                 raise InvalidArgument("paths", f"there is no signal {path.column}")
         buckets = {path.text: Buckets(span, points) for path in paths}
         columns = ["time", *dict.fromkeys(path.column for path in paths)]
+        digits: dict[str, int] = {}
         for part in _days(span):
             rows = self._rows(tenant, vehicle, columns, part)
             times = _times(rows)
+            digits.update((field.name, _digits(field.type)) for field in rows.schema)
             for path in paths:
                 if path.column in rows.column_names:
                     buckets[path.text].add(times, _samples(rows[path.column], path))
-        series = {path.text: buckets[path.text].series(units.get(path.column)) for path in paths}
+        series = {
+            path.text: buckets[path.text].series(
+                units.get(path.column), digits.get(path.column, 15)
+            )
+            for path in paths
+        }
         width = max(1, next(iter(buckets.values())).width_us // 1000) if buckets else 0
         return SeriesSet(span.start_us, span.end_us, width, series)
 
@@ -261,9 +268,14 @@ def _floats_or_nan(rows: pa.Table, path: str) -> Floats:
     return floats
 
 
-def _rounded(values: Floats) -> list[float]:
-    """Nine significant digits: float32 sources do not have more."""
-    return [float(f"{value:.9g}") for value in values.tolist()]
+def _rounded(values: Floats, digits: int) -> list[float]:
+    return [float(f"{value:.{digits}g}") for value in values.tolist()]
+
+
+def _digits(kind: pa.DataType) -> int:
+    """Significant digits that a type holds."""
+    inner = kind.value_type if pa.types.is_list(kind) else kind
+    return 7 if pa.types.is_float32(inner) else 15
 
 
 def _follow_alarms(

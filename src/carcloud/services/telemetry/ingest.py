@@ -219,9 +219,7 @@ class Ingest:
         into.frames.append(_raw(protocol, frames, decoded, ~gone))
         if len(bad):
             faults = [decoded.faults[index] for index in sorted(decoded.faults)]
-            into.letters.append(
-                _letters(protocol, frames.take(pa.array(np.sort(bad))), faults)
-            )
+            into.letters.append(_letters(protocol, frames.take(pa.array(np.sort(bad))), faults))
 
     def _new_rows(
         self, tenant: Tenant, rows: pa.Table, row_frame: npt.NDArray[np.int32]
@@ -409,9 +407,7 @@ def _live_messages(rows: pa.Table, previous: int, seq: int) -> list[bytes]:
     """The rows in messages that the stream can carry; only the last one says `seq`."""
     step = max(1, _LIVE_BYTES * rows.num_rows // max(1, rows.nbytes))
     parts = [rows[start : start + step] for start in range(0, rows.num_rows, step)]
-    return [
-        _live_message(part, previous, seq if part is parts[-1] else previous) for part in parts
-    ]
+    return [_live_message(part, previous, seq if part is parts[-1] else previous) for part in parts]
 
 
 def _live_message(rows: pa.Table, previous: int, seq: int) -> bytes:

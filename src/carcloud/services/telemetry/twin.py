@@ -55,7 +55,11 @@ class _Column:
     def value(self, row: int) -> SignalValue:
         """The value as JSON can carry it."""
         held = self.values[row]
+        if isinstance(held, np.float32):
+            return float(str(held))  # the shortest digits: 3.6, not 3.5999999046325684
         if isinstance(held, np.ndarray):
+            if held.dtype == np.float32:
+                held = pa.array(held).cast(pa.string()).cast(pa.float64()).to_numpy()
             return held.tolist()  # type: ignore[no-any-return]
         return held.item() if isinstance(held, np.generic) else held  # type: ignore[no-any-return]
 

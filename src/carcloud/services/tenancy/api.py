@@ -34,6 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 _USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+_TOKEN_ID = re.compile(r"[0-9a-f]{16}")
 _HOUR = 3_600 * SECOND
 _SESSION, _TOKEN = "ccs_", "cct_"  # how a secret begins, so that leaks can be searched for
 
@@ -130,7 +131,8 @@ class Tenancy:
         now = self._now()
         with self._records.transaction() as db:
             throttle.count_attempt(db, user, address, now)
-            row = db.execute(select(users).where(users.c.name == user)).mappings().first()
+            name = user if _USER.fullmatch(user) else ""  # databases refuse some characters
+            row = db.execute(select(users).where(users.c.name == name)).mappings().first()
         if not self._passwords.matches(row["password"] if row else None, password) or not row:
             raise NotSignedIn("wrong user or password")
         token = _SESSION + secrets.token_urlsafe(32)
@@ -161,11 +163,13 @@ class Tenancy:
     def create_token(
         self, tenant: Tenant, name: str, role: Role, *, actor: str, days: float | None = None
     ) -> tuple[ApiToken, str]:
-        """A machine's token and its secret, which is told once."""
+        """A machine's token and its secret, which is told once; raises `Invalid`."""
+        if not 1 <= len(name) <= 100 or not name.isprintable():
+            raise Invalid("name", "1 to 100 printable characters")
         secret = _TOKEN + secrets.token_urlsafe(32)
         now = self._now()
         expires = None if days is None else now + int(days * 24 * _HOUR)
-        made = ApiToken(secrets.token_hex(8), name[:100], tenant, role, actor, now, expires)
+        made = ApiToken(secrets.token_hex(8), name, tenant, role, actor, now, expires)
         told = {"name": made.name, "role": made.role.value, "expires": made.expires}
         row = {**told, "id": made.id, "hash": _hash(secret), "tenant": tenant}
         try:
@@ -185,6 +189,8 @@ class Tenancy:
 
     def revoke_token(self, tenant: Tenant, token_id: str, *, actor: str) -> None:
         """Take a token back, at once; raises `Unknown`."""
+        if not _TOKEN_ID.fullmatch(token_id):
+            raise Unknown(f"there is no token {token_id!r}")
         mine = (tokens.c.tenant == tenant) & (tokens.c.id == token_id)
         with self._records.transaction() as db:
             if db.execute(delete(tokens).where(mine)).rowcount == 0:
@@ -215,6 +221,8 @@ class Tenancy:
         return made
 
     def _known_user(self, db: Connection, tenant: Tenant, name: str) -> User:
+        if not _USER.fullmatch(name):
+            raise Unknown(f"there is no user {name!r}")
         mine = (users.c.tenant == tenant) & (users.c.name == name)
         row = db.execute(select(users).where(mine)).mappings().first()
         if row is None:
@@ -235,7 +243,7 @@ def _token_query(token: str) -> Any:
 
 def _hash(token: str) -> str:
     """Tokens are 256 random bits: a plain hash hides them as well as a slow one."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 def _user(row: Any) -> User:

@@ -49,4 +49,4 @@ def _among(limits: dict[str, int]) -> ColumnElement[bool]:
 
 
 def _key(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()

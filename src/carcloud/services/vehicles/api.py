@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from carcloud.model.ids import Tenant, VehicleId
 from carcloud.model.time import now_us
@@ -209,6 +210,9 @@ class Vehicles:
                         is_new = desk.take_line(line, known.get(line.id))
                 except Invalid as error:
                     errors.append(LineError(line.number, error.field, error.detail))
+                    continue
+                except IntegrityError:
+                    errors.append(LineError(line.number, "id", "the id or VIN is taken already"))
                     continue
                 created, updated = created + is_new, updated + (not is_new)
         return created, updated

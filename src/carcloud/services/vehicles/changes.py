@@ -110,6 +110,8 @@ class Desk:
 
     def drop_model(self, model: str) -> None:
         """Remove a model that no vehicle has; raises `Unknown`, `Invalid`."""
+        if not rows.storable(model):
+            raise Unknown(f"there is no model {model!r}")
         used = select(vehicles.c.id).where(vehicles.c.tenant == self.tenant)
         if self.db.execute(used.where(vehicles.c.model == model).limit(1)).first() is not None:
             raise Invalid("id", f"model {model!r} has vehicles")
@@ -180,7 +182,9 @@ def _credential_values(vehicle: str, change: CredentialsChange, seal: Seal) -> d
         value = getattr(change, name)
         if value is UNSET:
             continue
-        if value is not None and not (1 <= len(value) <= longest and value.isascii()):
+        if value is not None and not (
+            1 <= len(value) <= longest and value.isascii() and value.isprintable()
+        ):
             raise Invalid(name, f"1 to {longest} ASCII characters")
         values[name] = value
     for name in ("public_key", "cipher_key"):

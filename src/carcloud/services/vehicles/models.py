@@ -42,7 +42,8 @@ def change(
 def get(db: Connection, tenant: Tenant, model: str) -> VehicleModel:
     """A model; raises `Unknown`."""
     mine = (models.c.tenant == tenant) & (models.c.id == model)
-    row = db.execute(select(models).where(mine)).mappings().first()
+    known = rows.storable(model)
+    row = db.execute(select(models).where(mine)).mappings().first() if known else None
     if row is None:
         raise Unknown(f"there is no model {model!r}")
     return _model(row)
@@ -57,10 +58,10 @@ def every(db: Connection, tenant: Tenant) -> list[VehicleModel]:
 def _checked(model: VehicleModel) -> VehicleModel:
     rows.checked_name("id", model.id)
     rows.checked_name("protocol", model.protocol)
-    if not 1 <= len(model.name) <= 200:
-        raise Invalid("name", "1 to 200 characters")
-    if len(model.maker) > 200:
-        raise Invalid("maker", "at most 200 characters")
+    if not 1 <= len(model.name) <= 200 or not model.name.isprintable():
+        raise Invalid("name", "1 to 200 printable characters")
+    if len(model.maker) > 200 or not model.maker.isprintable():
+        raise Invalid("maker", "at most 200 printable characters")
     return model
 
 

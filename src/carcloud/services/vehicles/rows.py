@@ -19,6 +19,11 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 
 
+def storable(text: str) -> bool:
+    """Whether a database takes the text: without NUL, and made of whole characters."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def checked_id(value: str) -> VehicleId:
     """A vehicle id; raises `Invalid`."""
     try:

@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_, select
 
 from carcloud.model.ids import Tenant, VehicleId
 from carcloud.services.vehicles import rows
@@ -33,7 +33,7 @@ def find(
 
 def by_id(db: Connection, tenant: Tenant, wanted: list[str]) -> dict[str, Any]:
     """Vehicles of the tenant by id; those that do not exist are left out."""
-    mine = (vehicles.c.tenant == tenant) & vehicles.c.id.in_(wanted)
+    mine = (vehicles.c.tenant == tenant) & vehicles.c.id.in_(filter(rows.storable, wanted))
     found = db.execute(select(vehicles).where(mine)).mappings()
     return {row["id"]: rows.vehicle(row) for row in found}
 
@@ -53,6 +53,9 @@ def count(db: Connection, tenant: Tenant, what: Filter) -> int:
 def conditions(db: Connection, tenant: Tenant, what: Filter) -> list[ColumnElement[bool]]:
     """What `what` says, in SQL. `search` lies in the index that gives the order."""
     found: list[ColumnElement[bool]] = [vehicles.c.tenant == tenant]
+    texts = (what.q, what.model, what.label, what.protocol)
+    if not all(rows.storable(text) for text in texts if text):
+        return [false()]
     if what.q:
         place = func.strpos if db.dialect.name == "postgresql" else func.instr
         found.append(place(vehicles.c.search, what.q.lower()) > 0)
@@ -63,12 +66,18 @@ def conditions(db: Connection, tenant: Tenant, what: Filter) -> list[ColumnEleme
     if what.protocol is not None:
         found.append(vehicles.c.protocol == what.protocol)
     if what.label:
-        key, colon, value = what.label.partition(":")
-        having = select(labels.c.vehicle).where(labels.c.tenant == tenant, labels.c.key == key)
-        if colon:
-            having = having.where(labels.c.value == value)
-        found.append(vehicles.c.id.in_(having))
+        found.append(_labelled(tenant, what.label))
     return found
+
+
+def _labelled(tenant: Tenant, label: str) -> ColumnElement[bool]:
+    """Few have one value, so its index leads; many have a key, so each vehicle is asked."""
+    key, colon, value = label.partition(":")
+    having = select(labels.c.vehicle).where(labels.c.key == key)
+    if colon:
+        mine = having.where(labels.c.tenant == tenant, labels.c.value == value)
+        return vehicles.c.id.in_(mine)
+    return having.where(labels.c.vehicle == vehicles.c.id).exists()
 
 
 def _order(sort: Sort) -> list[ColumnElement[Any]]:
@@ -98,6 +107,6 @@ def _opened(sort: Sort, cursor: str) -> list[Any]:
         raise Invalid("cursor", "not a cursor of this list") from error
     shapes: dict[Sort, list[type]] = {"id": [str, str], "updated": [str, int, str]}
     right = isinstance(told, list) and [type(part) for part in told] == shapes[sort]
-    if not right or told[0] != sort:
+    if not right or told[0] != sort or not rows.storable(told[-1]):
         raise Invalid("cursor", "not a cursor of this list and sort")
     return list(told[1:])

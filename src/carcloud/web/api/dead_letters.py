@@ -4,12 +4,13 @@ from typing import Annotated
 
 import msgspec
 from litestar import Router, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from carcloud.services.telemetry.api import DeadLetter, Telemetry
+from carcloud.services.telemetry.api import DeadLetter
 from carcloud.services.tenancy.api import Role
-from carcloud.web.callers import Caller, needs
+from carcloud.web.callers import needs
 from carcloud.web.describe import errors
+from carcloud.web.given import TheCaller, TheTelemetry
 from carcloud.web.paging import decode_cursor, encode_cursor
 from carcloud.web.times import exact_iso
 
@@ -72,12 +73,14 @@ class BulkOutcome(msgspec.Struct, frozen=True):
 )
 async def list_dead_letters(
     *,
-    caller: Caller,
-    telemetry: Telemetry,
-    reason: Annotated[str | None, Parameter(description="Only of this reason")] = None,
-    vehicle: Annotated[str | None, Parameter(description="Only of this claimed vehicle")] = None,
-    cursor: str | None = None,
-    limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
+    caller: TheCaller,
+    telemetry: TheTelemetry,
+    reason: Annotated[str | None, QueryParameter(description="Only of this reason")] = None,
+    vehicle: Annotated[
+        str | None, QueryParameter(description="Only of this claimed vehicle")
+    ] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
 ) -> DeadLetterPage:
     """A page of dead letters."""
     after = None if cursor is None else decode_cursor(cursor, tuple[int, str])
@@ -102,7 +105,9 @@ async def list_dead_letters(
     summary="One dead letter",
     responses=errors(400, 401, 404, 503),
 )
-async def read_dead_letter(letter: str, caller: Caller, telemetry: Telemetry) -> DeadLetterView:
+async def read_dead_letter(
+    letter: FromPath[str], caller: TheCaller, telemetry: TheTelemetry
+) -> DeadLetterView:
     """One dead letter."""
     return _view(await telemetry.dead_letter(caller.tenant, letter))
 
@@ -114,7 +119,9 @@ async def read_dead_letter(letter: str, caller: Caller, telemetry: Telemetry) ->
     description="Puts the frame back into the stream and waits up to ten seconds for the outcome.",
     responses=errors(400, 401, 403, 404, 503, 507),
 )
-async def reprocess_dead_letter(letter: str, caller: Caller, telemetry: Telemetry) -> Outcome:
+async def reprocess_dead_letter(
+    letter: FromPath[str], caller: TheCaller, telemetry: TheTelemetry
+) -> Outcome:
     """Read one dead letter again."""
     done = await telemetry.reprocess(caller.tenant, letter)
     return Outcome(done.outcome, done.reason)
@@ -127,7 +134,9 @@ async def reprocess_dead_letter(letter: str, caller: Caller, telemetry: Telemetr
     description="Puts all letters, or those of one reason, back into the stream.",
     responses=errors(400, 401, 403, 413, 503, 507),
 )
-async def reprocess_dead_letters(data: Which, caller: Caller, telemetry: Telemetry) -> BulkOutcome:
+async def reprocess_dead_letters(
+    data: JSONBody[Which], caller: TheCaller, telemetry: TheTelemetry
+) -> BulkOutcome:
     """Read many dead letters again."""
     tried, queued = await telemetry.reprocess_all(caller.tenant, data.reason)
     return BulkOutcome(tried, queued)

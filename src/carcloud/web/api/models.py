@@ -7,14 +7,15 @@ import msgspec
 from litestar import Response, Router, get, patch, post
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.spec import Example
-from litestar.params import Body
+from litestar.params import Body, FromPath, JSONBody
 from msgspec import UNSET, UnsetType
 
 from carcloud.services.tenancy.api import Role
-from carcloud.services.vehicles.api import CurrentSign, Datum, VehicleModel, Vehicles
+from carcloud.services.vehicles.api import CurrentSign, Datum, VehicleModel
 from carcloud.web.api.vehicles import IfMatch
-from carcloud.web.callers import Caller, needs
+from carcloud.web.callers import needs
 from carcloud.web.describe import errors
+from carcloud.web.given import TheCaller, TheVehicles
 from carcloud.web.paging import Page
 from carcloud.web.tags import etag, wanted_revision
 
@@ -43,7 +44,7 @@ class ModelPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @get("/models", summary="Models", responses=errors(401, 503))
-async def list_models(caller: Caller, vehicles: Vehicles) -> Page[ModelView]:
+async def list_models(caller: TheCaller, vehicles: TheVehicles) -> Page[ModelView]:
     """All models of the tenant."""
     found = await asyncio.to_thread(vehicles.models, caller.tenant)
     return Page([_view(one) for one in found], None, len(found))
@@ -62,7 +63,9 @@ _NEW = Example(summary="An electric sedan", value={"id": "e-sedan", "name": "E S
     responses=errors(400, 401, 403, 409, 413, 503, 507),
 )
 async def create_model(
-    data: Annotated[ModelView, Body(examples=[_NEW])], caller: Caller, vehicles: Vehicles
+    data: Annotated[ModelView, Body(examples=[_NEW])],
+    caller: TheCaller,
+    vehicles: TheVehicles,
 ) -> Response[ModelView]:
     """Add a model."""
     new = VehicleModel(data.id, data.name, data.maker, data.protocol, data.datum, data.current_sign)
@@ -77,7 +80,9 @@ async def create_model(
     response_headers=_TAGGED,
     responses=errors(400, 401, 404, 503),
 )
-async def read_model(model: str, caller: Caller, vehicles: Vehicles) -> Response[ModelView]:
+async def read_model(
+    model: FromPath[str], caller: TheCaller, vehicles: TheVehicles
+) -> Response[ModelView]:
     """One model."""
     found = await asyncio.to_thread(vehicles.model, caller.tenant, model)
     return Response(_view(found), headers=etag(found.revision))
@@ -91,7 +96,11 @@ async def read_model(model: str, caller: Caller, vehicles: Vehicles) -> Response
     responses=errors(400, 401, 403, 404, 412, 413, 428, 503, 507),
 )
 async def change_model(
-    model: str, data: ModelPatch, caller: Caller, vehicles: Vehicles, if_match: IfMatch = None
+    model: FromPath[str],
+    data: JSONBody[ModelPatch],
+    caller: TheCaller,
+    vehicles: TheVehicles,
+    if_match: IfMatch = None,
 ) -> Response[ModelView]:
     """Change a model."""
     revision = wanted_revision(if_match, needed=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.types import ASGIApp
 
 from carcloud.model.ids import Tenant
@@ -15,9 +15,9 @@ from carcloud.model.time import iso
 from carcloud.ports.errors import EngineError
 from carcloud.services.telemetry.api import Disk, Role, Status, Telemetry
 from carcloud.services.vehicles.api import Vehicles
-from carcloud.web.callers import Caller
 from carcloud.web.describe import errors
-from carcloud.web.live import MOST_CLIENTS, EventStream, LiveFeed
+from carcloud.web.given import TheCaller, TheLiveFeed, TheTelemetry, TheVehicles
+from carcloud.web.live import MOST_CLIENTS, EventStream
 from carcloud.web.problems import Refused
 
 READY_S = 2.0  # s that an engine has to answer
@@ -86,7 +86,11 @@ async def present_status(tenant: Tenant, telemetry: Telemetry, vehicles: Vehicle
 
 
 @get("/status", summary="State of the cloud", responses=errors(401, 503))
-async def read_status(caller: Caller, telemetry: Telemetry, vehicles: Vehicles) -> StatusView:
+async def read_status(
+    caller: TheCaller,
+    telemetry: TheTelemetry,
+    vehicles: TheVehicles,
+) -> StatusView:
     """The state of the cloud."""
     return await present_status(caller.tenant, telemetry, vehicles)
 
@@ -110,9 +114,11 @@ _EVENTS = ResponseSpec(
     responses={200: _EVENTS, **errors(400, 401, 429)},
 )
 async def follow_live(
-    caller: Caller,
-    live: LiveFeed,
-    vehicle: Annotated[str | None, Parameter(description="Also follow this one's twin")] = None,
+    caller: TheCaller,
+    live: TheLiveFeed,
+    vehicle: Annotated[
+        str | None, QueryParameter(description="Also follow this one's twin")
+    ] = None,
 ) -> ASGIApp:
     """Live events until the client leaves."""
     if live.clients >= MOST_CLIENTS:
@@ -133,7 +139,7 @@ async def read_health() -> Health:
     summary="Do the engines answer",
     responses={503: ResponseSpec(Health, description="An engine does not answer")},
 )
-async def read_readiness(telemetry: Telemetry, vehicles: Vehicles) -> Response[Health]:
+async def read_readiness(telemetry: TheTelemetry, vehicles: TheVehicles) -> Response[Health]:
     """The engines answer."""
     checks = {
         "stream": telemetry.check_stream(),
@@ -161,7 +167,7 @@ async def _says(check: Any) -> str:
     summary="Figures for Prometheus",
     media_type="text/plain; version=0.0.4",
 )
-async def read_metrics(telemetry: Telemetry) -> str:
+async def read_metrics(telemetry: TheTelemetry) -> str:
     """Figures of all processes."""
     return telemetry.metrics()
 

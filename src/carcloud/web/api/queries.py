@@ -9,10 +9,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import Body
 
-from carcloud.services.telemetry.api import QueryResult, Telemetry
+from carcloud.services.telemetry.api import QueryResult
 from carcloud.web import exports
-from carcloud.web.callers import Caller
 from carcloud.web.describe import errors
+from carcloud.web.given import TheCaller, TheTelemetry
 from carcloud.web.problems import Refused
 
 MOST_ROWS = 1_000_000  # of a file; JSON answers keep to the setting `query.rows`
@@ -63,7 +63,7 @@ class Answer(msgspec.Struct, frozen=True):
     description="The tables that SQL can read, with their columns.",
     responses=errors(401, 503),
 )
-async def read_tables(caller: Caller, telemetry: Telemetry) -> Tables:
+async def read_tables(caller: TheCaller, telemetry: TheTelemetry) -> Tables:
     """The tenant's tables."""
     found = await telemetry.tables(caller.tenant)
     return Tables(
@@ -107,8 +107,8 @@ _FILE = "the rows as a file, when the request accepts "
 )
 async def run_query(
     request: Request[Any, Any, Any],
-    caller: Caller,
-    telemetry: Telemetry,
+    caller: TheCaller,
+    telemetry: TheTelemetry,
     data: Annotated[Question, Body(examples=[_EXAMPLE])],
 ) -> Response[Any]:
     """One SQL query."""

@@ -10,11 +10,11 @@ from litestar.di import Provide
 from litestar.openapi.spec import Example
 from litestar.params import Body
 
-from carcloud.config import Settings
 from carcloud.model.time import iso, now_us
-from carcloud.services.tenancy.api import Exists, Invalid, NotSignedIn, Tenancy, Throttled, Unknown
-from carcloud.web.callers import COOKIE, Caller, Callers, caller_of
+from carcloud.services.tenancy.api import Exists, Invalid, NotSignedIn, Throttled, Unknown
+from carcloud.web.callers import COOKIE, Callers, caller_of
 from carcloud.web.describe import errors
+from carcloud.web.given import TheCaller, TheCallers, TheSettings, TheTenancy
 from carcloud.web.problems import Refused, Translate
 from carcloud.web.security import same_origin
 
@@ -57,8 +57,8 @@ class SessionView(msgspec.Struct, frozen=True):
 async def sign_in(
     request: Request[Any, Any, Any],
     data: Annotated[Credentials, Body(examples=[_EXAMPLE])],
-    tenancy: Tenancy,
-    settings: Settings,
+    tenancy: TheTenancy,
+    settings: TheSettings,
 ) -> Response[SessionView]:
     """Sign in."""
     hours = settings.number("web.session_hours")
@@ -72,7 +72,7 @@ async def sign_in(
 
 
 @get("/session", summary="Who is signed in", responses=errors(401, 503))
-async def read_session(caller: Caller) -> SessionView:
+async def read_session(caller: TheCaller) -> SessionView:
     """Who is signed in."""
     expires = None if caller.expires_us is None else iso(caller.expires_us)
     return SessionView(caller.user, caller.tenant, caller.role.value, expires)
@@ -80,7 +80,10 @@ async def read_session(caller: Caller) -> SessionView:
 
 @delete("/session", status_code=204, summary="Sign out", responses=errors(401, 403, 503))
 async def sign_out(
-    request: Request[Any, Any, Any], caller: Caller, tenancy: Tenancy, callers: Callers
+    request: Request[Any, Any, Any],
+    caller: TheCaller,
+    tenancy: TheTenancy,
+    callers: TheCallers,
 ) -> Response[None]:
     """Sign out."""
     await asyncio.to_thread(tenancy.sign_out, caller.token)

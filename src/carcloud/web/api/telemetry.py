@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 
 from carcloud.model.ids import VehicleId
 from carcloud.model.ids import vehicle as vehicle_id
@@ -17,21 +17,21 @@ from carcloud.services.telemetry.api import (
     Series,
     SignalSpec,
     SignalValue,
-    Telemetry,
     Trail,
 )
-from carcloud.services.vehicles.api import Vehicles
-from carcloud.web.callers import Caller
 from carcloud.web.describe import ERRORS
+from carcloud.web.given import TheCaller, TheTelemetry, TheVehicles, VehiclePath
 from carcloud.web.paging import Page, decode_cursor, encode_cursor
 from carcloud.web.times import exact_iso, optional_iso, parse_time, span
 
 HOUR = 3600 * SECOND
 
-From = Annotated[str | None, Parameter(query="from", description="Start, RFC 3339; inclusive")]
-To = Annotated[str | None, Parameter(query="to", description="End, RFC 3339; exclusive")]
-Points = Annotated[int, Parameter(ge=1, le=MAX_POINTS, description="Most points of the answer")]
-Limit = Annotated[int, Parameter(ge=1, le=500, description="Most items of the answer")]
+From = Annotated[str | None, QueryParameter(name="from", description="Start, RFC 3339; inclusive")]
+To = Annotated[str | None, QueryParameter(name="to", description="End, RFC 3339; exclusive")]
+Points = Annotated[
+    int, QueryParameter(ge=1, le=MAX_POINTS, description="Most points of the answer")
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=500, description="Most items of the answer")]
 
 
 class SignalReading(msgspec.Struct, frozen=True):
@@ -94,7 +94,10 @@ class Catalogue(msgspec.Struct, frozen=True):
     responses=ERRORS,
 )
 async def read_twin(
-    vehicle: str, caller: Caller, telemetry: Telemetry, vehicles: Vehicles
+    vehicle: VehiclePath,
+    caller: TheCaller,
+    telemetry: TheTelemetry,
+    vehicles: TheVehicles,
 ) -> TwinView:
     """Latest known state of one vehicle."""
     name = await known_vehicle(vehicle, caller, telemetry, vehicles)
@@ -115,15 +118,15 @@ async def read_twin(
 )
 async def read_frames(
     *,
-    vehicle: str,
-    caller: Caller,
-    telemetry: Telemetry,
-    vehicles: Vehicles,
+    vehicle: VehiclePath,
+    caller: TheCaller,
+    telemetry: TheTelemetry,
+    vehicles: TheVehicles,
     limit: Limit = 50,
     before: Annotated[
-        str | None, Parameter(description="Only frames earlier than this, RFC 3339")
+        str | None, QueryParameter(description="Only frames earlier than this, RFC 3339")
     ] = None,
-    cursor: str | None = None,
+    cursor: FromQuery[str | None] = None,
 ) -> Page[FrameView]:
     """Frames of one vehicle."""
     name = await known_vehicle(vehicle, caller, telemetry, vehicles)
@@ -174,11 +177,11 @@ def _frame(frame: Frame) -> FrameView:
 )
 async def read_series(
     *,
-    vehicle: str,
-    caller: Caller,
-    telemetry: Telemetry,
-    vehicles: Vehicles,
-    paths: Annotated[str, Parameter(description="Signal paths, separated by commas")],
+    vehicle: VehiclePath,
+    caller: TheCaller,
+    telemetry: TheTelemetry,
+    vehicles: TheVehicles,
+    paths: Annotated[str, QueryParameter(description="Signal paths, separated by commas")],
     from_: From = None,
     to: To = None,
     points: Points = 800,
@@ -199,10 +202,10 @@ async def read_series(
 )
 async def read_trail(
     *,
-    vehicle: str,
-    caller: Caller,
-    telemetry: Telemetry,
-    vehicles: Vehicles,
+    vehicle: VehiclePath,
+    caller: TheCaller,
+    telemetry: TheTelemetry,
+    vehicles: TheVehicles,
     from_: From = None,
     to: To = None,
     points: Points = 1000,
@@ -220,10 +223,10 @@ async def read_trail(
 )
 async def read_alarms(
     *,
-    vehicle: str,
-    caller: Caller,
-    telemetry: Telemetry,
-    vehicles: Vehicles,
+    vehicle: VehiclePath,
+    caller: TheCaller,
+    telemetry: TheTelemetry,
+    vehicles: TheVehicles,
     from_: From = None,
     to: To = None,
 ) -> Page[AlarmView]:
@@ -242,13 +245,16 @@ async def read_alarms(
     description="Every signal: COVESA VSS path, datatype, unit, range and allowed values.",
     responses=ERRORS,
 )
-async def read_catalogue(telemetry: Telemetry) -> Catalogue:
+async def read_catalogue(telemetry: TheTelemetry) -> Catalogue:
     """All signals."""
     return Catalogue(list(telemetry.catalogue()))
 
 
 async def known_vehicle(
-    text: str, caller: Caller, telemetry: Telemetry, vehicles: Vehicles
+    text: str,
+    caller: TheCaller,
+    telemetry: TheTelemetry,
+    vehicles: TheVehicles,
 ) -> VehicleId:
     """The id of a vehicle that the tenant has; raises `InvalidId` or what the registry raises."""
     name = vehicle_id(text)

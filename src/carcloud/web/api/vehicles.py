@@ -11,7 +11,7 @@ from litestar import Request, Response, Router, delete, get, patch, post
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.params import Body, Parameter
+from litestar.params import Body, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
 from carcloud.model.ids import vehicle as vehicle_id
@@ -34,7 +34,8 @@ from carcloud.services.vehicles.api import (
 )
 from carcloud.web.callers import Caller, needs
 from carcloud.web.describe import errors
-from carcloud.web.fleet import FleetView, Sort, VehicleSummary
+from carcloud.web.fleet import Sort, VehicleSummary
+from carcloud.web.given import TheCaller, TheFleet, TheTelemetry, TheVehicles, VehiclePath
 from carcloud.web.paging import Page
 from carcloud.web.problems import Refused, Translate
 from carcloud.web.tags import etag, wanted_revision
@@ -47,7 +48,7 @@ TRANSLATIONS: dict[type[Exception], Translate] = {
 }
 
 IfMatch = Annotated[
-    str | None, Parameter(header="If-Match", description="The ETag of what you saw, or *")
+    str | None, HeaderParameter(name="If-Match", description="The ETag of what you saw, or *")
 ]
 _TAGGED = [ResponseHeader(name="ETag", documentation_only=True, description="The revision")]
 
@@ -131,17 +132,19 @@ class ImportResult(msgspec.Struct, frozen=True):
 )
 async def list_vehicles(
     *,
-    caller: Caller,
-    fleet: FleetView,
-    q: Annotated[str, Parameter(max_length=200, description="Part of id, model or label")] = "",
-    model: str | None = None,
-    label: Annotated[str | None, Parameter(description="`key` or `key:value`")] = None,
-    lifecycle: Lifecycle | None = None,
-    online: bool | None = None,
-    alarm_min: Annotated[int | None, Parameter(ge=0, le=4)] = None,
-    sort: Literal["id", "last_seen", "soc", "speed", "alarm"] = "id",
-    cursor: str | None = None,
-    limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
+    caller: TheCaller,
+    fleet: TheFleet,
+    q: Annotated[
+        str, QueryParameter(max_length=200, description="Part of id, model or label")
+    ] = "",
+    model: FromQuery[str | None] = None,
+    label: Annotated[str | None, QueryParameter(description="`key` or `key:value`")] = None,
+    lifecycle: FromQuery[Lifecycle | None] = None,
+    online: FromQuery[bool | None] = None,
+    alarm_min: Annotated[int | None, QueryParameter(ge=0, le=4)] = None,
+    sort: FromQuery[Literal["id", "last_seen", "soc", "speed", "alarm"]] = "id",
+    cursor: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
 ) -> Page[VehicleSummary]:
     """A page of vehicles."""
     what = Filter(q=q, model=model, label=label, lifecycle=lifecycle)
@@ -171,9 +174,9 @@ _NEW = Example(
 )
 async def create_vehicle(
     data: Annotated[NewVehicle, Body(examples=[_NEW])],
-    caller: Caller,
-    vehicles: Vehicles,
-    telemetry: Telemetry,
+    caller: TheCaller,
+    vehicles: TheVehicles,
+    telemetry: TheTelemetry,
 ) -> Response[VehicleView]:
     """Register a vehicle."""
     made = await asyncio.to_thread(vehicles.create, caller.tenant, data, actor=caller.user)
@@ -189,7 +192,10 @@ async def create_vehicle(
     responses=errors(400, 401, 404, 503),
 )
 async def read_vehicle(
-    vehicle: str, caller: Caller, vehicles: Vehicles, telemetry: Telemetry
+    vehicle: VehiclePath,
+    caller: TheCaller,
+    vehicles: TheVehicles,
+    telemetry: TheTelemetry,
 ) -> Response[VehicleView]:
     """One vehicle."""
     found = await asyncio.to_thread(vehicles.get, caller.tenant, vehicle_id(vehicle))
@@ -205,11 +211,11 @@ async def read_vehicle(
 )
 async def change_vehicle(
     *,
-    vehicle: str,
-    data: VehiclePatch,
-    caller: Caller,
-    vehicles: Vehicles,
-    telemetry: Telemetry,
+    vehicle: VehiclePath,
+    data: JSONBody[VehiclePatch],
+    caller: TheCaller,
+    vehicles: TheVehicles,
+    telemetry: TheTelemetry,
     if_match: IfMatch = None,
 ) -> Response[VehicleView]:
     """Change a vehicle."""
@@ -237,10 +243,10 @@ async def change_vehicle(
     responses=errors(400, 401, 403, 404, 412, 503, 507),
 )
 async def retire_vehicle(
-    vehicle: str,
-    caller: Caller,
-    vehicles: Vehicles,
-    telemetry: Telemetry,
+    vehicle: VehiclePath,
+    caller: TheCaller,
+    vehicles: TheVehicles,
+    telemetry: TheTelemetry,
     if_match: IfMatch = None,
 ) -> Response[VehicleView]:
     """Retire a vehicle."""
@@ -276,7 +282,9 @@ class CsvOperation(Operation):
     responses=errors(400, 401, 403, 413, 415, 503, 507),
 )
 async def import_vehicles(
-    request: Request[Any, Any, Any], caller: Caller, vehicles: Vehicles
+    request: Request[Any, Any, Any],
+    caller: TheCaller,
+    vehicles: TheVehicles,
 ) -> ImportResult:
     """Import vehicles from CSV."""
     kind = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from carcloud.app.engines import open_lake
 from carcloud.app.first_start import prepare
-from carcloud.app.freshness import FreshnessProbe
-from carcloud.app.reckoning import reckon
 from carcloud.app.report import memory_bytes
 from carcloud.config import Settings
+from carcloud.demo.freshness import FreshnessProbe
+from carcloud.demo.reckoning import reckon
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
@@ -122,8 +122,7 @@ class Demo:
             probing.cancel()
 
     async def _watch(self, stop: asyncio.Event) -> None:
-        while not self._stop.is_set():
-            await asyncio.sleep(0.1)
+        await asyncio.to_thread(self._stop.wait)
         stop.set()
 
     def _note(self, progress: Progress) -> None:

@@ -1,0 +1,144 @@
+"""The spine end to end: decode, sustained load, acknowledgement, freshness, many vehicles, lake.
+
+Everything runs on this machine: the cloud's processes (embedded NATS with an fsync for each
+publish, Delta lake on the local disk), the load generator and the measuring client. The load
+generator is a process of its own; every vehicle has its own TCP connection, and a frame counts
+only when its own reply has come back, which is sent after the frame is synced to disk in the
+stream. At the end every acknowledged frame is looked for in the lake by vehicle and collection
+time, and every row is checked for being there once.
+
+Freshness: a second, small fleet reports at wall-clock time while the load runs; a client asks the
+HTTP API in SQL every 100 ms. The figure is the 99th percentile from the gateway's receipt to the
+first answer that contains the row, plus the 99th percentile of the acknowledgement, which bounds
+the time from sending to receipt. Memory is the proportional set size of all processes.
+"""
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from typing import Any
+
+import uvloop
+
+from bench import decode, lake
+from bench.row import Row
+from bench.site import ROOT, Site, acked_arrays, load, site
+from carcloud.demo.freshness import FreshnessProbe
+from carcloud.simulator.options import SimulateOptions, SimulateResult
+from carcloud.simulator.run import simulate
+
+_ADDRESSES = tuple(f"127.0.0.{n}" for n in range(1, 6))  # source addresses of many vehicles
+
+
+def rows(small: bool = False) -> list[Any]:
+    """All figures of the spine; small: seconds instead of minutes, worth nothing."""
+    return [
+        *decode.rows(),
+        *_sustained(20_500, 5 if small else 60),
+        *_half_load(10_000, 6 if small else 40),
+        *_many(500 if small else 20_000, 15 if small else 300),
+        *_start(1 if small else 5),
+        *lake.rows(*([1_000_000] if small else [])),
+    ]
+
+
+def _sustained(rate: float, seconds: float) -> list[Row]:
+    with site() as cloud:
+        figures, kept = load(cloud, rate=rate, seconds=seconds, vehicles=2_000)
+        found = cloud.reckoning(*acked_arrays(kept))
+    acked = figures["acknowledged"]
+    return [
+        Row(
+            f"acknowledged and stored, 2,000 connections, {figures['frame_bytes']:.0f}-byte frames",
+            round(figures["sustained"]), "frames/s", ">= 20,000",
+        ),
+        Row("of these missing in the lake", found.missing, "frames", "<= 0"),
+        Row("of these twice in the lake", found.duplicates, "frames", "<= 0"),
+        Row("frames of that run", acked, "frames"),
+    ]  # fmt: skip
+
+
+def _half_load(rate: float, seconds: float) -> list[Row]:
+    with site() as cloud:
+        probe, fleet = _Fleet(cloud, 50), {}
+        probe.start()
+        fleet, _ = load(cloud, rate=rate, seconds=seconds, vehicles=2_000)
+        probe.stop()
+    visible = probe.freshness.percentile_ms(0.99) or float("nan")
+    bound = (visible + probe.result.ack_p99_ms) / 1000
+    return [
+        Row(
+            f"acknowledgement p99 at {rate:,.0f} frames/s",
+            round(fleet["ack_p99_ms"], 1), "ms", "<= 100",
+        ),
+        Row(f"acknowledgement p50 at {rate:,.0f} frames/s", round(fleet["ack_p50_ms"], 1), "ms"),
+        Row("frame sent to SQL answer contains it, p99", round(bound, 2), "s", "<= 2"),
+        Row(
+            "the same, p50",
+            round((probe.freshness.percentile_ms(0.5) or float("nan")) / 1000, 2), "s",
+        ),
+    ]  # fmt: skip
+
+
+class _Fleet:
+    """A small fleet at wall-clock time, and the probe that looks for its rows."""
+
+    result: SimulateResult
+
+    def __init__(self, cloud: Site, vehicles: int) -> None:
+        token = cloud.supervisor.run.local_token()
+        self.freshness = FreshnessProbe(cloud.url, token)
+        self._options = SimulateOptions(port=cloud.port, vehicles=vehicles, seed=99)
+        self._thread = threading.Thread(target=lambda: uvloop.run(self._run()))
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    async def _run(self) -> None:
+        from carcloud.simulator.vins import vins
+
+        stop = asyncio.Event()
+        names = vins(self._options.seed, self._options.vehicles)
+        probing = asyncio.create_task(self.freshness.run(names))
+        running = asyncio.create_task(simulate(replace(self._options), stop=stop))
+        await asyncio.to_thread(self._stop.wait)
+        probing.cancel()
+        stop.set()
+        self.result = await running
+
+
+def _many(vehicles: int, seconds: float) -> list[Row]:
+    with site(gateway__max_connections_per_address=20_000) as cloud:
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "bench.fleet", str(cloud.port), str(vehicles), str(seconds),
+                *_ADDRESSES,
+            ],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        told = json.loads(done.stdout)
+        peak, by_role = cloud.peak_bytes, cloud.peak_by_role
+    shares = ", ".join(f"{role} {size / 1e6:.0f}" for role, size in sorted(by_role.items()))
+    what = f"{told['vehicles']:,} vehicles, one frame each 10 s, {told['seconds']:.0f} s"
+    return [
+        Row(f"{what}: memory of all processes ({shares} MB)", round(peak / 1e9, 2), "GB", "<= 2"),
+        Row(f"{what}: lost connections", told["lost_connections"], "connections", "<= 0"),
+        Row(f"{what}: not acknowledged", told["unconfirmed"], "frames", "<= 0"),
+    ]
+
+
+def _start(times: int) -> list[Row]:
+    taken = []
+    for _ in range(times):
+        with site() as cloud:
+            taken.append(cloud.started_s)
+    return [Row("start to ready, median", round(statistics.median(taken), 2), "s", "<= 5")]

@@ -1,0 +1,27 @@
+"""What the application gives to a route that names it in its arguments."""
+
+from typing import Annotated
+
+from litestar.di import NamedDependency
+from litestar.params import PathParameter
+
+from carcloud.config import Settings
+from carcloud.services.telemetry.api import Telemetry
+from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.vehicles.api import Vehicles
+from carcloud.web.callers import Caller, Callers
+from carcloud.web.fleet import FleetView
+from carcloud.web.live import LiveFeed
+
+TheCaller = NamedDependency[Caller]
+TheCallers = NamedDependency[Callers]
+TheFleet = NamedDependency[FleetView]
+TheLiveFeed = NamedDependency[LiveFeed]
+TheSettings = NamedDependency[Settings]
+TheTelemetry = NamedDependency[Telemetry]
+TheTenancy = NamedDependency[Tenancy]
+TheVehicles = NamedDependency[Vehicles]
+
+VehiclePath = Annotated[
+    str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$", description="Vehicle id")
+]

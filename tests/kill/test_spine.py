@@ -1,0 +1,218 @@
+"""The whole cloud under `kill -9`: what was acknowledged is in the lake, once.
+
+Real processes, real sockets. `bench/spine.py` does the same in large.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from carcloud.app.engines import open_lake
+from carcloud.app.first_start import prepare
+from carcloud.config import Settings
+from carcloud.demo.reckoning import Reckoning, reckon
+from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.simulator.options import SimulateOptions, SimulateResult
+from carcloud.simulator.run import simulate
+from carcloud.supervisor import Supervisor
+
+
+def settings_for(data: Path, **more: object) -> Settings:
+    return Settings(
+        {
+            "data": str(data),
+            "web.port": 0,
+            "gateway.gbt32960.port": free_port(),
+            "gateway.auto_register": True,
+            "gateway.gbt32960.reply_reports": True,
+            "lake.upkeep_s": 5,
+            **{name.replace("__", "."): value for name, value in more.items()},
+        }
+    )
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def drive(supervisor: Supervisor, options: SimulateOptions, disturb) -> SimulateResult:
+    """Run the fleet in a thread; call `disturb()` meanwhile, about five times a second."""
+    box: list[SimulateResult] = []
+    thread = threading.Thread(target=lambda: box.append(uvloop.run(simulate(options))))
+    thread.start()
+    while thread.is_alive():
+        disturb()
+        supervisor.tend()
+        thread.join(0.2)
+    return box[0]
+
+
+def settled(supervisor: Supervisor, result: SimulateResult) -> Reckoning:
+    """The reckoning once the lake has stopped growing."""
+    lake, before = open_lake(supervisor.settings), None
+    for _ in range(60):
+        supervisor.tend()
+        found = reckon(
+            lake, DEFAULT_TENANT, result.vehicles,
+            result.acknowledged_vehicle, result.acknowledged_seconds,
+        )  # fmt: skip
+        if found == before and found.missing == 0:
+            break
+        before = found
+        time.sleep(1)
+    return found
+
+
+@pytest.mark.kill
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_any_process_killed_again_and_again(tmp_path):
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)
+    dice = random.Random(seed)
+    settings = settings_for(tmp_path)
+    prepare(settings)
+    supervisor = Supervisor(settings)
+    killed: dict[str, int] = {}
+    victims: list[str] = []
+    next_kill = 0.0
+
+    def disturb() -> None:
+        nonlocal next_kill
+        if time.monotonic() < next_kill or time.monotonic() - began > 35:
+            return
+        if not victims:
+            victims.extend(dice.sample(sorted(supervisor.pids()), 5))
+        role = victims.pop()
+        os.kill(supervisor.pids()[role], signal.SIGKILL)
+        killed[role] = killed.get(role, 0) + 1
+        next_kill = time.monotonic() + dice.uniform(0.2, 3.5)
+
+    try:
+        supervisor.start()
+        began = time.monotonic()
+        next_kill = began + 5
+        options = SimulateOptions(
+            port=settings.whole("gateway.gbt32960.port"), vehicles=150, seconds=38, seed=3,
+            backoff_s=(0.2, 2.0), drain_s=60, reply_timeout_s=15,
+        )  # fmt: skip
+        result = drive(supervisor, options, disturb)
+        found = settled(supervisor, result)
+    finally:
+        supervisor.stop()
+    print(killed, found, result.sent, result.acknowledged, result.lost_connections)
+    assert len(killed) == 5
+    assert result.unconfirmed == 0
+    assert result.acknowledged > 3000
+    assert found.missing == 0
+    assert found.duplicates == 0
+    assert found.stored == result.acknowledged
+
+
+@pytest.mark.kill
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_heartbeats_confirm_where_reports_are_not_answered(tmp_path):
+    settings = settings_for(tmp_path, gateway__gbt32960__reply_reports=False)
+    prepare(settings)
+    supervisor = Supervisor(settings)
+    kills = iter((6.0, 11.0, 16.0))
+    due = next(kills)
+
+    def disturb() -> None:
+        nonlocal due
+        if time.monotonic() - began > due:
+            os.kill(supervisor.pids()["gateway"], signal.SIGKILL)
+            due = next(kills, 1e9)
+
+    try:
+        supervisor.start()
+        began = time.monotonic()
+        options = SimulateOptions(
+            port=settings.whole("gateway.gbt32960.port"), vehicles=60, seconds=22, seed=4,
+            heartbeat_s=2.0, backoff_s=(0.2, 2.0), drain_s=40, confirmation="heartbeat",
+        )  # fmt: skip
+        result = drive(supervisor, options, disturb)
+        found = settled(supervisor, result)
+    finally:
+        supervisor.stop()
+    assert result.lost_connections >= 60
+    assert result.unconfirmed == 0
+    assert (found.missing, found.duplicates) == (0, 0)
+    assert found.stored >= result.acknowledged > 500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_stream_that_is_down_delays_acknowledgements_and_loses_nothing(tmp_path):
+    settings = settings_for(tmp_path)
+    prepare(settings)
+    supervisor = Supervisor(settings)
+    state = {"stopped": False, "resumed": False}
+
+    def disturb() -> None:
+        age = time.monotonic() - began
+        pid = supervisor.pids()["stream"]
+        if age > 4 and not state["stopped"]:
+            os.kill(pid, signal.SIGSTOP)  # hangs: worse than gone
+            state["stopped"] = True
+        elif age > 12 and not state["resumed"]:
+            os.kill(pid, signal.SIGCONT)
+            state["resumed"] = True
+
+    try:
+        supervisor.start()
+        began = time.monotonic()
+        options = SimulateOptions(
+            port=settings.whole("gateway.gbt32960.port"), vehicles=40, seconds=16, seed=5,
+            drain_s=60,
+        )  # fmt: skip
+        result = drive(supervisor, options, disturb)
+        found = settled(supervisor, result)
+    finally:
+        supervisor.stop()
+    assert result.unconfirmed == 0
+    assert result.ack_p99_ms > 3000  # acknowledgements waited
+    assert (found.missing, found.duplicates) == (0, 0)
+    assert found.stored == result.acknowledged
+
+
+def test_children_die_with_their_supervisor(tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from carcloud.supervisor import Supervisor; from carcloud.config import Settings\n"
+        "from carcloud.app.first_start import prepare\n"
+        "s = Settings({'data': sys.argv[1], 'web.port': 0, 'gateway.gbt32960.port': 0})\n"
+        "prepare(s); sup = Supervisor(s); sup.start()\n"
+        "print(*sup.pids().values(), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        assert len(pids) == 5
+        parent.kill()
+        deadline = time.monotonic() + 20
+        while any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in pids):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

@@ -1,0 +1,281 @@
+"""A whole small cloud in this process: real engines, real ingest, the web role on granian.
+
+Frames of the protocol `test` are JSON objects of signal values, with `t` = time in us.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from carcloud.config import Settings
+from carcloud.engines.blobs_object import ObjectBlobs
+from carcloud.engines.lake_delta import DeltaLake
+from carcloud.engines.records_sql import SqlRecords
+from carcloud.engines.stream_nats import NatsServer, NatsStream
+from carcloud.model.blocks import pack
+from carcloud.model.ids import DEFAULT_TENANT, Tenant
+from carcloud.model.streams import frames_subject, sessions_subject, status_subject
+from carcloud.model.time import now_us
+from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
+from carcloud.services.telemetry.protocols import DecodedFrames, Fault
+from carcloud.services.tenancy.api import Role, Tenancy
+from carcloud.services.vehicles.api import NewVehicle, Vehicles
+from carcloud.web.application import Services, create_app
+from carcloud.web.serve import serve
+
+T = TypeVar("T")
+PASSWORD = "correct horse battery"
+ROOM = 1 << 30  # bytes
+SPEED = "Vehicle.Speed"
+CELLS = "Vehicle.Powertrain.TractionBattery.CellVoltage.CellVoltages"
+KINDS: dict[str, pa.DataType] = {
+    SPEED: pa.float32(),
+    "Vehicle.CurrentLocation.Longitude": pa.float64(),
+    "Vehicle.CurrentLocation.Latitude": pa.float64(),
+    "Vehicle.Powertrain.TractionBattery.StateOfCharge.Displayed": pa.float32(),
+    "Vehicle.Regulatory.AlarmLevel": pa.int16(),
+    "Vehicle.Regulatory.AlarmCodes": pa.list_(pa.string()),
+    CELLS: pa.list_(pa.float32()),
+}
+CATALOGUE = (SignalSpec(SPEED, "float", "km/h", 0.0), SignalSpec("Vehicle.Altitude", "double", "m"))
+
+
+@dataclass
+class Decoder:
+    """Reads test frames; a frame with `bad` is refused until `lenient` is set."""
+
+    lenient: bool = False
+
+    def __call__(self, vehicles: pa.Array, frames: pa.Array) -> DecodedFrames:
+        rows: list[dict[str, Any]] = []
+        of_frame: list[int] = []
+        faults: dict[int, Fault] = {}
+        times = np.full(len(frames), -1, np.int64)
+        pairs = zip(vehicles.to_pylist(), frames.to_pylist(), strict=True)
+        for i, (vehicle, frame) in enumerate(pairs):
+            try:
+                told = json.loads(frame)
+            except ValueError:
+                faults[i] = Fault("not JSON", "test clause 1", 0)
+                continue
+            if told.pop("bad", False) and not self.lenient:
+                faults[i] = Fault("says it is bad", "test clause 2", 3)
+                continue
+            times[i] = told.pop("t")
+            digest = hash(frame) >> 1
+            rows.append({"vehicle": vehicle, "time": int(times[i]), "digest": digest, **told})
+            of_frame.append(i)
+        return DecodedFrames(
+            rows=_table(rows),
+            row_frame=np.array(of_frame, np.int32),
+            kinds=pa.array(["realtime"] * len(frames), pa.string()),
+            times=times,
+            faults=faults,
+        )
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    fixed = {"source": "test.realtime", "partial": False, "out_of_range": False}
+    schema = pa.schema(
+        [
+            ("vehicle", pa.string()),
+            ("time", pa.timestamp("us", "UTC")),
+            ("source", pa.string()),
+            ("digest", pa.int64()),
+            ("partial", pa.bool_()),
+            ("out_of_range", pa.bool_()),
+            *KINDS.items(),
+        ]
+    )
+    return pa.Table.from_pylist([{**fixed, **row} for row in rows], schema)
+
+
+@dataclass
+class Cloud:
+    """The running cloud as a test sees it."""
+
+    url: str
+    tenancy: Tenancy
+    vehicles: Vehicles
+    telemetry: Telemetry
+    stream: NatsStream
+    decoder: Decoder
+    loop: asyncio.AbstractEventLoop
+    _published: int = field(default=0)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something on the cloud's own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    @contextmanager
+    def client(self, user: str = "tester") -> Iterator[httpx.Client]:
+        """Somebody who is signed in."""
+        with httpx.Client(base_url=self.url, timeout=30) as client:
+            answer = client.post("/v1/session", json={"user": user, "password": PASSWORD})
+            assert answer.status_code == 200, answer.text
+            yield client
+
+    def register(self, *names: str, tenant: Tenant = DEFAULT_TENANT, **more: Any) -> None:
+        for name in names:
+            self.vehicles.create(tenant, NewVehicle(id=name, **more), actor="test")
+
+    def send(self, vehicle: str, *frames: bytes, tenant: Tenant = DEFAULT_TENANT) -> int:
+        """Publish frames and wait until ingest has them; returns their stream sequence."""
+        count = len(frames)
+        self._published += 1
+        block = pack([vehicle] * count, [now_us()] * count, [None] * count, list(frames))
+        name = f"test-{self._published}"
+        seq = self.run(self.stream.publish(frames_subject(tenant, "test"), block, name))
+        self.run(self._confirmed(seq))
+        return seq
+
+    async def _confirmed(self, seq: int) -> None:
+        async with asyncio.timeout(20):
+            while await self.stream.confirmed("FRAMES", "ingest") < seq:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)  # the live rows are told after the confirmation
+
+    def tell_sessions(self, message: dict[str, Any], tenant: Tenant = DEFAULT_TENANT) -> None:
+        data = json.dumps(message).encode()
+        self.run(self.stream.broadcast(sessions_subject(tenant), data))
+
+    def tell_status(self, report: dict[str, Any]) -> None:
+        subject = status_subject(report["role"], report["instance"])
+        self.run(self.stream.broadcast(subject, json.dumps(report).encode()))
+
+
+def frame(t: int, **signals: Any) -> bytes:
+    """A test frame; keywords `speed`, `lon`, `lat`, `soc`, `alarm`, `codes`, `cells`, `bad`."""
+    short = dict(zip(("speed", "lon", "lat", "soc", "alarm", "codes", "cells"), KINDS, strict=True))
+    return json.dumps({"t": t, **{short.get(k, k): v for k, v in signals.items()}}).encode()
+
+
+@pytest.fixture(scope="session")
+def make_frame() -> Callable[..., bytes]:
+    return frame
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A console as Vite would build it."""
+    root = tmp_path_factory.mktemp("pages")
+    (root / "index.html").write_text("<!doctype html><title>console</title>")
+    (root / "assets").mkdir()
+    (root / "assets" / "index-abc123.js").write_text("export {}")
+    (root.parent / "secret.txt").write_text("not for you")
+    return root
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory, pages: Path) -> Iterator[Cloud]:
+    data = tmp_path_factory.mktemp("cloud")
+    ready = threading.Event()
+    held: list[Cloud] = []
+    failed: list[BaseException] = []
+
+    async def main(server: NatsServer) -> None:
+        async with _running(server, data, pages) as (cloud, stop):
+            held.append(cloud)
+            stops.append(stop)
+            ready.set()
+            await stop.wait()
+
+    stops: list[asyncio.Event] = []
+
+    def work(server: NatsServer) -> None:
+        try:
+            asyncio.run(main(server))
+        except BaseException as error:  # noqa: BLE001 - shown by the test
+            failed.append(error)
+            ready.set()
+
+    with NatsServer.start(data / "nats", user="u", password="p" * 24, max_bytes=ROOM) as server:
+        server.ready()
+        thread = threading.Thread(target=work, args=(server,))
+        thread.start()
+        ready.wait(30)
+        if failed:
+            raise failed[0]
+        yield held[0]
+        held[0].loop.call_soon_threadsafe(stops[0].set)
+        thread.join(20)
+        assert not failed, failed
+
+
+class _running:
+    """The parts of the cloud on one loop."""
+
+    def __init__(self, server: NatsServer, data: Path, pages: Path) -> None:
+        self.server, self.data, self.pages = server, data, pages
+
+    async def __aenter__(self) -> tuple[Cloud, asyncio.Event]:
+        url = f"nats://127.0.0.1:{self.server.port}"
+        account = {"user": "u", "password": "p" * 24, "max_bytes": ROOM}
+        self.stream = await NatsStream.connect(url, **account)  # type: ignore[arg-type]
+        self.records = SqlRecords(f"sqlite:///{self.data / 'records.sqlite'}")
+        lake, blobs = DeltaLake(self.data / "tenants"), ObjectBlobs(str(self.data / "blobs"))
+        decoder = Decoder()
+        self.ingest = Ingest(
+            self.stream,
+            lake,
+            {"test": decoder},
+            commit_s=0.1,
+            commit_rows=1000,
+            future_s=1e9,
+            dedup_entries=10_000,
+        )
+        self.ingesting = asyncio.create_task(self.ingest.run())
+        tenancy, vehicles = Tenancy(self.records), Vehicles(self.records)
+        tenancy.ensure_tenant("default")
+        tenancy.ensure_tenant("other")
+        for user, tenant, role in (
+            ("tester", "default", Role.ADMIN),
+            ("viewer", "default", Role.VIEWER),
+            ("stranger", "other", Role.ADMIN),
+        ):
+            tenancy.create_user(Tenant(tenant), user, PASSWORD, role, actor="test")
+        telemetry = Telemetry(
+            lake,
+            self.stream,
+            blobs,
+            self.records,
+            data=self.data,
+            catalogue=CATALOGUE,
+            decoders={"test": lambda data: dict(json.loads(data))},
+        )
+        services = Services(tenancy, vehicles, telemetry)
+        settings = Settings({"web.max_body_mb": 1})
+        self.web = serve(create_app(services, settings, pages=self.pages), "127.0.0.1", 0)
+        address = await self.web.__aenter__()
+        loop = asyncio.get_running_loop()
+        cloud = Cloud(address.url, tenancy, vehicles, telemetry, self.stream, decoder, loop)
+        return cloud, asyncio.Event()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.web.__aexit__(None, None, None)
+        self.ingest.stop()
+        await asyncio.wait_for(self.ingesting, 10)
+        await self.stream.close()
+        self.records.close()
+
+
+@pytest.fixture
+def client(cloud: Cloud) -> Iterator[httpx.Client]:
+    with cloud.client() as client:
+        yield client
+
+
+@pytest.fixture
+def anybody(cloud: Cloud) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=cloud.url, timeout=30) as client:
+        yield client

@@ -1,0 +1,59 @@
+"""Schemathesis against the OpenAPI document: no route breaks on what the document allows or not."""
+
+import contextlib
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import CHECKS
+from schemathesis.generation import GenerationMode
+
+EXAMPLES = 12  # of each route
+LEFT_OUT = {
+    ("GET", "/v1/live"),  # never ends
+    ("DELETE", "/v1/session"),  # would sign the test out
+    ("POST", "/v1/session"),  # would lock the test out
+}
+CHECKED = ("not_a_server_error", "status_code_conformance", "content_type_conformance",
+           "response_schema_conformance", "negative_data_rejection")  # fmt: skip
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_every_route_keeps_to_the_document(
+    cloud: Any, client: httpx.Client, mode: GenerationMode
+) -> None:
+    schema = schemathesis.openapi.from_url(f"{cloud.url}/v1/openapi.json")
+    checks = CHECKS.get_by_names(CHECKED)
+    headers = {"Authorization": f"Bearer {client.cookies['carcloud_session']}"}
+    tried = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        if (operation.method.upper(), operation.path) not in LEFT_OUT:
+            tried += 1
+            _try(operation, mode, checks, headers, cloud.url)
+    assert tried >= 25
+
+
+def _try(
+    operation: Any, mode: GenerationMode, checks: list[Any], headers: dict[str, str], url: str
+) -> None:
+    strategy = operation.as_strategy(generation_mode=mode)
+
+    @seed(32960)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def one(case: Any) -> None:
+        case.call_and_validate(base_url=url, headers=headers, checks=checks)
+
+    with contextlib.suppress(Unsatisfiable):  # a route without arguments has no wrong ones
+        one()

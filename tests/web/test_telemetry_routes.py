@@ -1,0 +1,271 @@
+"""What vehicles sent, over HTTP: twin, history, SQL in all formats, dead letters, status."""
+
+import io
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+START = 1_750_000_000_000_000  # us
+SPAN = {"from": "2025-06-15T15:06:40Z", "to": "2025-06-15T15:07:40Z"}
+CAR = "LTESTTELE00000001"
+CELLS = "Vehicle.Powertrain.TractionBattery.CellVoltage.CellVoltages"
+
+
+def fields(answer: httpx.Response) -> list[str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return [error["field"] for error in answer.json()["errors"]]
+
+
+@pytest.fixture(scope="module")
+def car(cloud: Any, make_frame: Any) -> str:
+    cloud.register(CAR)
+    frames = [
+        make_frame(
+            START + i * 1_000_000,
+            speed=float(i),
+            lon=116.0 + i / 1000,
+            lat=40.0,
+            cells=[3.5, 3.6],
+            alarm=2 if i == 4 else 0,
+            codes=["gb_insulation"] if i == 4 else [],
+        )
+        for i in range(10)
+    ]
+    cloud.send(CAR, *frames)
+    return f"/v1/vehicles/{CAR}"
+
+
+def test_twin(client: httpx.Client, car: str) -> None:
+    twin = client.get(f"{car}/twin").json()
+    assert twin["vehicle"] == CAR
+    assert twin["time"] == "2025-06-15T15:06:49.000Z"
+    speed = twin["signals"]["Vehicle.Speed"]
+    assert speed == {"value": 9.0, "time": "2025-06-15T15:06:49.000Z", "unit": "km/h"}
+    assert twin["signals"][CELLS]["value"] == [3.5, 3.6]
+
+
+def test_a_silent_vehicle_has_an_empty_twin(client: httpx.Client, cloud: Any) -> None:
+    cloud.register("LTESTMUTE00000001")
+    twin = client.get("/v1/vehicles/LTESTMUTE00000001/twin").json()
+    assert twin == {"vehicle": "LTESTMUTE00000001", "time": None, "signals": {}}
+    assert client.get("/v1/vehicles/LTESTNONE00000001/twin").status_code == 404
+    assert fields(client.get("/v1/vehicles/-/twin")) == ["vehicle"]
+
+
+def test_frames_in_pages(client: httpx.Client, car: str) -> None:
+    found: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        asked = {"limit": 4, **({"cursor": cursor} if cursor else {})}
+        page = client.get(f"{car}/frames", params=asked).json()
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert [one["fields"]["Vehicle.Speed"] for one in found] == [float(i) for i in range(9, -1, -1)]
+    assert bytes.fromhex(found[0]["hex"]).startswith(b"{")
+    before = {"before": found[3]["time"], "limit": 1}
+    [older] = client.get(f"{car}/frames", params=before).json()["items"]
+    assert older["seq"] == found[4]["seq"]
+    assert older["time"] == found[4]["time"]
+
+
+def test_signals(client: httpx.Client, car: str) -> None:
+    asked = {**SPAN, "paths": f"Vehicle.Speed,{CELLS}[1],Vehicle.Altitude", "points": 6}
+    answer = client.get(f"{car}/signals", params=asked)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["bucket_ms"] == 10_000
+    assert found["series"]["Vehicle.Speed"] == {
+        "unit": "km/h",
+        "time_ms": [START // 1000],
+        "min": [0.0],
+        "max": [9.0],
+        "mean": [4.5],
+    }
+    assert found["series"][f"{CELLS}[1]"]["mean"] == pytest.approx([3.6])
+    assert found["series"]["Vehicle.Altitude"]["time_ms"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("", "paths"),
+        ("paths=", "paths"),
+        ("paths=Vehicle.Nothing", "paths"),
+        (f"paths={CELLS}", "paths"),
+        ("paths=Vehicle.Speed&points=0", "points"),
+        ("paths=Vehicle.Speed&points=99999", "points"),
+        ("paths=Vehicle.Speed&from=yesterday", "from"),
+        ("paths=Vehicle.Speed&to=2025-01-01", "to"),
+        ("paths=Vehicle.Speed&from=2025-01-02T00:00:00Z&to=2025-01-01T00:00:00Z", "to"),
+        ("paths=Vehicle.Speed&from=2001-01-02T00:00:00Z&to=2025-01-01T00:00:00Z", "from"),
+    ],
+)
+def test_a_bad_question_names_the_field(
+    client: httpx.Client, car: str, query: str, field: str
+) -> None:
+    answer = client.get(f"{car}/signals?{query}")
+    assert answer.status_code == 400, answer.text
+    assert fields(answer) == [field]
+
+
+def test_trail_and_alarms(client: httpx.Client, car: str) -> None:
+    trail = client.get(f"{car}/trail", params=SPAN).json()
+    assert len(trail["lon"]) == len(trail["time_ms"]) == 10
+    [alarm] = client.get(f"{car}/alarms", params=SPAN).json()["items"]
+    assert alarm == {
+        "code": "gb_insulation",
+        "level": 2,
+        "start": "2025-06-15T15:06:44.000Z",
+        "end": "2025-06-15T15:06:45.000Z",
+    }
+
+
+def test_catalogue_and_tables(client: httpx.Client, car: str) -> None:
+    signals = client.get("/v1/signals").json()["items"]
+    assert signals[0]["unit"] == "km/h"
+    tables = {one["name"]: one for one in client.get("/v1/tables").json()["items"]}
+    assert {"signals", "frames"} <= set(tables)
+    columns = [one["name"] for one in tables["signals"]["columns"]]
+    assert "Vehicle.Speed" in columns
+
+
+SQL = f"""SELECT time, "Vehicle.Speed" AS speed, "{CELLS}" AS cells FROM signals
+          WHERE vehicle = '{CAR}' ORDER BY time"""  # noqa: S608
+
+
+def test_query_as_json(client: httpx.Client, car: str) -> None:
+    answer = client.post("/v1/query", json={"sql": SQL, "rows": 3}).json()
+    assert [one["name"] for one in answer["columns"]] == ["time", "speed", "cells"]
+    assert answer["truncated"] is True
+    assert [row[1] for row in answer["rows"]] == [0.0, 1.0, 2.0]
+    assert answer["rows"][0][0] == "2025-06-15T15:06:40.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("kind", "read"),
+    [
+        ("application/vnd.apache.parquet", lambda data: pq.read_table(io.BytesIO(data))),
+        ("application/vnd.apache.arrow.stream", lambda data: pa.ipc.open_stream(data).read_all()),
+    ],
+)
+def test_query_as_a_file(client: httpx.Client, car: str, kind: str, read: Any) -> None:
+    answer = client.post("/v1/query", json={"sql": SQL}, headers={"Accept": kind})
+    assert answer.headers["content-type"] == kind
+    assert answer.headers["x-truncated"] == "false"
+    assert read(answer.content)["speed"].to_pylist() == [float(i) for i in range(10)]
+
+
+def test_query_as_csv(client: httpx.Client, car: str) -> None:
+    answer = client.post("/v1/query", json={"sql": SQL}, headers={"Accept": "text/csv"})
+    lines = answer.text.splitlines()
+    assert lines[0] == '"time","speed","cells"'
+    assert len(lines) == 11
+    assert lines[1].endswith(',0,"[3.5,3.6]"')
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "sql"),
+        ({"sql": ""}, "sql"),
+        ({"sql": "DROP TABLE signals"}, "sql"),
+        ({"sql": "SELECT * FROM nothing"}, "sql"),
+        ({"sql": "SELEC"}, "sql"),
+        ({"sql": "COPY signals TO 'x.csv'"}, "sql"),
+        ({"sql": "SELECT 1", "rows": 0}, "rows"),
+    ],
+)
+def test_a_bad_query_names_the_field(client: httpx.Client, car: str, body: Any, field: str) -> None:
+    answer = client.post("/v1/query", json=body)
+    assert answer.status_code == 400, answer.text
+    assert fields(answer) == [field]
+
+
+def letters(client: httpx.Client, vehicle: str) -> list[dict[str, Any]]:
+    answer = client.get("/v1/dead-letters", params={"vehicle": vehicle})
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["items"])
+
+
+def test_a_dead_letter_is_read_again(client: httpx.Client, cloud: Any, make_frame: Any) -> None:
+    name = "LTESTDEAD00000001"
+    cloud.register(name)
+    cloud.send(name, make_frame(START, speed=5.0, bad=True))
+    [letter] = letters(client, name)
+    assert (letter["reason"], letter["clause"]) == ("says it is bad", "test clause 2")
+    assert letter["offset"] == 3
+    assert letter["size"] == len(letter["hex"]) // 2
+    where = f"/v1/dead-letters/{letter['id']}"
+    assert client.get(where).json() == letter
+
+    again = client.post(f"{where}/reprocess").json()
+    assert again == {"outcome": "still-bad", "reason": "says it is bad"}
+    [newer] = letters(client, name)
+    assert newer["id"] != letter["id"]
+
+    cloud.decoder.lenient = True
+    try:
+        done = client.post(f"/v1/dead-letters/{newer['id']}/reprocess").json()
+    finally:
+        cloud.decoder.lenient = False
+    assert done == {"outcome": "stored"}
+    assert letters(client, name) == []
+    sql = f"SELECT count(*) FROM signals WHERE vehicle = '{name}'"  # noqa: S608
+    assert client.post("/v1/query", json={"sql": sql}).json()["rows"] == [[1]]
+
+
+def test_dead_letters_of_a_reason_are_read_again(client: httpx.Client, cloud: Any) -> None:
+    names = [f"LTESTBULK{n:08d}" for n in range(5)]
+    for name in names:
+        cloud.send(name, b"nonsense from " + name.encode())
+    page = client.get("/v1/dead-letters", params={"reason": "not JSON", "limit": 2}).json()
+    counts = {one["reason"]: one["count"] for one in page["reasons"]}
+    assert counts["not JSON"] == page["total"] >= 5
+    found: list[str] = []
+    asked: dict[str, Any] = {"reason": "not JSON", "limit": 2}
+    while True:
+        page = client.get("/v1/dead-letters", params=asked).json()
+        found += [one["id"] for one in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        asked["cursor"] = page["next_cursor"]
+    assert len(found) == len(set(found)) == counts["not JSON"]
+    answer = client.post("/v1/dead-letters/reprocess", json={"reason": "not JSON"}).json()
+    assert answer == {"tried": len(found), "queued": len(found)}
+
+
+def test_no_such_dead_letter(client: httpx.Client) -> None:
+    assert client.get("/v1/dead-letters/none").status_code == 404
+    assert client.post("/v1/dead-letters/none/reprocess").status_code == 404
+    assert fields(client.get("/v1/dead-letters?cursor=x")) == ["cursor"]
+    assert fields(client.post("/v1/dead-letters/reprocess", json={"reason": 1})) == ["reason"]
+
+
+def test_status_and_metrics(client: httpx.Client, cloud: Any) -> None:
+    report = {
+        "role": "gateway",
+        "instance": "g1",
+        "pid": 12,
+        "uptime_s": 1.5,
+        "memory_bytes": 1000,
+        "counters": {"frames_total": 10},
+        "gauges": {"connections": 3},
+        "problems": [{"code": "stream-waits", "detail": "no answer", "since": START}],
+    }
+    cloud.tell_status(report)
+    cloud.tell_status({**report, "counters": {"frames_total": 30}})
+    status = client.get("/v1/status").json()
+    assert status["connected"] == 3
+    assert status["frames_per_second"] > 0
+    assert "stream-waits" in [one["code"] for one in status["problems"]]
+    assert status["disk"]["free_bytes"] > 0
+    [role] = [one for one in status["roles"] if one["instance"] == "g1"]
+    assert role["alive"] is True
+    text = client.get("/metrics").text
+    assert 'carcloud_frames_total{role="gateway",instance="g1"} 30' in text
+    assert "# TYPE carcloud_frames_total counter" in text

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 ROLES = ("gateway", "ingest", "web", "jobs")
 _STOP_ORDER = ("gateway", "ingest", "web", "jobs")  # no new frames first, then store what there is
 _BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+_LOOK_S = 3.0  # between two looks into the stream server's log
 _STEADY_S = 30.0  # a process that ran so long starts with a clean record
 
 
@@ -58,6 +60,7 @@ class Supervisor:
     children: dict[str, Child] = field(default_factory=dict)
     server_restarts: int = 0
     _stopping: bool = False
+    _looked: float = 0.0  # monotonic s, when the server's log was last read
 
     def __post_init__(self) -> None:
         self.run = RunDir(Path(self.settings.text("data")))
@@ -86,13 +89,33 @@ class Supervisor:
 
     def tend(self) -> None:
         """One look at all processes; whatever has ended is started again."""
-        if self.server is not None and not self.server.alive():
-            log.warning("the stream server ended; starting it again on the same store")
-            self.server_restarts += 1
-            self._restart_server(self.server)
+        if self.server is not None:
+            self._tend_server(self.server)
         for role, child in list(self._each()):
             if child.process.poll() is not None:
                 self._restart(role, child)
+
+    def _tend_server(self, server: NatsServer) -> None:
+        if not server.alive():
+            log.warning("the stream server ended; starting it again on the same store")
+        elif self._write_failed(server):
+            # After a write error the server keeps nothing more until it is started again.
+            log.warning("the stream server could not write; there is room now, starting it again")
+        else:
+            return
+        self.server_restarts += 1
+        self._restart_server(server)
+
+    def _write_failed(self, server: NatsServer) -> bool:
+        now = time.monotonic()
+        if now - self._looked < _LOOK_S:
+            return False
+        self._looked = now
+        return self._has_room() and server.write_failed()
+
+    def _has_room(self) -> bool:
+        free = shutil.disk_usage(self.run.data).free
+        return free > self.settings.whole("disk.reserve_mb") * 1_000_000
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """End all processes in good order; by force after `timeout_s` each."""

@@ -317,7 +317,7 @@ def test_a_full_disk_is_noticed_and_a_restart_resumes(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("mounting a small file system is not allowed here")
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(4_000_000))

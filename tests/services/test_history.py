@@ -153,6 +153,11 @@ def test_frames_are_decoded_or_say_why_not(tmp_path: Path) -> None:
     assert newest.fields == {"length": 4}
     assert oldest.error == {"detail": "offset 0: no start"}
     assert oldest.fields is None
+    told = {"error": {"offset": 0, "clause": "6.2"}}
+    [refused] = History(lake).frames(
+        DEFAULT_TENANT, CAR, NOON + 1, 10, {"gbt32960": lambda _: told.copy()}
+    )
+    assert (refused.fields, refused.error) == (None, told["error"])
     [only] = History(lake).frames(DEFAULT_TENANT, CAR, NOON + 1, 10, {})
     assert only.data == b"bad"
 

@@ -48,7 +48,7 @@ def test_events_follow_the_fleet(client: httpx.Client, cloud: Any, make_frame: A
     assert seen["status"][0]["vehicles"] > 0
 
 
-def test_a_client_that_does_not_read_is_forgotten_when_it_goes(cloud: Any) -> None:
+def test_a_client_that_does_not_read_holds_up_nobody(cloud: Any) -> None:
     with cloud.client() as client:
         token = client.cookies["carcloud_session"]
         host, port = cloud.url.removeprefix("http://").split(":")

@@ -84,7 +84,7 @@ export const en = {
   'column.labels': 'Labels',
   'vehicles.add': 'Add vehicle',
   'vehicles.search': 'Search VIN, model or label',
-  'vehicles.label': 'Label, e.g. fleet=north',
+  'vehicles.label': 'Label, e.g. fleet:north',
   'vehicles.anyModel': 'Any model',
   'vehicles.anyLifecycle': 'Any lifecycle',
   'vehicles.connection': 'Connection',

@@ -85,7 +85,7 @@ export const zh: Messages = {
   'column.labels': '标签',
   'vehicles.add': '添加车辆',
   'vehicles.search': '搜索车辆识别代号、车型或标签',
-  'vehicles.label': '标签，如 fleet=north',
+  'vehicles.label': '标签，如 fleet:north',
   'vehicles.anyModel': '全部车型',
   'vehicles.anyLifecycle': '全部生命周期',
   'vehicles.connection': '连接',

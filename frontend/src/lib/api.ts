@@ -127,7 +127,6 @@ export const api = {
     tagged<T.Vehicle>(vehicle(id), {
       method: 'PATCH',
       json: patch,
-      contentType: 'application/merge-patch+json',
       ifMatch: etag,
     }),
   importVehicles: (csv: string) =>

@@ -177,7 +177,7 @@ export interface Trail {
 
 export interface Alarm {
   code: string
-  level: number
+  level: number | null
   start: string
   end: string | null
 }
@@ -228,8 +228,8 @@ export interface DeadLetter {
   received: string
   protocol: string
   reason: string
-  clause: string
-  offset: number
+  clause: string | null
+  offset: number | null
   hex: string
   size: number
 }

@@ -118,6 +118,7 @@ class Demo:
         try:
             return await simulate(fleet, self._note, stop=stop)
         finally:
+            self._stop.set()  # lets the watching thread go
             watching.cancel()
             probing.cancel()
 

@@ -15,9 +15,9 @@ class Care:
     settle: float = 900  # a past date is sorted as a whole when quiet for so long
     late_share: float = 0.1  # ... and again when more than this share of it came late
     piece_rows: int = 2_000_000  # rows of one merged file at most
-    piece_bytes: int = 128 * MB  # Arrow bytes merged in memory at once
+    piece_bytes: int = 64 * MB  # Arrow bytes merged in memory at once
     row_group_rows: int = 65_536
-    row_group_bytes: int = 24 * MB  # Arrow bytes of a merged file's row group at most
+    row_group_bytes: int = 8 * MB  # Arrow bytes of a merged file's row group at most
     removed_keep: float = 600  # readers in flight may still open a file merged away
     orphan_keep: float = 3600  # a file no commit names is the rest of a crash after this
     query_workers: int = 2  # queries that run at once; more wait

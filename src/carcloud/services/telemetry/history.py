@@ -306,6 +306,8 @@ def _frame(row: dict[str, object], decoders: dict[str, DecodeFrame]) -> Frame:
     if protocol in decoders:
         try:
             fields = dict(decoders[protocol](data))
+            error = fields.pop("error", None)
+            fields = None if error else fields
         except ValueError as problem:
             error = {"detail": str(problem)}
     return Frame(

@@ -7,7 +7,10 @@ from msgspec import Struct
 
 SignalValue = bool | int | float | str | list[Any]
 DecodeFrame = Callable[[bytes], Mapping[str, Any]]
-"""A frame as a JSON object of named fields; raises `ValueError` when it cannot be read."""
+"""A frame as a JSON object of named fields.
+
+One that cannot be read gives `{"error": {…}}` or raises `ValueError`.
+"""
 
 
 class SignalSpec(Struct, frozen=True):

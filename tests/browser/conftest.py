@@ -1,0 +1,123 @@
+"""A running cloud with a small fleet, and a person's browser in front of it."""
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvloop
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from carcloud.app.first_start import prepare
+from carcloud.codecs.gbt32960.frame import build
+from carcloud.config import Settings
+from carcloud.simulator.options import SimulateOptions
+from carcloud.simulator.run import simulate
+from carcloud.supervisor import Supervisor
+from carcloud.web import console
+
+QUIET = (
+    "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic",
+    "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+)  # fmt: skip
+VEHICLES = 20
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Where it is and how to sign in."""
+
+    url: str
+    password: str
+    port: int
+
+    def send_without_login(self, vin: str) -> None:
+        """A report on a connection that has not logged in: it becomes a dead letter."""
+        from carcloud.gateway.gbt32960_rules import time6
+
+        body = time6(int((time.time() - 60) * 1e6)) + bytes.fromhex("0500073d8aa501dc89d0")
+        with socket.create_connection(("127.0.0.1", self.port)) as link:
+            link.sendall(build(2016, 2, 0xFE, vin, body))
+            link.recv(100)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    if not (console.PAGES / "index.html").exists():
+        pytest.skip("the console is not built: ./dev does it")
+    data: Path = tmp_path_factory.mktemp("cloud")
+    settings = Settings(
+        {
+            "data": str(data),
+            "web.port": 0,
+            "gateway.gbt32960.port": 0,
+            "gateway.auto_register": True,
+            "gateway.gbt32960.reply_reports": True,
+        }
+    )
+    admin = prepare(settings)
+    assert admin is not None
+    supervisor = Supervisor(settings)
+    stop = threading.Event()
+
+    async def drive(port: int) -> None:
+        import asyncio
+
+        ended = asyncio.Event()
+        options = SimulateOptions(port=port, vehicles=VEHICLES, seed=11, faults={"weak_cell": 1})
+        running = asyncio.create_task(simulate(options, stop=ended))
+        while not stop.is_set():
+            await asyncio.sleep(0.1)
+        ended.set()
+        await running
+
+    try:
+        supervisor.start()
+        port = supervisor.run.facts("gateway")["gbt32960"]["port"]
+        fleet = threading.Thread(target=lambda: uvloop.run(drive(port)))
+        fleet.start()
+        yield Cloud(supervisor.run.facts("web")["url"], admin[1], port)
+        stop.set()
+        fleet.join()
+    finally:
+        stop.set()
+        supervisor.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, cloud: Cloud) -> Iterator[Page]:
+    """A signed-in person at the map; a script error or a foreign request fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on(
+        "request",
+        lambda request: None
+        if request.url.startswith((cloud.url, "blob:", "data:"))
+        else troubles.append(f"foreign request {request.url}"),
+    )
+    page.goto(cloud.url)
+    page.locator("input[name=user]").fill("admin")
+    page.locator("input[name=password]").fill(cloud.password)
+    page.keyboard.press("Enter")
+    page.get_by_test_id("health-connected").wait_for()
+    yield page
+    context.close()
+    assert troubles == []

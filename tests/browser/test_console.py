@@ -1,0 +1,122 @@
+"""The console in a real browser, before a running cloud with a moving fleet."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import VEHICLES, Cloud
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(120),
+]
+SECONDS = 1000  # ms
+LONG = 30 * SECONDS
+
+
+def test_a_wrong_password_is_told(browser, cloud):
+    page = browser.new_page()
+    page.goto(cloud.url)
+    page.locator("input[name=user]").fill("admin")
+    page.locator("input[name=password]").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("wrong", timeout=LONG)
+    page.close()
+
+
+def test_the_map_shows_vehicles_that_move(page: Page):
+    page.wait_for_function(f"window.carcloudMap?.shown === {VEHICLES}", timeout=LONG)
+    expect(page.get_by_test_id("health-connected")).to_contain_text(str(VEHICLES), timeout=LONG)
+    before = page.evaluate(
+        "Object.fromEntries(carcloudMap.ids().map(id => [id, carcloudMap.position(id)]))"
+    )
+    page.wait_for_function(
+        """before => Object.entries(before).some(([id, was]) => {
+            const now = carcloudMap.position(id)
+            return was && now && (now.lon !== was.lon || now.lat !== was.lat)
+        })""",
+        arg=before,
+        timeout=LONG,
+    )
+
+
+def test_the_list_finds_a_vehicle_and_its_page_plots_a_signal(page: Page):
+    page.get_by_role("link", name="Vehicles").click()
+    rows = page.get_by_test_id("vehicle-row")
+    expect(rows).to_have_count(VEHICLES, timeout=LONG)
+    vin = rows.nth(3).get_by_role("link").first.inner_text().strip()
+    page.get_by_role("searchbox").fill(vin[-6:])
+    expect(rows).to_have_count(1, timeout=LONG)
+    rows.first.get_by_role("link").first.click()
+    expect(page).to_have_url(re.compile(f"/vehicles/{vin}"))
+    expect(page.get_by_test_id("state-tiles")).to_contain_text("km/h", timeout=LONG)
+    expect(page.get_by_test_id("cell-bars")).to_contain_text("96", timeout=LONG)
+    page.get_by_role("tab", name="Plots").click()
+    plot = page.get_by_test_id("signal-plot").first
+    expect(plot.locator("canvas").first).to_be_visible(timeout=LONG)
+    painted = """canvas => {
+        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+        return data.some((value, index) => index % 4 === 3 && value > 0)
+    }"""
+    assert plot.locator("canvas").first.evaluate(painted)
+    page.get_by_role("tab", name="Frames").click()
+    page.get_by_test_id("frame-list").get_by_role("button").first.click()
+    expect(page.get_by_test_id("field-table")).to_contain_text("speed", timeout=LONG)
+
+
+def test_the_sql_page_answers_and_explains_errors(page: Page):
+    page.get_by_role("link", name="SQL").click()
+    editor = page.get_by_test_id("sql-editor")
+    editor.click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("SELECT count(DISTINCT vehicle) AS cars FROM signals")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_test_id("result-table")).to_contain_text(str(VEHICLES), timeout=LONG)
+    editor.click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("DROP TABLE signals")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_test_id("problem")).to_contain_text("SELECT", timeout=LONG)
+
+
+def test_a_dead_letter_is_inspected_and_processed_again(page: Page, cloud: Cloud):
+    vin = "LTESTVNA4A0000777"
+    cloud.send_without_login(vin)
+    page.get_by_role("link", name="Dead letters").click()
+    row = page.get_by_test_id("dead-letters").get_by_role("row").filter(has_text=vin)
+    for _ in range(10):
+        if row.count():
+            break
+        page.wait_for_timeout(SECONDS)
+        page.reload()
+    row.first.get_by_test_id("dead-letter").click()
+    detail = page.get_by_test_id("dead-letter-detail")
+    expect(detail).to_contain_text("B.1", timeout=LONG)
+    expect(detail.get_by_test_id("hex")).to_be_visible()
+    detail.get_by_test_id("reprocess").click()
+    expect(page.get_by_test_id("outcome")).to_contain_text(re.compile("stored", re.I), timeout=LONG)
+
+
+def test_language_and_theme_are_kept(page: Page, cloud: Cloud):
+    page.get_by_test_id("language").click()
+    expect(page.locator("html")).to_have_attribute("lang", re.compile("zh"))
+    expect(page.get_by_role("link", name="车辆")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="车辆")).to_be_visible(timeout=LONG)
+
+
+def test_everything_is_reached_by_keyboard(page: Page):
+    seen = set()
+    for _ in range(25):
+        page.keyboard.press("Tab")
+        seen.add(page.evaluate("document.activeElement?.getAttribute('href')"))
+    assert {"/", "/vehicles", "/sql", "/dead-letters"} <= seen | {"/map"} | {"/"}
+    names = page.evaluate(
+        """[...document.querySelectorAll('button, a[href], input, select')]
+            .filter(el => el.offsetParent && !(el.innerText?.trim() || el.ariaLabel || el.title
+                || el.labels?.length || el.placeholder || el.getAttribute('aria-labelledby')))
+            .map(el => el.outerHTML.slice(0, 120))"""
+    )
+    assert names == []

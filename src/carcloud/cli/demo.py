@@ -25,11 +25,29 @@ _MARK = "made-by-carcloud-demo"
     ),
 )
 @click.option(
-    "--for", "seconds", type=click.FloatRange(min=1), help="Seconds; default: until Ctrl-C."
+    "--for", "seconds", type=click.FloatRange(min=1), help="Seconds to run; else until Ctrl-C."
 )
-@click.option("--vehicles", default=300, show_default=True, type=click.IntRange(1, 50_000))
-@click.option("--period", default=1.0, show_default=True, type=click.FloatRange(min=1.0))
-@click.option("--loss", default=6.0, show_default=True, help="Lost connections a vehicle and hour.")
+@click.option(
+    "--vehicles",
+    default=300,
+    show_default=True,
+    type=click.IntRange(1, 50_000),
+    help="Size of the fleet.",
+)
+@click.option(
+    "--period",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=1.0),
+    help="Seconds between two reports of a vehicle.",
+)
+@click.option(
+    "--loss",
+    default=6.0,
+    show_default=True,
+    type=click.FloatRange(min=0.0),
+    help="Connections a vehicle loses an hour, on average.",
+)
 @click.option("--seed", default=1, show_default=True, help="The same seed drives the same cars.")
 @click.option(
     "--data",

@@ -6,7 +6,6 @@ Files are readable by the owner only; one supervisor at a time holds the folder.
 import fcntl
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -86,36 +85,32 @@ class RunDir:
         return str(json.loads((self.folder / "web.json").read_text())["token"])
 
     def write_ready(self, role: str, facts: dict[str, Any]) -> None:
-        """A role says that it serves, and where."""
-        self.write(f"{role}.ready.json", json.dumps({"pid": os.getpid(), **facts}))
+        """A process of a role says that it serves, and where."""
+        for file in self.folder.glob(f"{role}.*.ready.json"):
+            if not _runs(int(file.name.split(".")[1])):
+                file.unlink(missing_ok=True)
+        self.write(f"{role}.{os.getpid()}.ready.json", json.dumps(facts))
 
     def ready(self, role: str, pid: int) -> bool:
-        """Whether the role process `pid` has said that it serves."""
-        return self.facts(role).get("pid") == pid
+        """Whether the process `pid` of a role has said that it serves."""
+        return (self.folder / f"{role}.{pid}.ready.json").exists()
 
     def facts(self, role: str) -> dict[str, Any]:
-        """What a role said when it became ready; empty before."""
-        try:
-            facts: dict[str, Any] = json.loads((self.folder / f"{role}.ready.json").read_text())
-        except FileNotFoundError:
-            return {}
+        """What the newest process of a role said when it became ready; empty before."""
+        files = sorted(self.folder.glob(f"{role}.*.ready.json"), key=lambda f: f.stat().st_mtime)
+        facts: dict[str, Any] = json.loads(files[-1].read_text()) if files else {}
         return facts
 
-    def forget_ready(self, role: str) -> None:
-        """The role is about to be started anew."""
-        (self.folder / f"{role}.ready.json").unlink(missing_ok=True)
-
-    def ready_files(self) -> Iterator[tuple[str, Path]]:
-        """(role, file) of the roles that are ready."""
-        for file in sorted(self.folder.glob("*.ready.json")):
-            yield file.name.removesuffix(".ready.json"), file
-
     def last_words(self, role: str) -> str:
-        """The end of a role's log."""
+        """The end of a role's log: its last message, or its last lines."""
         file = self.logs / f"{role}.log"
-        if not file.exists():
-            return "no log"
-        return " | ".join(file.read_text(errors="replace").splitlines()[-3:])
+        lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+        for line in reversed(lines[-3:]):
+            try:
+                return str(json.loads(line)["message"])
+            except (ValueError, KeyError, TypeError):
+                continue
+        return " | ".join(lines[-3:]) or "no log"
 
     def write(self, name: str, text: str) -> None:
         """Replace a file of the run folder at once, private to the owner."""
@@ -125,3 +120,13 @@ class RunDir:
         with os.fdopen(descriptor, "w") as out:
             out.write(text)
         temporary.replace(target)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's by now
+        return False
+    return True

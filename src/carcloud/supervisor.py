@@ -5,16 +5,16 @@ Children die with their supervisor, however it ends. What processes must know of
 (ports, the stream's credentials) lies in `<data>/run`, readable by the owner only.
 """
 
-import json
 import logging
 import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -42,7 +42,6 @@ class StartFailed(Exception):
 class Child:
     """One role process and its record."""
 
-    role: str
     process: subprocess.Popen[bytes]
     started: float
     failures: int = 0
@@ -68,12 +67,13 @@ class Supervisor:
     def start(self, timeout_s: float = 60.0) -> None:
         """Start everything and wait until all roles are ready; raises `StartFailed`."""
         self.run.claim()
+        self._settle_port()
         self.run.write_settings(self.settings)
         self._start_server()
-        for role in self.roles:
-            self.children[role] = self._launch(role)
+        for name in self._names():
+            self.children[name] = self._launch(name)
         deadline = time.monotonic() + timeout_s
-        while not all(self.run.ready(role, child.process.pid) for role, child in self._each()):
+        while not all(self.run.ready(_role(n), c.process.pid) for n, c in self._each()):
             self._fail_if_ended()
             if time.monotonic() > deadline:
                 raise StartFailed(f"not ready after {timeout_s:g} s; see {self.run.logs}")
@@ -120,9 +120,8 @@ class Supervisor:
     def stop(self, timeout_s: float = 20.0) -> None:
         """End all processes in good order; by force after `timeout_s` each."""
         for role in _STOP_ORDER:
-            child = self.children.pop(role, None)
-            if child is not None:
-                _end(child.process, timeout_s)
+            for name in [name for name in self.children if _role(name) == role]:
+                _end(self.children.pop(name).process, timeout_s)
         if self.server is not None:
             self.server.stop()
             self.server = None
@@ -134,6 +133,22 @@ class Supervisor:
         if self.server is not None:
             pids["stream"] = self.server.process.pid
         return pids
+
+    def _names(self) -> Iterator[str]:
+        """The processes to run: a role's name, and `-2`, `-3` … where it has several."""
+        for role in self.roles:
+            yield role
+            if role == "gateway":
+                for number in range(2, self.settings.whole("gateway.processes") + 1):
+                    yield f"gateway-{number}"
+
+    def _settle_port(self) -> None:
+        """Several gateway processes need to be told the same port."""
+        name = "gateway.gbt32960.port"
+        if self.settings.whole("gateway.processes") > 1 and self.settings.whole(name) == 0:
+            with socket.socket() as probe:
+                probe.bind((self.settings.text("gateway.gbt32960.host"), 0))
+                self.settings = self.settings.with_values({name: probe.getsockname()[1]})
 
     def _each(self) -> Iterable[tuple[str, Child]]:
         return self.children.items()
@@ -165,19 +180,19 @@ class Supervisor:
             log.error("the stream server does not start again: %s", error)
             time.sleep(1.0)
 
-    def _launch(self, role: str, failures: int = 0, restarts: int = 0) -> Child:
-        self.run.forget_ready(role)
+    def _launch(self, name: str, failures: int = 0, restarts: int = 0) -> Child:
         self.run.logs.mkdir(parents=True, exist_ok=True)
-        with (self.run.logs / f"{role}.log").open("ab") as out:
+        command = [sys.executable, "-m", "carcloud", "role", _role(name)]
+        with (self.run.logs / f"{name}.log").open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "carcloud", "role", role, "--data", str(self.run.data)],
+                [*command, "--data", str(self.run.data)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 preexec_fn=dies_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
                 start_new_session=True,  # Ctrl-C is for the supervisor to handle
             )
-        return Child(role, process, time.monotonic(), failures, restarts)
+        return Child(process, time.monotonic(), failures, restarts)
 
     def _restart(self, role: str, child: Child) -> None:
         ran = time.monotonic() - child.started
@@ -196,6 +211,10 @@ class Supervisor:
                 raise StartFailed(f"{role} ended with {code}: {words}")
 
 
+def _role(name: str) -> str:
+    return name.partition("-")[0]
+
+
 def _end(process: subprocess.Popen[bytes], timeout_s: float) -> None:
     if process.poll() is None:
         process.terminate()
@@ -204,8 +223,3 @@ def _end(process: subprocess.Popen[bytes], timeout_s: float) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def describe(run: RunDir) -> dict[str, object]:
-    """What the ready files say: addresses by role."""
-    return {role: json.loads(file.read_text()) for role, file in run.ready_files()}

@@ -234,9 +234,11 @@ SLICES = st.builds(
     end_us=MOMENT,
     vehicles=st.none() | st.lists(st.sampled_from([*VEHICLES, "none"]), max_size=3),
     after_seq=st.none() | st.integers(-1, 51),
+    until_seq=st.none() | st.integers(-1, 51),
     newest_first=st.booleans(),
+    by_seq=st.booleans(),
     limit=st.none() | st.integers(0, 12),
-)
+).filter(lambda what: not (what.newest_first and what.by_seq))
 
 
 def _wanted(row: tuple[str, int, int], what: Slice) -> bool:
@@ -246,6 +248,7 @@ def _wanted(row: tuple[str, int, int], what: Slice) -> bool:
         and (what.end_us is None or time_us < what.end_us)
         and (what.vehicles is None or vehicle in what.vehicles)
         and (what.after_seq is None or seq > what.after_seq)
+        and (what.until_seq is None or seq <= what.until_seq)
     )
 
 
@@ -278,6 +281,10 @@ def test_a_slice_is_the_filter_of_all_rows(
             newest = sorted((t for _, t, _ in expected.elements()), reverse=True)[:count]
             times = [t - DAY_0 for t in found["time"].cast(pa.int64()).to_pylist()]
             assert times == newest
+        if what.by_seq:
+            first = sorted(s for _, _, s in expected.elements())[:count]
+            assert found["seq"].to_pylist() == first
+        assert lake.count(SIGNALS, what) == expected.total()
 
 
 def test_columns_come_in_the_order_asked_for(lake: Lake) -> None:

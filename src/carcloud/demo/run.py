@@ -103,10 +103,13 @@ class Demo:
                 self._look(http)
                 live.update(self._line())
                 thread.join(1.0)
-            if failed:
-                raise failed[0]
-            self._settle(http)
-            self._look(http)
+            if not failed:
+                self._settle(http)
+                self._look(http)
+                live.update(self._line())
+        self._console.print()
+        if failed:
+            raise failed[0]
         return box[0], probe
 
     async def _simulate(self, fleet: SimulateOptions, probe: FreshnessProbe) -> SimulateResult:

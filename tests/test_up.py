@@ -1,0 +1,112 @@
+"""`carcloud up` as a person uses it: start, sign in, ask, stop."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+CARCLOUD = [sys.executable, "-m", "carcloud"]
+PORTS = ["--set", "web.port=0", "--set", "gateway.gbt32960.port=0"]
+
+
+def up(data: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*CARCLOUD, *PORTS, "up", "--data", str(data)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def told(process: subprocess.Popen[str]) -> str:
+    """What it prints until it says how to stop it."""
+    lines = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            return "".join(lines)
+    assert process.stderr is not None
+    raise AssertionError("".join(lines) + process.stderr.read())
+
+
+def carcloud(data: Path, *words: str) -> str:
+    done = subprocess.run(
+        [*CARCLOUD, "--set", f"data={data}", *words], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGINT)
+    assert process.wait(40) == 0
+
+
+@pytest.mark.slow
+def test_start_sign_in_ask_stop_and_start_again(tmp_path):
+    process = up(tmp_path)
+    try:
+        words = told(process)
+        url = re.search(r"http://127\.0\.0\.1:\d+", words)
+        admin = re.search(r"user (\S+), password (\S+)", words)
+        assert url is not None and admin is not None
+        with httpx.Client(base_url=url[0]) as http:
+            assert http.get("/healthz").status_code == 200
+            assert http.get("/readyz").status_code == 200
+            assert http.get("/v1/status").status_code == 401
+            session = {"user": admin[1], "password": admin[2]}
+            assert http.post("/v1/session", json=session).is_success
+            assert http.get("/v1/status").json()["connected"] == 0
+        carcloud(tmp_path, "vehicles", "add", "LTESTVNA4A0000101")
+        assert "LTESTVNA4A0000101" in carcloud(tmp_path, "vehicles", "list")
+        assert "gateway" in carcloud(tmp_path, "status")
+        second = up(tmp_path)
+        assert second.wait(20) == 1
+        assert second.stderr is not None
+        assert "another carcloud runs" in second.stderr.read()
+        for file in ("stream.json", "web.json", "settings.toml"):
+            assert (tmp_path / "run" / file).stat().st_mode & 0o077 == 0
+        stop(process)
+    finally:
+        process.kill()
+        process.wait()
+    again = up(tmp_path)
+    try:
+        words = told(again)
+        assert "password" not in words
+        deadline = time.monotonic() + 20
+        while "LTESTVNA4A0000101" not in carcloud(tmp_path, "vehicles", "list"):
+            assert time.monotonic() < deadline
+        stop(again)
+    finally:
+        again.kill()
+        again.wait()
+
+
+def test_a_taken_port_is_told_in_one_line(tmp_path):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [
+                *CARCLOUD, "--set", "web.port=0", "--set", f"gateway.gbt32960.port={port}",
+                "up", "--data", str(tmp_path),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    error = done.stderr.strip().splitlines()[-1]
+    assert error.startswith("Error:")
+    assert str(port) in error

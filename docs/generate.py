@@ -57,6 +57,20 @@ def settings() -> str:
     return table(("setting", "default", "what it does"), rows)
 
 
+def metrics() -> str:
+    """Every metric, from the table of the telemetry service."""
+    from carcloud.services.telemetry.api import METRICS
+
+    rows = []
+    for metric in METRICS:
+        labels = "".join(f", by `{label}`" for label in metric.labels)
+        limits = f" ({', '.join(f'`{name}`' for name in metric.settings)})"
+        told = metric.help + labels + (limits if metric.settings else "")
+        roles = ", ".join(metric.roles) or "all"
+        rows.append((f"`carcloud_{metric.name}`", metric.kind, roles, told))
+    return table(("metric", "kind", "role", "means"), rows)
+
+
 def streams() -> str:
     """Every stream, from `model/streams.py`."""
     return table(
@@ -180,6 +194,7 @@ def _figure(value: object) -> str:
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "settings": settings,
+    "metrics": metrics,
     "streams": streams,
     "cli": cli,
     "vss": vss,

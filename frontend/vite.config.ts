@@ -1,10 +1,11 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { defineConfig } from 'vitest/config'
+import { precompress } from './precompress.ts'
 
 const api = process.env.CARCLOUD_API ?? 'http://127.0.0.1:8460'
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), precompress()],
   server: { host: '127.0.0.1', proxy: { '/v1': { target: api, changeOrigin: false } } },
   build: {
     outDir: '../src/carcloud/web/pages',

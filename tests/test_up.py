@@ -105,6 +105,7 @@ def test_a_taken_port_is_told_in_one_line(tmp_path):
             capture_output=True,
             text=True,
             timeout=60,
+            check=False,
         )  # fmt: skip
     assert done.returncode == 1
     error = done.stderr.strip().splitlines()[-1]

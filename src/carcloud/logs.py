@@ -3,26 +3,42 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from carcloud.model.time import iso
 
+_context: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("log_context", default=())
 _PLAIN = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime"}
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message and whatever was given as `extra`."""
+@contextmanager
+def bound(**fields: str) -> Iterator[None]:
+    """Add fields to every line that is logged inside, also by the tasks it awaits."""
+    token = _context.set((*_context.get(), *fields.items()))
+    try:
+        yield
+    finally:
+        _context.reset(token)
 
-    def __init__(self, role: str) -> None:
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, role, instance, logger, message, what is `bound`, and
+    whatever was given as `extra`."""
+
+    def __init__(self, role: str, instance: str = "") -> None:
         super().__init__()
-        self._role = role
+        self._process = {"role": role, "instance": instance} if instance else {"role": role}
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": iso(int(record.created * 1e6)),
             "level": record.levelname.lower(),
-            "role": self._role,
+            **self._process,
             "logger": record.name,
             "message": record.getMessage(),
+            **dict(_context.get()),
             **{key: value for key, value in record.__dict__.items() if key not in _PLAIN},
         }
         if record.exc_info:
@@ -30,11 +46,18 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
-def set_up(role: str, level: str, style: str) -> None:
+class TextLines(logging.Formatter):
+    """A line for a person; what is `bound` stands at its end."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record) + "".join(f" {k}={v}" for k, v in _context.get())
+
+
+def set_up(role: str, level: str, style: str, instance: str = "") -> None:
     """Send log lines to stderr; `style` auto, text or json (auto: text at a terminal)."""
     handler = logging.StreamHandler()
     if style == "json" or (style == "auto" and not sys.stderr.isatty()):
-        handler.setFormatter(JsonLines(role))
+        handler.setFormatter(JsonLines(role, instance))
     else:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)-7s {role} %(message)s"))
+        handler.setFormatter(TextLines(f"%(asctime)s %(levelname)-7s {role} %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

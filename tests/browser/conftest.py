@@ -5,8 +5,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -100,18 +102,21 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(browser: Browser, cloud: Cloud) -> Iterator[Page]:
+@contextmanager
+def signed_in(browser: Browser, cloud: Cloud, **context: Any) -> Iterator[Page]:
     """A signed-in person at the map; a script error or a foreign request fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
-    page = context.new_page()
+    options = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **context}
+    opened = browser.new_context(**options)
+    page = opened.new_page()
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on(
         "request",
-        lambda request: None
-        if request.url.startswith((cloud.url, "blob:", "data:"))
-        else troubles.append(f"foreign request {request.url}"),
+        lambda request: (
+            None
+            if request.url.startswith((cloud.url, "blob:", "data:"))
+            else troubles.append(f"foreign request {request.url}")
+        ),
     )
     page.goto(cloud.url)
     page.locator("input[name=user]").fill("admin")
@@ -119,5 +124,12 @@ def page(browser: Browser, cloud: Cloud) -> Iterator[Page]:
     page.keyboard.press("Enter")
     page.get_by_test_id("health-connected").wait_for()
     yield page
-    context.close()
+    opened.close()
     assert troubles == []
+
+
+@pytest.fixture
+def page(browser: Browser, cloud: Cloud) -> Iterator[Page]:
+    """A person with a laptop who reads English."""
+    with signed_in(browser, cloud) as page:
+        yield page

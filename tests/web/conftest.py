@@ -26,6 +26,7 @@ from carcloud.model.blocks import pack
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.streams import frames_subject, sessions_subject, status_subject
 from carcloud.model.time import now_us
+from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
 from carcloud.services.tenancy.api import Role, Tenancy
@@ -56,7 +57,7 @@ class Decoder:
 
     lenient: bool = False
 
-    def __call__(self, vehicles: pa.Array, frames: pa.Array) -> DecodedFrames:
+    def __call__(self, vehicles: pa.Array, frames: pa.Array, received: pa.Array) -> DecodedFrames:
         rows: list[dict[str, Any]] = []
         of_frame: list[int] = []
         faults: dict[int, Fault] = {}
@@ -253,7 +254,9 @@ class _running:
             catalogue=CATALOGUE,
             decoders={"test": lambda data: dict(json.loads(data))},
         )
-        services = Services(tenancy, vehicles, telemetry)
+        compliance = Compliance(self.records, lake, secret=bytes(32), frames_days=30)
+        platforms = PlatformAccounts(self.records)
+        services = Services(tenancy, vehicles, telemetry, compliance, platforms)
         settings = Settings({"web.max_body_mb": 1})
         self.web = serve(create_app(services, settings, pages=self.pages), "127.0.0.1", 0)
         address = await self.web.__aenter__()

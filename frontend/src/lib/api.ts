@@ -143,6 +143,14 @@ export const api = {
   alarms: (id: string, query: Query) => json<T.Page<T.Alarm>>(`${vehicle(id)}/alarms`, { query }),
 
   models: () => json<T.Page<T.Model>>('/v1/models', { query: { limit: 500 } }),
+  model: (id: string) => tagged<T.Model>(`/v1/models/${encodeURIComponent(id)}`),
+  addModel: (body: T.Model) => tagged<T.Model>('/v1/models', { method: 'POST', json: body }),
+  editModel: (id: string, patch: object, etag: string | null) =>
+    tagged<T.Model>(`/v1/models/${encodeURIComponent(id)}`, {
+      method: 'PATCH',
+      json: patch,
+      ifMatch: etag,
+    }),
   signals: () => json<T.Page<T.CatalogueSignal>>('/v1/signals'),
   tables: () => json<T.Page<T.Table>>('/v1/tables'),
   query: (sql: string, rows: number, signal?: AbortSignal) =>

@@ -10,6 +10,7 @@ import type { GeometryCollection, Topology } from 'topojson-specification'
 import landUrl from 'world-atlas/land-50m.json?url'
 import type { Language } from '../i18n/index.svelte'
 import { CITIES } from './cities'
+import { outlines, type Outlines } from './outlines'
 import type { Theme } from './theme.svelte'
 
 maplibregl.setWorkerUrl(workerUrl)
@@ -27,6 +28,8 @@ export interface MapColours {
   grid: string
   label: string
   halo: string
+  /** where vehicles have been */
+  track: string
   road: string
   building: string
   moving: string
@@ -46,6 +49,7 @@ export const COLOURS: Record<Theme, MapColours> = {
     grid: '#8ea0b3',
     label: '#5c6672',
     halo: '#f6f6f3',
+    track: '#0d6e8f',
     road: '#d9d9d3',
     building: '#e9e8e3',
     moving: '#0b7f6b',
@@ -63,6 +67,7 @@ export const COLOURS: Record<Theme, MapColours> = {
     grid: '#5c6f86',
     label: '#8c98a7',
     halo: '#11161d',
+    track: '#4db8d8',
     road: '#2b3440',
     building: '#1e252f',
     moving: '#2fc6a8',
@@ -75,13 +80,13 @@ export const COLOURS: Record<Theme, MapColours> = {
   },
 }
 
-let land: Promise<Feature | FeatureCollection> | undefined
+let shapes: Promise<Outlines> | undefined
 
-function landShapes(): Promise<Feature | FeatureCollection> {
-  land ??= fetch(landUrl)
+function landShapes(): Promise<Outlines> {
+  shapes ??= fetch(landUrl)
     .then((response) => response.json() as Promise<Topology<{ land: GeometryCollection }>>)
-    .then((topology) => feature(topology, topology.objects.land))
-  return land
+    .then((topology) => outlines(feature(topology, topology.objects.land)))
+  return shapes
 }
 
 /** Meridians and parallels `step` degrees apart inside a box. */
@@ -135,10 +140,12 @@ function cityShapes(language: Language): FeatureCollection {
 const EMPTY: FeatureCollection = { type: 'FeatureCollection', features: [] }
 
 async function outlineStyle(colours: MapColours, language: Language): Promise<StyleSpecification> {
+  const { land, coast } = await landShapes()
   return {
     version: 8,
     sources: {
-      land: { type: 'geojson', data: await landShapes(), attribution: 'Natural Earth' },
+      land: { type: 'geojson', data: land, attribution: 'Natural Earth' },
+      coast: { type: 'geojson', data: coast },
       grid: { type: 'geojson', data: EMPTY },
       cities: { type: 'geojson', data: cityShapes(language) },
     },
@@ -148,7 +155,7 @@ async function outlineStyle(colours: MapColours, language: Language): Promise<St
       {
         id: 'coast',
         type: 'line',
-        source: 'land',
+        source: 'coast',
         paint: {
           'line-color': colours.coast,
           'line-width': ['interpolate', ['linear'], ['zoom'], 2, 0.5, 8, 1.2],

@@ -63,10 +63,13 @@ function courseBetween(
 export class Fleet {
   readonly vehicles = new Map<string, FleetVehicle>()
 
-  apply(event: FleetEvent): void {
+  /** Take an event in; gives the vehicles that it told of. */
+  apply(event: FleetEvent): FleetVehicle[] {
     const kept = event.full ? new Map(this.vehicles) : this.vehicles
+    const told = event.rows.map((row) => fromRow(row, kept.get(row[0])))
     if (event.full) this.vehicles.clear()
-    for (const row of event.rows) this.vehicles.set(row[0], fromRow(row, kept.get(row[0])))
+    for (const vehicle of told) this.vehicles.set(vehicle.id, vehicle)
+    return told
   }
 
   counts(): FleetCounts {

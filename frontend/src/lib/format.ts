@@ -76,6 +76,17 @@ export function moment(value: string | number | null | undefined): string {
     : `${day(value)} ${clock(value)}`
 }
 
+/** RFC 3339 UTC as `2026-01-02 03:04:05.678`, in UTC or in the browser's zone. */
+export function instant(text: string, local: boolean): string {
+  const date = asDate(text)
+  if (!date) return text
+  const shown = local ? new Date(date.getTime() - date.getTimezoneOffset() * 60_000) : date
+  return shown.toISOString().slice(0, 23).replace('T', ' ').replace(/\.000$/, '')
+}
+
+/** The browser's zone, such as `Asia/Shanghai`. */
+export const zoneName = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC'
+
 /** Today's times as a clock, others with their day. */
 export function recent(value: string | number | null | undefined, now = Date.now()): string {
   if (value === null || value === undefined) return '–'

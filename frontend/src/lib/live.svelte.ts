@@ -2,6 +2,7 @@
 import { session } from './session.svelte'
 import { api } from './api'
 import { Fleet } from './fleet'
+import { Tracks } from './tracks'
 import type { FleetEvent, Status, TwinEvent } from './types'
 import { withQuery } from './api'
 
@@ -21,6 +22,7 @@ class Live {
   /** Rises with every change of the fleet; read it to depend on `fleet`. */
   revision = $state(0)
   readonly fleet = new Fleet()
+  readonly tracks = new Tracks()
 
   #source: EventSource | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -45,6 +47,7 @@ class Live {
     this.link = 'idle'
     this.status = null
     this.fleet.vehicles.clear()
+    this.tracks.clear()
   }
 
   /** Also receive the twin of one vehicle; returns the way to stop. */
@@ -79,7 +82,7 @@ class Live {
       })
     on<Status>('status', (status) => (this.status = status))
     on<FleetEvent>('vehicles', (event) => {
-      this.fleet.apply(event)
+      for (const vehicle of this.fleet.apply(event)) this.tracks.add(vehicle)
       this.revision++
     })
     on<TwinEvent>('twin', (event) => this.#onTwin?.(event))

@@ -3,7 +3,14 @@ import type { Cell, Column, QueryResult } from './types'
 
 export const isTime = (column: Column): boolean => /TIMESTAMP|DATE/i.test(column.type)
 export const isNumber = (column: Column): boolean =>
-  /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|INT\d*|FLOAT|REAL|DOUBLE|DECIMAL.*)$/i.test(column.type)
+  /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|U?INT\d*|(HALF)?FLOAT\d*|REAL|DOUBLE|DECIMAL.*)$/i.test(column.type)
+
+/** `timestamp[us, tz=UTC]` -> `timestamp`, `list<item: float>` -> `float[]`. */
+export function typeName(type: string): string {
+  const list = /^(?:large_)?list<\w+: (.*?)(?: not null)?>$/i.exec(type)
+  if (list?.[1]) return `${typeName(list[1])}[]`
+  return type.toLowerCase().replace(/^(timestamp|date32|date64|time64|duration)\[.*\]$/, '$1').replace(/^date(32|64)$/, 'date')
+}
 
 /** Text such as `2026-01-02 03:04:05+00` or RFC 3339 -> Unix seconds; UTC when no zone is given. */
 export function unixSeconds(text: string): number | null {

@@ -4,6 +4,7 @@ export type Route =
   | { name: 'map' }
   | { name: 'vehicles' }
   | { name: 'vehicle'; id: string }
+  | { name: 'models' }
   | { name: 'sql' }
   | { name: 'dead-letters' }
   | { name: 'missing'; path: string }
@@ -14,6 +15,7 @@ export function parsePath(path: string): Route {
   if (parts.length === 0) return { name: 'map' }
   if (parts.length === 1 && (first === 'vehicles' || first === 'sql' || first === 'dead-letters'))
     return { name: first }
+  if (parts.length === 1 && first === 'models') return { name: 'models' }
   if (parts.length === 2 && first === 'vehicles' && second) {
     try {
       return { name: 'vehicle', id: decodeURIComponent(second) }

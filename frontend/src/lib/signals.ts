@@ -21,7 +21,13 @@ export const TILES: readonly Tile[] = [
   { path: `${BATTERY}.CurrentVoltage`, label: 'signal.voltage', digits: 1 },
   { path: `${BATTERY}.CurrentCurrent`, label: 'signal.current', digits: 1 },
   { path: `${BATTERY}.CurrentPower`, label: 'signal.power', digits: 1, unit: 'kW', scale: 0.001 },
-  { path: 'Vehicle.TraveledDistance', label: 'signal.odometer', digits: 0 },
+  {
+    path: 'Vehicle.TraveledDistance',
+    label: 'signal.odometer',
+    digits: 0,
+    unit: 'km',
+    scale: 0.001,
+  },
   { path: 'Vehicle.Powertrain.ElectricMotor.Speed', label: 'signal.motorSpeed', digits: 0 },
   { path: 'Vehicle.Powertrain.ElectricMotor.Torque', label: 'signal.torque', digits: 0 },
   { path: 'Vehicle.Powertrain.ElectricMotor.Temperature', label: 'signal.motorTemp', digits: 0 },
@@ -36,6 +42,14 @@ export const TILES: readonly Tile[] = [
   },
   { path: `${BATTERY}.ChargingState`, label: 'signal.charging', digits: 0 },
   { path: 'Vehicle.Powertrain.Transmission.SelectedGear', label: 'signal.gear', digits: 0 },
+]
+
+/** What the plots start with: how it drives, and how the battery bears it. */
+export const FIRST_PLOTS: readonly string[] = [
+  `Vehicle.Speed~${BATTERY}.CurrentPower`,
+  `${BATTERY}.StateOfCharge.Displayed`,
+  `${BATTERY}.CellVoltage.Min~${BATTERY}.CellVoltage.Max`,
+  `${BATTERY}.Temperature.Max`,
 ]
 
 /** The last two steps of a path, which is how people speak of a signal. */
@@ -58,3 +72,15 @@ const UNITS: Record<string, string> = {
 
 export const unitName = (unit: string | null | undefined): string =>
   unit ? (UNITS[unit.toLowerCase()] ?? unit) : ''
+
+const LARGE: Record<string, [string, number]> = {
+  W: ['kW', 0.001],
+  m: ['km', 0.001],
+  ohm: ['kΩ', 0.001],
+}
+
+/** The unit in which a car's values read well, and the factor to it: W as kW, m as km. */
+export function readableUnit(unit: string | null | undefined): { unit: string; factor: number } {
+  const [name, factor] = LARGE[unit ?? ''] ?? LARGE[unit?.toLowerCase() ?? ''] ?? []
+  return name ? { unit: name, factor: factor ?? 1 } : { unit: unitName(unit), factor: 1 }
+}

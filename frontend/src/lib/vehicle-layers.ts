@@ -61,6 +61,22 @@ const levelColour = (colours: MapColours, none: string): ExpressionSpecification
   colours.levels[3],
 ]
 
+/** Faint lines that add up where many vehicles drive. */
+export function trackLayer(colours: MapColours): LayerSpecification {
+  return {
+    id: 'tracks',
+    type: 'line',
+    source: 'tracks',
+    minzoom: 6,
+    layout: { 'line-cap': 'round', 'line-join': 'round' },
+    paint: {
+      'line-color': colours.track,
+      'line-opacity': ['interpolate', ['linear'], ['zoom'], 6, 0.18, 12, 0.34],
+      'line-width': ['interpolate', ['linear'], ['zoom'], 6, 0.8, 12, 2, 16, 4],
+    },
+  }
+}
+
 const IS_CLUSTER: ExpressionSpecification = ['has', 'point_count']
 const IS_VEHICLE: ExpressionSpecification = ['!', ['has', 'point_count']]
 

@@ -3,28 +3,37 @@
 import asyncio
 import hashlib
 import json
+import logging
 import shutil
+import signal
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
 from carcloud.app.engines import Engines
+from carcloud.app.platform_keys import platform_keys, signature_rule
 from carcloud.app.report import Figures
 from carcloud.app.secret import sealing_secret
 from carcloud.codecs.gbt32960.errors import FrameError
 from carcloud.config import Settings
 from carcloud.gateway.admission import OTHER_TERMINAL, Admission, AdmissionDesk, Login
-from carcloud.gateway.gbt32960 import PROTOCOL, Gbt32960Gateway
+from carcloud.gateway.carried import CarriedClerk, CarriedDesk, CarriedVehicles
+from carcloud.gateway.gbt32960 import HANDSHAKE_S, PROTOCOL, Gbt32960Gateway, KeyDesk, LoginDesk
+from carcloud.gateway.gbt32960_keys import KeyClerk, SignatureCheck
 from carcloud.gateway.gbt32960_rules import Rules, platform_credentials
 from carcloud.gateway.limits import Limits
 from carcloud.gateway.outbox import Outbox
+from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import sessions_subject
 from carcloud.ports.errors import EngineError
+from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.vehicles.api import Admission as VehicleAdmission
 from carcloud.services.vehicles.api import Login as VehicleLogin
 from carcloud.services.vehicles.api import Vehicles
+
+log = logging.getLogger(__name__)
 
 _REASONS = {
     "invalid": "the unique id cannot be a vehicle's",
@@ -32,13 +41,16 @@ _REASONS = {
     "suspended": "the vehicle is suspended",
     "retired": "the vehicle is retired",
 }
+_KEYS_PER_SECOND = 200  # activations and key exchanges; each is checked and written
 _FULL_LIST_S = 15  # between broadcasts of all open sessions
 
 
 class GatewayRole:
     """Everything that runs in a gateway process."""
 
-    def __init__(self, settings: Settings, engines: Engines, instance: str) -> None:
+    def __init__(
+        self, settings: Settings, engines: Engines, instance: str, tracer: Tracer = NO_TRACER
+    ) -> None:
         self._settings = settings
         self._engines = engines
         self._instance = instance
@@ -60,29 +72,61 @@ class GatewayRole:
             pending_bytes=settings.whole("gateway.pending_mb") * 1_000_000,
             on_pressure=lambda on: self.gateway.press(on),  # noqa: PLW0108 - made below
             room=lambda: self._room,
+            tracer=tracer,
         )
-        self.desk = AdmissionDesk(self._admit, settings.number("gateway.logins_per_second"))
+        self.desk: LoginDesk = AdmissionDesk(
+            self._admit, settings.number("gateway.logins_per_second")
+        )
+        clerk = KeyClerk(self._vehicles, self._auto_register, platform_keys(settings))
+        self.keys: KeyDesk = AdmissionDesk(clerk.answer, _KEYS_PER_SECOND)
+        self.carried: CarriedDesk = AdmissionDesk(
+            CarriedClerk(self._vehicles, self._platforms).answer,
+            settings.number("gateway.logins_per_second"),
+        )
+        rule = signature_rule(settings)
         self.gateway = Gbt32960Gateway(
             self.outbox,
             self.desk,
             _rules(settings),
             _limits(settings),
             fallback_tenant=Tenant(settings.text("gateway.tenant")),
+            check_report=None if rule is None else SignatureCheck(rule),
+            keys=self.keys,
+            carried=CarriedVehicles(self.carried),
         )
 
     async def start(self, tls: ssl.SSLContext | None = None) -> dict[str, object]:
         """Listen; returns the address."""
         loop = asyncio.get_running_loop()
+        tls = tls or tls_context(self._settings)
         self._server = await loop.create_server(
             self.gateway.protocol,
             self._settings.text("gateway.gbt32960.host"),
             self._settings.whole("gateway.gbt32960.port"),
-            ssl=tls or tls_context(self._settings),
+            ssl=tls,
+            ssl_handshake_timeout=HANDSHAKE_S if tls is not None else None,
             backlog=4096,
+            reuse_port=self._settings.whole("gateway.processes") > 1 or None,
         )
-        self._tasks = [asyncio.create_task(work()) for work in (self.desk.run, self._each_second)]
+        await self._engines.stream.listen(sessions_subject(Tenant("*")), self._hear_sessions)
+        self._tasks = [
+            asyncio.create_task(work())
+            for work in (self.desk.run, self.keys.run, self.carried.run, self._each_second)
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_ended)
         host, port = self._server.sockets[0].getsockname()[:2]
         return {"host": host, "port": port}
+
+    async def _hear_sessions(self, _subject: str, data: bytes) -> None:
+        """A vehicle that has connected to another gateway since leaves this one (B.2.7)."""
+        told = json.loads(data)
+        if told["instance"] == self._instance:
+            return
+        for vehicle, since, *_ in told["open"]:
+            mine = self.gateway.by_vehicle.get(vehicle)
+            if mine is not None and mine.logged_in_us < since:
+                mine.close("replaced by a connection to another gateway")
 
     async def stop(self) -> None:
         """Take no more, make durable what is here, then close the connections."""
@@ -98,7 +142,8 @@ class GatewayRole:
     def figures(self) -> Figures:
         """What the status of this process says."""
         outbox, told = self.outbox.figures, self.gateway.figures
-        problems = {"stream-waits": self.outbox.problem, "records-wait": self.desk.problem}
+        waits = self.desk.problem or self.keys.problem or self.carried.problem
+        problems = {"stream-waits": self.outbox.problem, "records-wait": waits}
         return Figures(
             counters={
                 "frames_total": outbox.frames,
@@ -107,10 +152,16 @@ class GatewayRole:
                 "heartbeats_total": told.frames["heartbeat"],
                 "logins_total": told.logins,
                 "logins_refused_total": told.logins_refused,
-                "connections_refused_total": self.gateway.door.refused,
-                "connections_closed_total": sum(told.closed.values()),
+                "logins_delayed_total": self.desk.delayed,
                 "blocks_total": outbox.blocks,
-                "stream_retries_total": outbox.retries,
+                "blocks_full_total": outbox.blocks_full,
+                "pauses_total": outbox.pauses,
+                "vehicles_held_total": told.held,
+                **by_label("frames_refused_total", "reason", told.refused),
+                **by_label("connections_refused_total", "limit", self.gateway.door.refused),
+                **by_label("connections_closed_total", "reason", told.closed),
+                **by_label("stream_retries_total", "reason", outbox.retries),
+                **outbox.ack_seconds.figures("ack_seconds"),
             },
             gauges={
                 "connections": self.gateway.door.open,
@@ -118,6 +169,7 @@ class GatewayRole:
                 "logins_waiting": self.desk.waiting,
                 "pending_bytes": self.outbox.pending_bytes,
                 "reading_paused": float(self.outbox.pressed),
+                "disk_reserve_bytes": self._reserve,
             },
             problems={code: text for code, text in problems.items() if text is not None},
         )
@@ -147,10 +199,17 @@ class GatewayRole:
         turn = 0
         while True:
             self.gateway.sweep(loop.time())
-            self._room = shutil.disk_usage(self._data).free > self._reserve
+            self._room = self._has_room()
             await self._tell_sessions(full=turn % _FULL_LIST_S == 0)
             turn += 1
             await asyncio.sleep(1)
+
+    def _has_room(self) -> bool:
+        try:
+            return shutil.disk_usage(self._data).free > self._reserve
+        except OSError as error:
+            log.warning("the data folder cannot be measured: %s", error)
+            return False
 
     async def _tell_sessions(self, *, full: bool) -> None:
         """Who is connected, for the console: changes each second, everybody now and then."""
@@ -182,6 +241,13 @@ class GatewayRole:
                 return  # the next full list mends it
 
 
+def _ended(task: asyncio.Task[None]) -> None:
+    """A gateway without its clock or its desk would stall unseen: end it, to be started anew."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("the gateway ends", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
+
+
 def _wanted(login: Login) -> VehicleLogin:
     return VehicleLogin(
         vehicle=login.vehicle,
@@ -200,7 +266,7 @@ def _told(login: Login, found: VehicleAdmission) -> Admission:
         return Admission(None, _REASONS.get(found.refusal, found.refusal))
     if found.tls_fingerprint is not None and _fingerprint(login) != found.tls_fingerprint:
         return Admission(None, "the TLS certificate is not the one on record")
-    return Admission(found.tenant, "", found.public_key, found.algorithm)
+    return Admission(found.tenant, "", found.public_key, found.algorithm, found.data_keys)
 
 
 def _fingerprint(login: Login) -> str | None:
@@ -226,6 +292,10 @@ def _limits(settings: Settings) -> Limits:
         frames_per_second_per_vehicle=settings.number("gateway.frames_per_second_per_vehicle"),
         login_timeout_s=settings.number("gateway.login_timeout_s"),
         idle_timeout_s=settings.number("gateway.idle_timeout_s"),
+        half_frame_s=settings.number("gateway.half_frame_s"),
+        faults_per_minute=settings.whole("gateway.faults_per_minute"),
+        reply_backlog_bytes=settings.whole("gateway.reply_backlog_kb") * 1024,
+        reply_wait_s=settings.number("gateway.reply_wait_s"),
     )
 
 

@@ -5,17 +5,25 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.gateway import GatewayRole
+from carcloud.app.platform_keys import opening, platform_keys
 from carcloud.app.report import Figures, Reporter
+from carcloud.app.secret import sealing_secret
+from carcloud.app.tracing import open_tracing
 from carcloud.codecs.gbt32960.columnar import warm
 from carcloud.config import Settings
+from carcloud.ports.errors import EngineError
+from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.rundir import RunDir
+from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
+from carcloud.services.telemetry.decrypt_gbt32960 import decryptor
 from carcloud.services.telemetry.ingest import Ingest
+from carcloud.services.vehicles.api import Remembered, Reporting, Vehicles
 
 log = logging.getLogger(__name__)
 
@@ -25,15 +33,14 @@ def instance_name(role: str) -> str:
     return f"{role}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
-def run_role(role: str, settings: Settings) -> None:
-    """Run a role until it is told to stop."""
-    runners: dict[str, Callable[[Settings], None]] = {
-        "gateway": lambda s: _with_loop(_gateway(s)),
-        "ingest": lambda s: _with_loop(_ingest(s)),
-        "jobs": lambda s: _with_loop(_jobs(s)),
-        "web": lambda s: _with_loop(_web(s)),
-    }
-    runners[role](settings)
+def run_role(role: str, settings: Settings, instance: str) -> None:
+    """Run a role until it is told to stop; `instance` from `instance_name`."""
+    runners = {"gateway": _gateway, "ingest": _ingest, "jobs": _jobs, "web": _web}
+    tracing = open_tracing(settings, role, instance)
+    try:
+        _with_loop(runners[role](settings, instance, tracing.tracer))
+    finally:
+        tracing.close()
 
 
 def _with_loop(work: Awaitable[None]) -> None:
@@ -51,10 +58,9 @@ def _on_stop(stop: Callable[[], None]) -> None:
         loop.add_signal_handler(number, stop)
 
 
-async def _gateway(settings: Settings) -> None:
+async def _gateway(settings: Settings, name: str, tracer: Tracer) -> None:
     engines = await open_engines(settings)
-    name = instance_name("gateway")
-    role = GatewayRole(settings, engines, name)
+    role = GatewayRole(settings, engines, name, tracer)
     stopped = asyncio.Event()
     _on_stop(stopped.set)
     address = await role.start()
@@ -67,38 +73,79 @@ async def _gateway(settings: Settings) -> None:
     await engines.close()
 
 
-async def _ingest(settings: Settings) -> None:
+async def _ingest(settings: Settings, name: str, tracer: Tracer) -> None:
     engines = await open_engines(settings)
-    name = instance_name("ingest")
-    ingest = make_ingest(settings, engines)
+    ingest = make_ingest(settings, engines, tracer)
     _on_stop(ingest.stop)
-    reporter = Reporter(engines.stream, "ingest", name, lambda: _ingest_figures(ingest))
+    reporter = Reporter(engines.stream, "ingest", name, lambda: ingest_figures(ingest))
     telling = asyncio.create_task(reporter.run())
+    measuring = asyncio.create_task(_measure(ingest))
     await asyncio.to_thread(warm)  # a second from the cache; longer when it must compile
     RunDir(Path(settings.text("data"))).write_ready("ingest", {})
     await ingest.run()
     telling.cancel()
+    measuring.cancel()
     await engines.close()
 
 
-def make_ingest(settings: Settings, engines: Engines) -> Ingest:
+async def _measure(ingest: Ingest) -> None:
+    """Once a second: how far the lake is behind the stream."""
+    while True:
+        try:
+            await ingest.measure()
+        except EngineError as error:
+            log.debug("the lag is not known: %s", error)
+        await asyncio.sleep(1)
+
+
+def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER) -> Ingest:
     """The ingest of an installation."""
+    vehicles = Vehicles(engines.records, secret=sealing_secret(settings))
+    keys = Remembered(vehicles.keys)
+    decrypt = decryptor(
+        lambda vehicle: keys.many([vehicle]).get(vehicle),
+        platform_keys(settings),
+        opening(settings),
+        lambda vehicle, since_us: keys.many([vehicle], since_us / 1e6).get(vehicle),
+    )
+    decoder = gbt32960_decoder(decrypt, _styles(vehicles))
     return Ingest(
         engines.stream,
         engines.lake,
-        {"gbt32960": gbt32960_decoder()},
+        {"gbt32960": decoder},
         commit_s=settings.number("ingest.commit_ms") / 1000,
         commit_rows=settings.whole("ingest.commit_rows"),
         future_s=settings.number("gateway.future_tolerance_s"),
         dedup_entries=settings.whole("ingest.dedup_entries"),
+        tracer=tracer,
     )
 
 
-def _ingest_figures(ingest: Ingest) -> Figures:
+def _styles(vehicles: Vehicles) -> Styles:
+    """How vehicles report, asked of the registry only while it has special models at all."""
+    models = Remembered(vehicles.reporting)
+    special = Remembered(
+        lambda asked: dict.fromkeys(asked, True) if vehicles.special_models() else {}
+    )
+
+    def styles(names: Sequence[str]) -> Mapping[str, Reporting]:
+        return models.many(names) if special.many([""]) else {}
+
+    return styles
+
+
+def ingest_figures(ingest: Ingest) -> Figures:
+    """What the status of an ingest process says."""
     told = ingest.figures
-    gauges = {"lag_frames": float(told.lag_frames)}
-    if told.freshness_ms is not None:
-        gauges["freshness_ms"] = told.freshness_ms
+    remembered, lookups = ingest.dedup
+    gauges = {
+        "lag_frames": float(told.lag_frames),
+        "stream_bytes": float(told.stream_bytes),
+        "dedup_entries": float(remembered),
+    }
+    fresh = told.freshness_ms
+    if fresh is not None:
+        gauges["freshness_ms"] = fresh
     return Figures(
         counters={
             "frames_total": told.frames,
@@ -107,19 +154,24 @@ def _ingest_figures(ingest: Ingest) -> Figures:
             "corrections_total": told.corrections,
             "dead_letters_total": told.dead_letters,
             "commits_total": told.commits,
+            "commits_full_total": told.commits_full,
+            "commit_retries_total": told.retries,
+            "dedup_lookups_total": lookups,
+            **told.commit_seconds.figures("commit_seconds"),
+            **told.commit_frames.figures("commit_frames"),
         },
         gauges=gauges,
         problems={} if told.problem is None else {"lake-waits": told.problem},
     )
 
 
-async def _web(settings: Settings) -> None:
+async def _web(settings: Settings, name: str, _tracer: Tracer) -> None:
     from carcloud.app.web import run_web
 
-    await run_web(settings, instance_name("web"))
+    await run_web(settings, name)
 
 
-async def _jobs(settings: Settings) -> None:
+async def _jobs(settings: Settings, name: str, _tracer: Tracer) -> None:
     from carcloud.app.jobs import run_jobs
 
-    await run_jobs(settings, instance_name("jobs"))
+    await run_jobs(settings, name)

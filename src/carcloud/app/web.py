@@ -5,18 +5,22 @@ import signal
 from pathlib import Path
 
 from carcloud.app.engines import Engines, open_engines
+from carcloud.app.forwarding import make_compliance
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.secret import sealing_secret
 from carcloud.app.tokens import local_token
 from carcloud.codecs.gbt32960.describe import decode_line
 from carcloud.config import Settings
+from carcloud.model.figures import by_label
 from carcloud.model.signals import CATALOGUE
 from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
+from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.telemetry.api import QueryOptions, SignalSpec, Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.application import Services, create_app
+from carcloud.web.observed import WebFigures
 from carcloud.web.serve import serve
 
 
@@ -30,15 +34,31 @@ async def run_web(settings: Settings, instance: str) -> None:
         loop.add_signal_handler(number, stopped.set)
     run = RunDir(Path(settings.text("data")))
     token = await asyncio.to_thread(local_token, services.tenancy)
-    app = create_app(services, settings)
-    async with serve(app, settings.text("web.host"), settings.whole("web.port")) as address:
+    figures = WebFigures()
+    app = create_app(services, settings, figures=figures)
+    host, port = settings.text("web.host"), settings.whole("web.port")
+    async with serve(app, host, port, figures) as address:
         run.write_web(address.url, token)
         run.write_ready("web", {"url": address.url})
-        reporter = Reporter(engines.stream, "web", instance, lambda: Figures({}, {}))
+        reporter = Reporter(engines.stream, "web", instance, lambda: web_figures(figures, services))
         telling = asyncio.create_task(reporter.run())
         await stopped.wait()
         telling.cancel()
     await engines.close()
+
+
+def web_figures(figures: WebFigures, services: Services) -> Figures:
+    """What the status of a web process says."""
+    queries = services.telemetry.queries
+    return Figures(
+        counters={
+            **figures.counters(),
+            "queries_total": queries.answered,
+            "queries_cut_total": queries.cut,
+            **by_label("queries_refused_total", "limit", queries.refused),
+        },
+        gauges={"live_clients": figures.live_clients, "queries_running": queries.running},
+    )
 
 
 def make_services(settings: Settings, engines: Engines) -> Services:
@@ -62,10 +82,13 @@ def make_services(settings: Settings, engines: Engines) -> Services:
                 settings.whole("query.memory_mb"),
             ),
             settings.whole("query.concurrent"),
+            settings.whole("query.waiting"),
         ),
     )
     return Services(
         Tenancy(engines.records),
         Vehicles(engines.records, secret=sealing_secret(settings)),
         telemetry,
+        make_compliance(settings, engines),
+        PlatformAccounts(engines.records),
     )

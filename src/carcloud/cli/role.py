@@ -1,11 +1,16 @@
 """`carcloud role`: one role in this process; the supervisor calls it."""
 
+import logging
 from pathlib import Path
 
 import click
 
 from carcloud import logs
+from carcloud.config import InvalidSetting
+from carcloud.ports.errors import EngineError
 from carcloud.rundir import RunDir
+
+log = logging.getLogger(__name__)
 
 
 @click.command(name="role")
@@ -13,8 +18,12 @@ from carcloud.rundir import RunDir
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="The data folder.")
 def command(role: str, data: Path) -> None:
     """Run one role until SIGTERM, with the settings that the supervisor left in DATA/run."""
-    from carcloud.app.roles import run_role
+    from carcloud.app.roles import instance_name, run_role
 
-    settings = RunDir(data).settings()
-    logs.set_up(role, settings.text("log.level"), settings.text("log.format"))
-    run_role(role, settings)
+    settings, instance = RunDir(data).settings(), instance_name(role)
+    logs.set_up(role, settings.text("log.level"), settings.text("log.format"), instance)
+    try:
+        run_role(role, settings, instance)
+    except (OSError, EngineError, InvalidSetting) as error:
+        log.error("%s", error)
+        raise SystemExit(1) from error

@@ -28,6 +28,8 @@ COMMANDS = (
     Row("up", "up", "Start the cloud for real use."),
     Row("status", "status", "Show what a running cloud is doing."),
     Row("vehicles", "vehicles", "List, add, import and change vehicles."),
+    Row("forwarding", "forwarding", "Forward vehicles to further GB/T 32960 platforms."),
+    Row("platforms", "platforms", "Let lower GB/T 32960 platforms log in."),
     Row("query", "query", "Ask the lake in SQL."),
     Row("decode", "decode", "Decode captured frames to JSON."),
     Row("simulate", "simulate", "Drive a simulated fleet against any address."),

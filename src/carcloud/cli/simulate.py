@@ -36,6 +36,7 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str) -> dict[str
         "carcloud simulate --vehicles 300",
         "carcloud simulate --host 192.0.2.10 --port 32960 --edition 2016 --period 10",
         "carcloud simulate --for 60 --loss 4 --json",
+        "carcloud simulate --edition 2025 --vehicles 20 --sign sm2 --encrypt sm4",
         "carcloud simulate --faults weak_cell=2,hot_probe=1 --truth faults.jsonl",
     ),
 )
@@ -99,6 +100,10 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str) -> dict[str
 @click.option("--ca", type=_FILE, help="Certificate authority to trust; turns TLS on.")
 @click.option("--cert", type=_FILE, help="Certificate of the vehicles, for mutual TLS.")
 @click.option("--key", type=_FILE, help="Private key of that certificate.")
+@click.option("--sign", type=click.Choice(["sm2", "rsa", "ecc"]),
+              help="2025 vehicles activate a security chip and sign their reports.")  # fmt: skip
+@click.option("--encrypt", type=click.Choice(["aes", "sm4"]),
+              help="2025 vehicles send a key and encrypt their reports.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 def command(
     seconds: float | None,
@@ -130,6 +135,8 @@ def command(
             ca=given["ca"],
             cert=given["cert"],
             key=given["key"],
+            sign=given["sign"],
+            encrypt=given["encrypt"],
             record_acknowledged=False,
         )
         result = uvloop.run(_run(options, truth, quiet=as_json))

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
+from typing import Generic, TypeVar
 
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
+from carcloud.services.vehicles.api import DataKey
 
 log = logging.getLogger(__name__)
 
@@ -37,24 +39,42 @@ class Admission:
     reason: str = ""
     public_key: bytes | None = None  # for the signatures of 2025, as the activation sent it
     key_algorithm: str | None = None
+    data_keys: tuple[DataKey, ...] = ()  # for encrypted data units
 
 
-class AdmissionDesk:
-    """Queues logins and has them answered `per_second` at most, in a thread."""
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+
+class AdmissionDesk(Generic[Question, Answer]):
+    """Queues logins and has them answered `per_second` at most, in a thread.
+
+    Activations and key exchanges have a desk of their own: see `gbt32960_keys`.
+    """
 
     def __init__(
-        self, admit: Callable[[Sequence[Login]], Sequence[Admission]], per_second: float
+        self, admit: Callable[[Sequence[Question]], Sequence[Answer]], per_second: float
     ) -> None:
         self._admit = admit
         self._per_second = per_second
-        self._queue: deque[tuple[Login, Callable[[Admission], None]]] = deque()
+        self._queue: dict[int, tuple[Question, Callable[[Answer], None]]] = {}
+        self._tickets = count(1)
         self._wake = asyncio.Event()
+        self._pacing = False
+        self.delayed = 0  # logins that found the rate used up
         self.problem: str | None = None
 
-    def ask(self, login: Login, then: Callable[[Admission], None]) -> None:
-        """Have `then` called with the answer, in order of asking."""
-        self._queue.append((login, then))
+    def ask(self, login: Question, then: Callable[[Answer], None]) -> int:
+        """Have `then` called with the answer, in order of asking; returns a ticket."""
+        ticket = next(self._tickets)
+        self._queue[ticket] = (login, then)
+        self.delayed += self._pacing
         self._wake.set()
+        return ticket
+
+    def withdraw(self, ticket: int) -> None:
+        """Nobody waits for this answer any more; one that is being looked up still comes."""
+        self._queue.pop(ticket, None)
 
     @property
     def waiting(self) -> int:
@@ -65,15 +85,20 @@ class AdmissionDesk:
         """Answer logins until cancelled."""
         while True:
             await self._wake.wait()
-            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            batch = [self._queue.pop(ticket) for ticket in list(islice(self._queue, _BATCH))]
             if not self._queue:
                 self._wake.clear()
+            self._pacing = True
             answers = await self._answers([login for login, _ in batch])
             for (_, then), answer in zip(batch, answers, strict=True):
-                then(answer)
+                try:
+                    then(answer)
+                except Exception as error:  # of one session; the others' logins go on
+                    log.error("a session failed at its login", exc_info=error)
             await asyncio.sleep(len(batch) / self._per_second)
+            self._pacing = False
 
-    async def _answers(self, logins: list[Login]) -> Sequence[Admission]:
+    async def _answers(self, logins: list[Question]) -> Sequence[Answer]:
         while True:
             try:
                 answers = await asyncio.to_thread(self._admit, logins)

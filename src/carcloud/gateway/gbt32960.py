@@ -7,14 +7,23 @@ to the outbox, and every reply leaves through it, so that an acknowledged frame 
 import asyncio
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Protocol, cast
 
 from carcloud.codecs.gbt32960.constants import Command, Encryption, Flag, is_known_command
-from carcloud.codecs.gbt32960.errors import FrameError
+from carcloud.codecs.gbt32960.errors import FrameError, SecurityError
 from carcloud.codecs.gbt32960.frame import Frame, Garbage, Splitter
 from carcloud.gateway.admission import OTHER_TERMINAL, Admission, AdmissionDesk, Login
+from carcloud.gateway.carried import CARRIED, CarriedVehicles
 from carcloud.gateway.faults import fault_text
+from carcloud.gateway.gbt32960_keys import (
+    KeyAnswer,
+    KeyRequest,
+    activation_result,
+    kept_form,
+    opened_here,
+)
 from carcloud.gateway.gbt32960_rules import (
     REPORTS,
     Rules,
@@ -34,6 +43,12 @@ log = logging.getLogger(__name__)
 PROTOCOL = "gbt32960"
 _TIME = 24  # offset of the collection time, the first field of almost every data unit
 _LOGIN_ICCID = slice(32, 52)
+_KEYS = (Command.ACTIVATION, Command.KEY_EXCHANGE)
+_TURN_S = 0.004  # one session's frames at a time: checking an SM2 signature takes half a ms
+HANDSHAKE_S = 10  # in which a client must agree on TLS
+
+LoginDesk = AdmissionDesk[Login, Admission]
+KeyDesk = AdmissionDesk[KeyRequest, KeyAnswer]
 
 
 class ReportCheck(Protocol):
@@ -51,6 +66,8 @@ class GatewayFigures:
     logins: int = 0
     logins_refused: int = 0
     closed: Counter[str] = field(default_factory=Counter)  # by reason
+    refused: Counter[str] = field(default_factory=Counter)  # frames, by the error's code
+    held: int = 0  # times that a vehicle was above its frame rate
 
 
 class Gbt32960Gateway:
@@ -59,12 +76,14 @@ class Gbt32960Gateway:
     def __init__(
         self,
         outbox: Outbox,
-        desk: AdmissionDesk,
+        desk: LoginDesk,
         rules: Rules,
         limits: Limits,
         *,
         fallback_tenant: Tenant,
         check_report: ReportCheck | None = None,
+        keys: KeyDesk | None = None,
+        carried: CarriedVehicles | None = None,
     ) -> None:
         self.outbox = outbox
         self.desk = desk
@@ -72,10 +91,13 @@ class Gbt32960Gateway:
         self.limits = limits
         self.fallback_tenant = fallback_tenant
         self.check_report = check_report
+        self.keys = keys  # without it, activations and key exchanges are only kept
+        self.carried = carried  # without it, platforms bring whom they like
         self.door = Doorkeeper(limits)
         self.windows = Windows(rules)
         self.windows.refresh(now_us())
         self.sessions: set[Gbt32960Session] = set()
+        self.arriving: dict[Gbt32960Session, float] = {}  # accepted, TLS not agreed yet
         self.by_vehicle: dict[str, Gbt32960Session] = {}
         self.figures = GatewayFigures()
         self.opened: list[tuple[Tenant, list[object]]] = []  # told to the console and emptied
@@ -83,7 +105,9 @@ class Gbt32960Gateway:
 
     def protocol(self) -> asyncio.Protocol:
         """A protocol object for a new connection (`loop.create_server`)."""
-        return Gbt32960Session(self)
+        session = Gbt32960Session(self)
+        self.arriving[session] = asyncio.get_running_loop().time()
+        return session
 
     def press(self, on: bool) -> None:
         """Stop or resume reading from all sockets: the outbox is full, or has room again."""
@@ -95,6 +119,10 @@ class Gbt32960Gateway:
         self.windows.refresh(now_us())
         for session in list(self.sessions):
             session.check_clock(now)
+        for session, since in list(self.arriving.items()):
+            if now - since > 2 * HANDSHAKE_S:
+                del self.arriving[session]
+                self.figures.closed["no TLS handshake"] += 1
 
     def sign_in(self, session: "Gbt32960Session") -> None:
         """One live session per vehicle: the new connection wins (B.2.7)."""
@@ -121,6 +149,7 @@ class Gbt32960Session(asyncio.Protocol):
 
     __slots__ = (
         "_admitting",
+        "_deaf_since",
         "_faults",
         "_faults_since",
         "_frames",
@@ -128,8 +157,10 @@ class Gbt32960Session(asyncio.Protocol):
         "_held",
         "_last",
         "_paused",
+        "_resting",
         "_since",
         "_splitter",
+        "_ticket",
         "_transport",
         "_waiting",
         "_whole",
@@ -151,13 +182,15 @@ class Gbt32960Session(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: list[Frame | Garbage] = []  # came in while the login is looked up
         self._admitting = False
+        self._deaf_since: float | None = None  # it leaves replies unread
+        self._resting = False  # the others have their turn
         self._paused = False
         self._held = False  # above its frame rate until the next window
-        self._frames = 0
-        self._window = 0.0
+        self._frames = 0.0  # above the rate, see _measure_rate
+        self._ticket = 0  # of the login that is looked up
         self._faults = 0
         self._faults_since = 0.0
-        self._since = self._last = self._whole = asyncio.get_running_loop().time()
+        self._since = self._last = self._whole = self._window = asyncio.get_running_loop().time()
         self.address = ""
         self.vehicle: str | None = None
         self.tenant: Tenant | None = None
@@ -172,6 +205,7 @@ class Gbt32960Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._gateway.arriving.pop(self, None)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
         if not self._gateway.door.enter(self.address):
@@ -189,22 +223,26 @@ class Gbt32960Session(asyncio.Protocol):
             return
         self._transport = None
         self._gateway.door.leave(self.address)
+        self._gateway.desk.withdraw(self._ticket)
         for rest in self._splitter.finish():
             self._refuse_bytes(rest)
         self._gateway.gone(self)
 
     def pause_writing(self) -> None:
-        self.close("does not read its replies")
+        self._deaf_since = asyncio.get_running_loop().time()
+        self._steer()  # no frames, no further replies
+
+    def resume_writing(self) -> None:
+        self._deaf_since = None
+        self._steer()
 
     def data_received(self, data: bytes) -> None:
         self._last = asyncio.get_running_loop().time()
+        begun = self._splitter.pending
         pieces = self._splitter.feed(data)
-        if pieces or not self._splitter.pending:
+        if pieces or not begun:
             self._whole = self._last
-        if self._admitting:
-            self._waiting += pieces
-            return
-        self._take_all(pieces)
+        self._receive(pieces)
 
     def row(self) -> list[object]:
         """[vehicle, since (us), address, edition], as told to the console."""
@@ -224,35 +262,81 @@ class Gbt32960Session(asyncio.Protocol):
 
     # frames
 
-    def _take_all(self, pieces: list[Frame | Garbage]) -> None:
-        for index, piece in enumerate(pieces):
+    def _receive(self, pieces: list[Frame | Garbage]) -> None:
+        if self._admitting or self._resting:
+            self._waiting += pieces
+        else:
+            self._take_all(pieces)
+
+    def _take_all(self, pieces: list[Frame | Garbage], *, left: bool = False) -> None:
+        """Take frames in order, for one turn; `left`: the peer has gone meanwhile."""
+        begun = perf_counter()
+        for index, piece in enumerate(pieces, 1):
             if isinstance(piece, Garbage):
                 self._refuse_bytes(piece)
             else:
                 self._take(piece)
-            if self._transport is None:
+            if self._transport is None and not left:
                 return
             if self._admitting:
-                self._waiting += pieces[index + 1 :]
+                self._waiting += pieces[index:]
                 return
+            if perf_counter() - begun > _TURN_S and index < len(pieces):
+                self._rest(pieces[index:])
+                return
+
+    def _rest(self, pieces: list[Frame | Garbage]) -> None:
+        """Let others have their turn before the rest of this packet."""
+        self._waiting += pieces
+        self._resting = True
+        self._steer()
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        waiting, self._waiting = self._waiting, []
+        self._take_all(waiting, left=self._transport is None)
+        self._steer()
 
     def _take(self, frame: Frame) -> None:
         self._frames += 1
+        if self.is_platform and frame.is_command and frame.command in CARRIED:
+            stranger = self._stranger(frame)
+            if stranger is not None:
+                self._refuse(frame, *stranger)
+                return
         if frame.command in REPORTS and frame.flag == Flag.COMMAND and self.tenant is not None:
             self._report(frame)
         elif not frame.is_command:
             self._answer_to_us(frame)
         elif frame.command in (Command.LOGIN, Command.PLATFORM_LOGIN):
             self._login(frame)
+        elif frame.edition == 2025 and frame.command in _KEYS and self._gateway.keys is not None:
+            self._ask_keys(frame, self._gateway.keys)
         elif self.tenant is None:
             self._refuse(frame, Flag.ERROR, FrameError("no-login", 2, "B.1", "not logged in"))
         else:
             self._other(frame)
 
+    def _stranger(self, frame: Frame) -> tuple[Flag, FrameError] | None:
+        """Why a vehicle that a platform brings is not welcome."""
+        carried = self._gateway.carried
+        if carried is None or self.tenant is None or self.vehicle is None:
+            return None
+        return carried.refusal(self.tenant, self.vehicle, frame, PROTOCOL)
+
     def _report(self, frame: Frame) -> None:
-        wrong = self._wrong_report(frame)
-        if wrong is not None:
-            self._refuse(frame, *wrong)
+        if frame.encryption != Encryption.NONE and self.admission is not None:
+            slack = self._gateway.rules.future_tolerance_s
+            try:
+                frame = opened_here(frame, self.admission, slack)
+            except SecurityError as error:
+                wrong = FrameError("decryption", _TIME, "6.2 table 5", str(error))
+                self._refuse(frame, Flag.BAD_DECRYPTION, wrong)
+                return
+        refusal = self._wrong_report(frame)
+        if refusal is not None:
+            self._refuse(frame, *refusal)
             return
         gateway = self._gateway
         reply = None
@@ -271,7 +355,9 @@ class Gbt32960Session(asyncio.Protocol):
             if wrong is not None:
                 return wrong
         check, admission = self._gateway.check_report, self.admission
-        return None if check is None or admission is None else check(frame, admission)
+        if check is None or admission is None or self.is_platform:
+            return None  # clause 5: a platform answers for its vehicles
+        return check(frame, admission)
 
     def _wrong_time(self, frame: Frame) -> tuple[Flag, FrameError] | None:
         time = frame.data[:6]
@@ -304,13 +390,18 @@ class Gbt32960Session(asyncio.Protocol):
 
     def _answer_to_us(self, frame: Frame) -> None:
         """The answer to a query, setting or control of ours; kept as it came."""
+        if self.tenant is None:
+            error = FrameError("no-login", 2, "B.1", "not logged in")
+            self._refuse(frame, Flag.ERROR, error, answered=False)
+            return
         self._gateway.figures.frames["answer"] += 1
-        if self.tenant is not None:
-            self._keep(frame, None)
+        self._keep(frame, None)
 
     def _keep(self, frame: Frame, reply: bytes | None) -> None:
         assert self.tenant is not None  # noqa: S101 - callers made sure
-        self._gateway.outbox.add(self.tenant, frame.unique_id, now_us(), frame.raw, self, reply)
+        self._gateway.outbox.add(
+            self.tenant, frame.unique_id, now_us(), kept_form(frame), self, reply
+        )
 
     # login
 
@@ -335,7 +426,9 @@ class Gbt32960Session(asyncio.Protocol):
             certificate=self._certificate(),
             platform=frame.data if platform else None,
         )
-        self._gateway.desk.ask(login, lambda admission: self._admitted(frame, login, admission))
+        self._ticket = self._gateway.desk.ask(
+            login, lambda admission: self._admitted(frame, login, admission)
+        )
 
     def _certificate(self) -> bytes | None:
         tls = self._transport.get_extra_info("ssl_object") if self._transport else None
@@ -352,9 +445,7 @@ class Gbt32960Session(asyncio.Protocol):
             self._gateway.figures.logins_refused += 1
             # B.1: a bad login is ignored; 2025 has flags to say why (table 4).
             self._refuse(frame, *refusal, answered=frame.edition == 2025 or self.is_platform)
-        waiting, self._waiting = self._waiting, []
-        self._take_all(waiting)
-        self._steer()
+        self._go_on()
 
     def _refusal(self, admission: Admission) -> tuple[Flag, FrameError] | None:
         if admission.tenant is not None:
@@ -376,17 +467,65 @@ class Gbt32960Session(asyncio.Protocol):
         gateway.sign_in(self)
         self._keep(frame, answer(frame, Flag.SUCCESS, gateway.rules, now_us()))
 
+    # keys of 2025
+
+    def _ask_keys(self, frame: Frame, desk: KeyDesk) -> None:
+        """Activation, before or after the login; key exchange after it."""
+        if self.is_platform or (self.vehicle is not None and frame.unique_id != self.vehicle):
+            error = FrameError("wrong-vin", 4, "6.2 table 2", "not this session's vehicle")
+            self._refuse(frame, Flag.VIN_UNKNOWN, error)
+            return
+        self._admitting = True
+        self._steer()
+        request = KeyRequest(frame, PROTOCOL, self.tenant, self._certificate())
+        desk.ask(request, lambda keyed: self._keyed(frame, keyed))
+
+    def _keyed(self, frame: Frame, keyed: KeyAnswer) -> None:
+        self._admitting = False
+        if self._transport is None:
+            return
+        if keyed.error is not None:
+            reply = activation_result(frame, keyed.info) if keyed.info else None
+            self._refuse(frame, keyed.flag, keyed.error, reply=reply)
+        else:
+            self._learn(frame, keyed)
+        self._go_on()
+
+    def _learn(self, frame: Frame, keyed: KeyAnswer) -> None:
+        """The keys are on record: use them from the next frame on, and say so when durable."""
+        admission = self.admission
+        if admission is not None and keyed.public_key is not None:
+            self.admission = replace(
+                admission, public_key=keyed.public_key, key_algorithm=keyed.key_algorithm
+            )
+        if admission is not None and keyed.data_keys is not None:
+            self.admission = replace(admission, data_keys=keyed.data_keys)
+        gateway = self._gateway
+        activation = frame.command == Command.ACTIVATION
+        gateway.figures.frames["activation" if activation else "key"] += 1
+        if activation:
+            reply = activation_result(frame, 0)
+        else:
+            reply = answer(frame, Flag.SUCCESS, gateway.rules, now_us())
+        tenant = keyed.tenant or gateway.fallback_tenant
+        gateway.outbox.add(tenant, frame.unique_id, now_us(), kept_form(frame), self, reply)
+
     # refusals
 
     def _refuse(
-        self, frame: Frame, flag: Flag, error: FrameError, *, answered: bool = True
+        self,
+        frame: Frame,
+        flag: Flag,
+        error: FrameError,
+        *,
+        answered: bool = True,
+        reply: bytes | None = None,
     ) -> None:
         """Keep a frame as a dead letter and tell the peer, as its edition can."""
         self._gateway.figures.frames["refused"] += 1
-        reply = None
-        if answered:
+        if answered and reply is None:
             reply = answer(frame, flag_for(frame, flag), self._gateway.rules, now_us())
-        self._dead_letter(frame.unique_id, frame.raw, error, reply)
+        self._dead_letter(frame.unique_id, kept_form(frame), error, reply)
 
     def _refuse_bytes(self, garbage: Garbage) -> None:
         self._gateway.figures.frames["garbage"] += 1
@@ -406,12 +545,14 @@ class Gbt32960Session(asyncio.Protocol):
     def _dead_letter(
         self, vehicle: str, raw: bytes, error: FrameError, reply: bytes | None
     ) -> None:
+        self._gateway.figures.refused[error.code] += 1
         tenant = self.tenant or self._gateway.fallback_tenant
         self._gateway.outbox.add(tenant, vehicle, now_us(), raw, self, reply, fault_text(error))
         now = asyncio.get_running_loop().time()
         if now - self._faults_since > 60:
             self._faults, self._faults_since = 0, now
-        self._faults += 1
+        # The vehicles of a platform share its link: one that is refused must not end it.
+        self._faults += not self.is_platform or not vehicle or vehicle == self.vehicle
         if self._faults > self._gateway.limits.faults_per_minute:
             self.close("too many damaged frames")
 
@@ -420,7 +561,13 @@ class Gbt32960Session(asyncio.Protocol):
     def check_clock(self, now: float) -> None:
         """Once a second: close a silent peer, measure the frame rate, drop a stuck half frame."""
         limits = self._gateway.limits
-        if (
+        self._measure_rate(now - self._window, limits.frames_per_second_per_vehicle)
+        self._window = now
+        if self._deaf_since is not None and now - self._deaf_since > limits.reply_wait_s:
+            self.close("does not read its replies")
+        elif self._transport is not None and not self._transport.is_reading():  # we do not listen
+            self._since = self._last = self._whole = now
+        elif (
             self.tenant is None
             and not self._admitting
             and now - self._since > limits.login_timeout_s
@@ -430,18 +577,22 @@ class Gbt32960Session(asyncio.Protocol):
             self.close("silent")
         elif self._splitter.pending and now - self._whole > limits.half_frame_s:
             self._whole = now
-            self._take_all(self._splitter.expire())
-        elif now - self._window >= 10:
-            self._held = self._frames > 10 * limits.frames_per_second_per_vehicle
-            if self.is_platform:
-                self._held = False
-            self._frames, self._window = 0, now
+            self._receive(self._splitter.expire())
+
+    def _measure_rate(self, seconds: float, rate: float) -> None:
+        """Hold a vehicle that has sent more than ten seconds' worth ahead, until it has not."""
+        self._frames = max(0.0, self._frames - seconds * rate)
+        held = self._frames > 10 * rate and not self.is_platform
+        if held is not self._held:
+            self._gateway.figures.held += held
+            self._held = held
             self._steer()
 
     def _steer(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        stop = self._paused or self._held or self._admitting
+        stop = self._paused or self._held or self._admitting or self._resting
+        stop = stop or self._deaf_since is not None
         reading = self._transport.is_reading()
         if stop and reading:
             self._transport.pause_reading()
@@ -450,6 +601,6 @@ class Gbt32960Session(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """End the connection; counted by reason."""
-        self._gateway.figures.closed[reason] += 1
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._gateway.figures.closed[reason] += 1
             self._transport.abort()

@@ -9,7 +9,7 @@ from datetime import timedelta, timezone
 
 from carcloud.codecs.gbt32960.constants import Command, Encryption, Flag
 from carcloud.codecs.gbt32960.errors import FrameError
-from carcloud.codecs.gbt32960.frame import BodyReading, Frame, bcc, reply
+from carcloud.codecs.gbt32960.frame import BodyReading, Frame, bcc, build, reply
 from carcloud.model.time import from_us, now_us
 
 BEIJING = timezone(timedelta(hours=8))  # §6.3.2: all times are GMT+8
@@ -93,13 +93,18 @@ def flag_for(frame: Frame, flag_2025: Flag) -> Flag:
 
 
 def answer(frame: Frame, flag: Flag, rules: Rules, now_us: int) -> bytes:
-    """The reply to a frame (§6.3.2, B.3.3.2); time sync carries the platform's time (B.2.5)."""
+    """The reply to a frame (§6.3.2, B.3.3.2); time sync carries the platform's time (B.2.5).
+
+    A key exchange has no time to keep, and its key is not repeated.
+    """
+    if frame.command == Command.KEY_EXCHANGE:
+        return build(frame.edition, frame.command, flag, frame.unique_id)
     return reply(frame, flag, rules.reply_body, time6(now_us))
 
 
 def accepted(frame: Frame, rules: Rules) -> bytes:
-    """The success reply to a report in clear: `answer`, short for the common case."""
-    if rules.reply_body != "time" or frame.encryption != Encryption.NONE:
+    """The success reply to a report: `answer`, short for the common case of one sent in clear."""
+    if rules.reply_body != "time" or frame.raw[21] != Encryption.NONE:
         return answer(frame, Flag.SUCCESS, rules, now_us())
     raw = frame.raw
     checked = raw[2:3] + b"\x01" + raw[4:21] + b"\x01\x00\x06" + raw[24:30]

@@ -16,7 +16,8 @@ class Limits:
     idle_timeout_s: float = 300
     half_frame_s: float = 10  # a frame must be complete by then, or it is given up
     faults_per_minute: int = 100  # damaged frames of one session before it is closed
-    reply_backlog_bytes: int = 256 * 1024  # replies a peer does not read before it is closed
+    reply_backlog_bytes: int = 256 * 1024  # unread replies above which a peer is not read either
+    reply_wait_s: float = 10  # and is closed when it stays so
 
 
 @dataclass(slots=True)
@@ -25,16 +26,16 @@ class Doorkeeper:
 
     limits: Limits
     open: int = 0
-    refused: int = 0
+    refused: Counter[str] = field(default_factory=Counter)  # by the setting that refused
     by_address: Counter[str] = field(default_factory=Counter)
 
     def enter(self, address: str) -> bool:
         """Count a new connection; False when it must be refused (then do not call `leave`)."""
-        if (
-            self.open >= self.limits.connections
-            or self.by_address[address] >= self.limits.connections_per_address
-        ):
-            self.refused += 1
+        if self.open >= self.limits.connections:
+            self.refused["gateway.max_connections"] += 1
+            return False
+        if self.by_address[address] >= self.limits.connections_per_address:
+            self.refused["gateway.max_connections_per_address"] += 1
             return False
         self.open += 1
         self.by_address[address] += 1

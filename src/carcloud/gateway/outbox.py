@@ -8,22 +8,32 @@ holds for every protocol because every gateway session replies through here.
 import asyncio
 import itertools
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from carcloud.model import blocks
+from carcloud.model.figures import Histogram
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import frames_subject
+from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError, Full
 from carcloud.ports.stream import Stream
+from carcloud.ports.tracing import NO_TRACER, Span, Tracer, part
 
 log = logging.getLogger(__name__)
 
 _FRAME_OVERHEAD = 120  # bytes a waiting frame costs besides its own, for the back-pressure limit
 _IN_FLIGHT = 8  # blocks published at the same time, a tenant and protocol
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_ACK_BOUNDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)  # s
+
+
+class NoRoom(Full):
+    """The disk is below its reserve: the stream must not be filled further."""
+
+    engine = "disk"
 
 
 class Session(Protocol):
@@ -46,6 +56,7 @@ class _Block:
     replies: list[tuple[Session, bytes | None]] = field(default_factory=list)
     bytes: int = 0
     durable: bool = False
+    span: Span | None = None
 
 
 @dataclass(slots=True)
@@ -55,7 +66,10 @@ class OutboxFigures:
     frames: int = 0
     acked: int = 0
     blocks: int = 0
-    retries: int = 0
+    blocks_full: int = 0  # published because of their size
+    pauses: int = 0  # times that reading stopped
+    retries: Counter[str] = field(default_factory=Counter)  # by reason
+    ack_seconds: Histogram = field(default_factory=lambda: Histogram(_ACK_BOUNDS))
 
 
 class Outbox:
@@ -72,6 +86,7 @@ class Outbox:
         pending_bytes: int,
         on_pressure: Callable[[bool], None],
         room: Callable[[], bool] = lambda: True,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._stream = stream
         self._protocol = protocol
@@ -81,6 +96,7 @@ class Outbox:
         self._pending_limit = pending_bytes
         self._on_pressure = on_pressure
         self._room = room
+        self._tracer = tracer
         self._queues: dict[Tenant, _Queue] = {}
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,15 +123,8 @@ class Outbox:
         block.frames.append(frame)
         block.replies.append((session, reply))
         session.unconfirmed += 1
-        size = len(frame) + _FRAME_OVERHEAD
-        block.bytes += size
-        self.pending_bytes += size
         self.figures.frames += 1
-        if block.bytes >= self._block_bytes:
-            self._flush(tenant)
-        if self.pending_bytes > self._pending_limit and not self.pressed:
-            self.pressed = True
-            self._on_pressure(True)
+        self._grow(tenant, block, len(frame))
 
     def after_earlier(self, tenant: Tenant, session: Session, reply: bytes) -> None:
         """Send `reply` once every earlier frame of the session is durable."""
@@ -123,7 +132,20 @@ class Outbox:
             session.send(reply)
             return
         session.unconfirmed += 1
-        self._queue(tenant).open().replies.append((session, reply))
+        block = self._queue(tenant).open()
+        block.replies.append((session, reply))
+        self._grow(tenant, block, len(reply))
+
+    def _grow(self, tenant: Tenant, block: _Block, size: int) -> None:
+        block.bytes += size + _FRAME_OVERHEAD
+        self.pending_bytes += size + _FRAME_OVERHEAD
+        if block.bytes >= self._block_bytes:
+            self.figures.blocks_full += 1
+            self._flush(tenant)
+        if self.pending_bytes > self._pending_limit and not self.pressed:
+            self.pressed = True
+            self.figures.pauses += 1
+            self._on_pressure(True)
 
     def _queue(self, tenant: Tenant) -> "_Queue":
         queue = self._queues.get(tenant)
@@ -153,8 +175,8 @@ class Outbox:
 
     async def _publish(self, tenant: Tenant, queue: "_Queue", block: _Block) -> None:
         if block.frames:
-            data = blocks.pack(block.vehicles, block.received, block.faults, block.frames)
-            await self._until_kept(tenant, data, f"{self._instance}-{next(self._numbers)}")
+            block.span = self._tracer.begin("gateway block", block.received[0])
+            await self._until_kept(tenant, block, f"{self._instance}-{next(self._numbers)}")
         block.durable = True
         while queue.in_flight and queue.in_flight[0].durable:
             self._confirm(queue.in_flight.popleft())
@@ -162,12 +184,20 @@ class Outbox:
             queue.due = False
             self._flush(tenant)
 
-    async def _until_kept(self, tenant: Tenant, data: bytes, message_id: str) -> None:
-        subject = frames_subject(tenant, self._protocol)
+    async def _until_kept(self, tenant: Tenant, block: _Block, message_id: str) -> None:
+        with part(block.span, "gateway pack"):
+            trace = block.span.context if block.span else None
+            data = blocks.pack(
+                block.vehicles, block.received, block.faults, block.frames, trace=trace
+            )
+        with part(block.span, "gateway publish"):
+            await self._publish_until_kept(frames_subject(tenant, self._protocol), data, message_id)
+
+    async def _publish_until_kept(self, subject: str, data: bytes, message_id: str) -> None:
         for attempt in itertools.count():
             try:
                 if not self._room():
-                    raise Full("the disk is nearly full: see disk.reserve_mb")
+                    raise NoRoom("the disk is nearly full: see disk.reserve_mb")
                 await self._stream.publish(subject, data, message_id)
             except EngineError as error:
                 self._trouble(error)
@@ -177,7 +207,7 @@ class Outbox:
                 return
 
     def _trouble(self, error: EngineError) -> None:
-        self.figures.retries += 1
+        self.figures.retries[_reason(error)] += 1
         if self.problem is None:
             log.warning("frames wait, vehicles are not acknowledged: %s", error)
         self.problem = f"frames wait, vehicles are not acknowledged: {error}"
@@ -188,8 +218,10 @@ class Outbox:
             self.problem = None
 
     def _confirm(self, block: _Block) -> None:
-        self.figures.blocks += 1
-        self.figures.acked += len(block.frames)
+        if block.frames:
+            self.figures.blocks += 1
+            self.figures.acked += len(block.frames)
+            self.figures.ack_seconds.observe_ages(block.received, now_us())
         replies: dict[Session, list[bytes]] = {}
         for session, reply in block.replies:
             session.unconfirmed -= 1
@@ -197,6 +229,9 @@ class Outbox:
                 replies.setdefault(session, []).append(reply)
         for session, parts in replies.items():
             session.send(parts[0] if len(parts) == 1 else b"".join(parts))
+        if block.span is not None:
+            block.span.fact("frames", len(block.frames))
+            block.span.end()
         self.pending_bytes -= block.bytes
         if self.pressed and self.pending_bytes < self._pending_limit // 2:
             self.pressed = False
@@ -209,6 +244,12 @@ class Outbox:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         return not self._tasks
+
+
+def _reason(error: EngineError) -> str:
+    if isinstance(error, NoRoom):
+        return "disk.reserve_mb"
+    return "stream.max_gb" if isinstance(error, Full) else "unavailable"
 
 
 class _Queue:

@@ -22,6 +22,9 @@ BLOCK_SCHEMA = pa.schema(
 )
 
 
+_TRACE = b"carcloud.trace"  # metadata of the schema
+
+
 class InvalidBlock(ValueError):
     """The bytes are not a frame block."""
 
@@ -33,6 +36,7 @@ class FrameBlock:
     tenant: Tenant
     protocol: str
     frames: pa.RecordBatch  # BLOCK_SCHEMA
+    trace: str | None = None  # the context that the writer gave, see ports/tracing.py
 
     def __len__(self) -> int:
         return int(self.frames.num_rows)
@@ -43,8 +47,10 @@ def pack(
     received: Sequence[int],
     faults: Sequence[str | None],
     frames: Sequence[bytes],
+    *,
+    trace: str | None = None,
 ) -> bytes:
-    """Frames of one tenant and protocol as the bytes of a block."""
+    """Frames of one tenant and protocol as the bytes of a block; `trace` travels with it."""
     batch = pa.record_batch(
         [
             pa.array(vehicles, pa.string()),
@@ -54,8 +60,10 @@ def pack(
         ],
         schema=BLOCK_SCHEMA,
     )
+    if trace is not None:
+        batch = batch.replace_schema_metadata({_TRACE: trace})
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, BLOCK_SCHEMA) as writer:
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
 
@@ -70,4 +78,6 @@ def unpack(tenant: Tenant, protocol: str, data: bytes) -> FrameBlock:
         raise InvalidBlock(str(error)) from error
     if batch.schema != BLOCK_SCHEMA:
         raise InvalidBlock(f"columns {batch.schema.names}")
-    return FrameBlock(tenant, protocol, batch)
+    trace = (batch.schema.metadata or {}).get(_TRACE)
+    plain = batch.replace_schema_metadata(None)
+    return FrameBlock(tenant, protocol, plain, trace and trace.decode("ascii", "replace"))

@@ -26,7 +26,9 @@ class Slice:
     end_us: int | None = None
     vehicles: Sequence[str] | None = None
     after_seq: int | None = None  # rows with seq > after_seq
+    until_seq: int | None = None  # rows with seq <= until_seq
     newest_first: bool = False
+    by_seq: bool = False  # in rising order of seq; not together with `newest_first`
     limit: int | None = None
 
 
@@ -90,7 +92,10 @@ class Lake(Protocol):
         """The last `seq` this writer committed; 0 before the first."""
 
     def read(self, table: TableRef, what: Slice) -> pa.Table:
-        """Rows of a slice, in no particular order unless `newest_first`."""
+        """Rows of a slice, in no particular order unless `newest_first` or `by_seq`."""
+
+    def count(self, table: TableRef, what: Slice) -> int:
+        """How many rows a slice has; reads only keys, and those only where it must."""
 
     def tables(self, tenant: Tenant) -> list[TableInfo]:
         """The tenant's tables."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from carcloud.codecs.gbt32960.constants import Command
 from carcloud.model.time import SECOND, now_us
 from carcloud.simulator import messages
 from carcloud.simulator.chance import Cars
@@ -14,6 +15,7 @@ from carcloud.simulator.frames import FrameWriter
 from carcloud.simulator.link import Link
 from carcloud.simulator.options import Progress, SimulateOptions
 from carcloud.simulator.outbox import Outbox, Report
+from carcloud.simulator.protection import protection
 from carcloud.simulator.schedule import SLOT_MS, SLOT_S, Phases, Wheel
 from carcloud.simulator.tally import Tally
 from carcloud.simulator.vins import iccids
@@ -43,6 +45,11 @@ class FleetClient:
             messages.heartbeat(edition, vin)
             for edition, vin in zip(self._editions.tolist(), names, strict=True)
         ]
+        self._chips = [
+            protection(vin, options.seed, options.sign, options.encrypt) if new else None
+            for vin, new in zip(names, self._editions == messages.EDITION_2025, strict=True)
+        ]
+        self._settled: set[tuple[int, int]] = set()  # car and command that need no repetition
         cars = options.vehicles
         self._outboxes = [Outbox() for _ in range(cars)]
         self._links: list[Link | None] = [None] * cars
@@ -101,14 +108,24 @@ class FleetClient:
         """Seconds on the clock that times replies (an event loop's own clock is too coarse)."""
         return time.monotonic()
 
-    def opened(self, link: Link) -> bytes:
-        """The connection of a car stands: its login."""
+    def opened(self, link: Link) -> list[bytes]:
+        """The connection of a car stands: its login, with its keys where it has any."""
         car, seconds = link.car, self._wall_seconds()
         self._links[car] = link
         self._serials[car] = self._serials[car] % 65_531 + 1
         self._login_ends.add(self._slot + self._slots(self._options.login_timeout_s), car)
         edition, serial = int(self._editions[car]), int(self._serials[car])
-        return messages.login(edition, self._vins[car], seconds, serial, self._iccids[car])
+        login = messages.login(edition, self._vins[car], seconds, serial, self._iccids[car])
+        chip = self._chips[car]
+        if chip is None:
+            return [login]
+        frames = (chip.activation(seconds), login, chip.key_exchange(seconds))
+        return [frame for frame in frames if frame and (car, frame[2]) not in self._settled]
+
+    def taken(self, link: Link, command: int) -> None:
+        """The server has accepted one of these frames; keys are sent once."""
+        if command != Command.LOGIN:
+            self._settled.add((link.car, command))
 
     def online(self, link: Link) -> None:
         """The server has accepted a car's login."""
@@ -220,10 +237,11 @@ class FleetClient:
         seconds = self._slot_seconds()
         frames = self._writer.encode(self._fleet.observe(cars))
         for car, frame in zip(cars.tolist(), frames, strict=True):
-            report = Report(seconds, frame)
+            chip = self._chips[car]
+            report = Report(seconds, chip.protected(frame) if chip else frame, frame[24:30])
             self._outboxes[car].add(report)
             self.unconfirmed += 1
-            self._kept_bytes += len(frame)
+            self._kept_bytes += len(report.frame)
             link = self._links[car]
             if link is not None and self._may_send(link):
                 self._send(link, report, late=False)

@@ -8,6 +8,8 @@ from carcloud.codecs.gbt32960.frame import Frame, Garbage, Splitter
 from carcloud.simulator.messages import as_reissue
 from carcloud.simulator.outbox import Outbox, Report
 
+_ACTIVATED = b"\x01"  # first byte of an activation result (S25 table B.4)
+_OPENING = (Command.ACTIVATION, Command.LOGIN, Command.KEY_EXCHANGE)
 _TIME_SIZE = 6  # bytes of a collection time
 _DECIDE_S = 5.0  # a server that has not answered a report for so long answers heartbeats only
 
@@ -20,11 +22,14 @@ class Hub(Protocol):
     def now(self) -> float:
         """Seconds on the clock that times replies."""
 
-    def opened(self, link: "Link") -> bytes:
-        """The connection stands; returns the login to send."""
+    def opened(self, link: "Link") -> list[bytes]:
+        """The connection stands; returns what to send one after another: the login at least."""
+
+    def taken(self, link: "Link", command: int) -> None:
+        """The server has accepted one of these frames."""
 
     def online(self, link: "Link") -> None:
-        """The server has accepted the login."""
+        """The server has accepted the last of them."""
 
     def closed(self, link: "Link", was_ready: bool) -> None:
         """The connection is gone."""
@@ -45,7 +50,7 @@ class Hub(Protocol):
 class Link(asyncio.Protocol):
     """A connection of vehicle `car`; made anew for every connection."""
 
-    __slots__ = ("_hub", "_splitter", "_transport", "car", "outbox", "paused", "ready")
+    __slots__ = ("_hub", "_opening", "_splitter", "_transport", "car", "outbox", "paused", "ready")
 
     def __init__(self, hub: Hub, car: int, outbox: Outbox) -> None:
         self.car = car
@@ -53,12 +58,14 @@ class Link(asyncio.Protocol):
         self.ready = False  # logged in
         self.paused = False  # the socket takes no more for now
         self._hub = hub
+        self._opening: list[bytes] = []  # to be accepted before the first report
         self._splitter = Splitter()
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._hub.opened(self))
+        self._opening = self._hub.opened(self)
+        self._transport.write(self._opening[0])
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         was_ready, self.ready = self.ready, False
@@ -103,18 +110,28 @@ class Link(asyncio.Protocol):
             self._transport.abort()
 
     def _take(self, reply: Frame) -> None:
-        if reply.is_command:
-            return  # commands of the server are none of this simulator's business
-        if reply.command == Command.LOGIN:
-            self._logged_in(reply.flag == Flag.SUCCESS)
+        if reply.command == Command.ACTIVATION_RESULT:
+            self._opened(Command.ACTIVATION, reply.data[:1] == _ACTIVATED)
+        elif reply.is_command:
+            return  # other commands of the server are none of this simulator's business
+        elif reply.command in _OPENING:
+            self._opened(reply.command, reply.flag == Flag.SUCCESS)
         elif reply.command == Command.HEARTBEAT:
             self._beat_answered()
         elif reply.command in (Command.REALTIME, Command.REISSUE):
             self._answered(reply)
 
-    def _logged_in(self, accepted: bool) -> None:
+    def _opened(self, command: int, accepted: bool) -> None:
+        """One of the opening frames is answered: send the next, or begin to report."""
+        if not self._opening or self._opening[0][2] != command:
+            return
         if not accepted:
             self.abort()
+            return
+        del self._opening[0]
+        self._hub.taken(self, command)
+        if self._opening and self._transport is not None:
+            self._transport.write(self._opening[0])
         elif not self.ready:
             self.ready = True
             self._hub.online(self)

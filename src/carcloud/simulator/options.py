@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carcloud.simulator.faults import Truth
+from carcloud.simulator.keys import Signing
+from carcloud.simulator.protection import Encrypting
 
 Confirmation = Literal["auto", "reply", "heartbeat"]
 
@@ -42,6 +44,8 @@ class SimulateOptions:
     cert: Path | None = None  # of the vehicles, for mutual TLS
     key: Path | None = None
     server_name: str | None = None  # in the server's certificate, if it is not `host`
+    sign: Signing | None = None  # 2025 vehicles activate a chip and sign their reports
+    encrypt: Encrypting | None = None  # 2025 vehicles send a key and encrypt their reports
 
     def __post_init__(self) -> None:
         if self.vehicles < 1:

@@ -13,20 +13,17 @@ _RETRY_S = 60.0  # and wait a minute between them
 class Report:
     """One realtime report, ready for the wire."""
 
-    __slots__ = ("frame", "not_before", "place", "refusals", "seconds", "sent_at")
+    __slots__ = ("frame", "key", "not_before", "place", "refusals", "seconds", "sent_at")
 
-    def __init__(self, seconds: int, frame: bytes) -> None:
+    def __init__(self, seconds: int, frame: bytes, key: bytes | None = None) -> None:
+        """`key`: the six bytes of collection time that a reply repeats, where encrypted."""
         self.seconds = seconds  # collection time, UTC since 1970
         self.frame = frame  # as 0x02; sent as 0x03 when it is late
+        self.key = frame[24:30] if key is None else key
         self.sent_at = 0.0  # s on the link's clock, 0 = never
         self.place = 0  # among everything this connection has sent
         self.refusals = 0
         self.not_before = 0.0  # s on the link's clock
-
-    @property
-    def key(self) -> bytes:
-        """The six bytes of collection time that a reply repeats."""
-        return self.frame[24:30]
 
 
 class Outbox:

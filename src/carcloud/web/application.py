@@ -16,15 +16,26 @@ from litestar.openapi.spec import Components, SecurityScheme
 from carcloud import __version__
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
+from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web import console, reference
-from carcloud.web.api import dead_letters, models, operation, queries, sessions, telemetry, vehicles
+from carcloud.web.api import (
+    dead_letters,
+    forwarding,
+    models,
+    operation,
+    queries,
+    sessions,
+    telemetry,
+    vehicles,
+)
 from carcloud.web.callers import COOKIE, Callers, caller_of
 from carcloud.web.describe import TAGS
 from carcloud.web.fleet import FleetView
 from carcloud.web.live import LiveFeed
+from carcloud.web.observed import WebFigures
 from carcloud.web.problems import Translate, exception_handlers
 from carcloud.web.security import BodyLimit, add_headers, same_origin
 
@@ -36,6 +47,8 @@ class Services:
     tenancy: Tenancy
     vehicles: Vehicles
     telemetry: Telemetry
+    compliance: Compliance
+    platforms: PlatformAccounts
 
 
 def create_app(
@@ -44,6 +57,7 @@ def create_app(
     *,
     demo: bool = False,
     pages: Path = console.PAGES,
+    figures: WebFigures | None = None,
 ) -> Litestar:
     """The application over `services`; it starts and stops their live parts itself."""
     callers = Callers(services.tenancy)
@@ -58,13 +72,14 @@ def create_app(
             *reference.ROUTES,
             console.routes(pages),
         ],
-        dependencies=_dependencies(services, callers, settings),
+        dependencies=_dependencies(services, callers, settings, figures),
         exception_handlers=exception_handlers(_translations()),
         before_send=[add_headers(settings.text("web.tiles"))],
         lifespan=[_running(services)],
         middleware=[BodyLimit(most_bytes)],
         request_max_body_size=most_bytes,
         openapi_config=_openapi(),
+        logging_config=None,  # the process has set it up: see carcloud.logs
         debug=False,
     )
 
@@ -86,12 +101,15 @@ def _guarded(callers: Callers) -> Router:
             telemetry.router,
             queries.router,
             dead_letters.router,
+            forwarding.router,
             operation.router,
         ],
     )
 
 
-def _dependencies(services: Services, callers: Callers, settings: Settings) -> dict[str, Provide]:
+def _dependencies(
+    services: Services, callers: Callers, settings: Settings, figures: WebFigures | None
+) -> dict[str, Provide]:
     async def status_json(tenant: Tenant) -> bytes:
         view = await operation.present_status(tenant, services.telemetry, services.vehicles)
         return msgspec.json.encode(view)
@@ -100,10 +118,14 @@ def _dependencies(services: Services, callers: Callers, settings: Settings) -> d
         "tenancy": services.tenancy,
         "vehicles": services.vehicles,
         "telemetry": services.telemetry,
+        "compliance": services.compliance,
+        "platforms": services.platforms,
         "callers": callers,
         "settings": settings,
         "fleet": FleetView(services.vehicles, services.telemetry),
-        "live": LiveFeed(services.telemetry, status_json),
+        "live": LiveFeed(
+            services.telemetry, status_json, figures, settings.whole("web.max_live_clients")
+        ),
     }
     return {name: _always(thing) for name, thing in given.items()}
 
@@ -130,7 +152,7 @@ def _facts_route(facts: operation.Facts) -> Any:
 
 
 def _translations() -> Mapping[type[Exception], Translate]:
-    return {**sessions.TRANSLATIONS, **vehicles.TRANSLATIONS}
+    return {**sessions.TRANSLATIONS, **vehicles.TRANSLATIONS, **forwarding.TRANSLATIONS}
 
 
 def _running(services: Services) -> Any:

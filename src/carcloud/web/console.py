@@ -1,4 +1,8 @@
-"""The console's built files: cached for ever when their name has a hash, else asked again."""
+"""The console's built files: cached for ever when their name has a hash, else asked again.
+
+The build writes compressed copies beside the files (`index.js.br`, `index.js.gz`); a browser gets
+the smallest that it takes, under the file's own address.
+"""
 
 import asyncio
 import hashlib
@@ -19,6 +23,7 @@ NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>carcl
 <p lang="zh">控制台尚未构建。请在代码目录运行 <code>./dev build</code>，然后刷新本页。</p>
 <p><a href="/docs">HTTP API</a></p></html>
 """
+ENCODINGS = {"br": ".br", "gzip": ".gz"}  # content coding -> suffix of the copy, best first
 # what the operating system's table may lack
 _TYPES = {
     ".css": "text/css",
@@ -43,32 +48,74 @@ def routes(pages: Path = PAGES) -> HTTPRouteHandler:
         path = request.url.path.lstrip("/")
         if path == "v1" or path.startswith("v1/"):
             raise NotFoundException(f"there is no {request.url.path}")
-        return await asyncio.to_thread(_answer, pages, path, request.headers.get("if-none-match"))
+        known = request.headers.get("if-none-match")
+        codings = accepted(request.headers.get("accept-encoding", ""))
+        return await asyncio.to_thread(_answer, pages, path, known, codings)
 
     return console
 
 
-def _answer(pages: Path, path: str, known_etag: str | None) -> Response[bytes]:
+def accepted(header: str) -> tuple[str, ...]:
+    """The codings of ours that an Accept-Encoding header takes, best first (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for part in header.lower().split(","):
+        name, _, weight = part.partition(";")
+        weights[name.strip()] = _weight(weight)
+    rest = weights.get("*", 0.0)
+    return tuple(name for name in ENCODINGS if weights.get(name, rest) > 0)
+
+
+def _weight(text: str) -> float:
+    name, _, value = text.strip().partition("=")
+    if name.strip() != "q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0
+
+
+def _answer(
+    pages: Path, path: str, known_etag: str | None, codings: tuple[str, ...] = ()
+) -> Response[bytes]:
     root = pages.resolve()
     file = (root / path).resolve()
     if path and file.is_relative_to(root) and file.is_file():
-        return _file(file, path, known_etag)
+        return _file(file, path, known_etag, codings)
     if path.startswith("assets/") or Path(path).suffix in _TYPES:
         raise NotFoundException(f"there is no /{path}")
     index = root / "index.html"
     if index.is_file():
-        return _file(index, "index.html", known_etag)
+        return _file(index, "index.html", known_etag, codings)
     return Response(NOT_BUILT.encode(), media_type="text/html",
                     headers={"Cache-Control": ASK_AGAIN})  # fmt: skip
 
 
-def _file(file: Path, path: str, known_etag: str | None) -> Response[bytes]:
-    data = file.read_bytes()
+def _file(
+    file: Path, path: str, known_etag: str | None, codings: tuple[str, ...]
+) -> Response[bytes]:
+    coding, source = _smallest(file, codings)
+    data = source.read_bytes()
+    # each coding is a representation of its own, so the tag is of the bytes that are sent
     etag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
     # Vite puts a content hash into the name of every file below assets/
-    headers = {"ETag": etag, "Cache-Control": FOR_EVER if path.startswith("assets/") else ASK_AGAIN}
-    if known_etag == etag:
+    headers = {
+        "ETag": etag,
+        "Cache-Control": FOR_EVER if path.startswith("assets/") else ASK_AGAIN,
+        "Vary": "Accept-Encoding",
+    }
+    if known_etag is not None and etag in known_etag:  # the header may list several
         return Response(b"", status_code=304, headers=headers)
+    if coding:
+        headers["Content-Encoding"] = coding
     guessed = _TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0]
     kind = guessed or "application/octet-stream"
     return Response(data, media_type=kind, headers=headers)
+
+
+def _smallest(file: Path, codings: tuple[str, ...]) -> tuple[str, Path]:
+    for coding in codings:
+        copy = file.with_name(file.name + ENCODINGS[coding])
+        if copy.is_file():
+            return coding, copy
+    return "", file

@@ -45,5 +45,6 @@ TAGS = [
     Tag("telemetry", "What vehicles sent: latest state, frames, signals, positions, alarms"),
     Tag("query", "The tenant's tables and SQL on them"),
     Tag("dead-letters", "Frames that could not be read, and reading them again"),
+    Tag("forwarding", "Links to further GB/T 32960 platforms, and lower platforms that log in"),
     Tag("operation", "The state of the cloud, live events, health, metrics"),
 ]

@@ -6,6 +6,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from carcloud.config import Settings
+from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
@@ -15,8 +16,10 @@ from carcloud.web.live import LiveFeed
 
 TheCaller = NamedDependency[Caller]
 TheCallers = NamedDependency[Callers]
+TheCompliance = NamedDependency[Compliance]
 TheFleet = NamedDependency[FleetView]
 TheLiveFeed = NamedDependency[LiveFeed]
+ThePlatforms = NamedDependency[PlatformAccounts]
 TheSettings = NamedDependency[Settings]
 TheTelemetry = NamedDependency[Telemetry]
 TheTenancy = NamedDependency[Tenancy]

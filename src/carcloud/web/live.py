@@ -17,11 +17,11 @@ from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
 from carcloud.services.telemetry.api import Overview, Telemetry, Twin
+from carcloud.web.observed import WebFigures
 
 TICK_S = 0.5  # s between looks for changed vehicles
 STATUS_S = 0.95  # s between events `status`: every second tick
 HEARTBEAT_S = 15.0  # s between comments that keep proxies from closing the connection
-MOST_CLIENTS = 500  # of one process
 
 Versions = tuple[int, int]  # of the twin and of who is connected
 StatusJson = Callable[[Tenant], Awaitable[bytes]]
@@ -30,18 +30,31 @@ StatusJson = Callable[[Tenant], Awaitable[bytes]]
 class LiveFeed:
     """Encodes what clients of one process see. Shared by all of them."""
 
-    def __init__(self, telemetry: Telemetry, status_json: StatusJson) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        status_json: StatusJson,
+        figures: WebFigures | None = None,
+        most_clients: int = 500,
+    ) -> None:
         self._telemetry = telemetry
         self._status_json = status_json
         self._rows: dict[tuple[Tenant, Versions | None, Versions], bytes] = {}
         self._status: dict[Tenant, tuple[float, bytes]] = {}
-        self.clients = 0
+        self._figures = figures or WebFigures()
+        self._most = most_clients
+
+    def has_room(self) -> bool:
+        """Whether one more client may follow; counted when not."""
+        room = self._figures.live_clients < self._most
+        self._figures.live_refused += not room
+        return room
 
     async def events(
         self, tenant: Tenant, vehicle: str | None, expires_us: int | None
     ) -> AsyncGenerator[bytes, None]:
         """Events for one client until it leaves or its session ends."""
-        self.clients += 1
+        self._figures.live_clients += 1
         try:
             seen: Versions | None = None
             seen_twin, told_status, told = 0, 0.0, time.monotonic()
@@ -63,7 +76,7 @@ class LiveFeed:
                     yield b": still here\n\n"
                 await asyncio.sleep(TICK_S)
         finally:
-            self.clients -= 1
+            self._figures.live_clients -= 1
 
     async def _status_event(self, tenant: Tenant) -> bytes:
         made, event = self._status.get(tenant, (0.0, b""))

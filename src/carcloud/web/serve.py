@@ -12,6 +12,8 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from litestar import Litestar
 
+from carcloud.web.observed import Observed, WebFigures
+
 log = logging.getLogger(__name__)
 
 STOP_S = 5  # s that open requests have to end
@@ -34,15 +36,17 @@ class Address:
 
 
 @contextlib.asynccontextmanager
-async def serve(app: Litestar, host: str, port: int) -> AsyncIterator[Address]:
+async def serve(
+    app: Litestar, host: str, port: int, figures: WebFigures | None = None
+) -> AsyncIterator[Address]:
     """Serve `app` while the block runs; port 0 picks a free one. `app`'s start-up hooks have
-    run, and connections are accepted, when the block begins.
+    run, and connections are accepted, when the block begins. Requests are counted in `figures`.
 
     Raises `OSError` when the port is taken.
     """
     address = Address(host, _free_port(host, port))
     server = Server(
-        app,
+        Observed(app, figures or WebFigures()),
         address=host,
         port=address.port,
         interface=Interfaces.ASGI,

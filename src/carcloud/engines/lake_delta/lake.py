@@ -10,7 +10,7 @@ from carcloud.engines.lake_delta import query, upkeep, write
 from carcloud.engines.lake_delta.files import LocalFiles
 from carcloud.engines.lake_delta.log import FOLDER, Log
 from carcloud.engines.lake_delta.parquet import Footers
-from carcloud.engines.lake_delta.read import read
+from carcloud.engines.lake_delta.read import count, read
 from carcloud.engines.lake_delta.schema import PARTITION
 from carcloud.engines.lake_delta.settings import Care
 from carcloud.engines.lake_delta.snapshot import Snapshot
@@ -52,6 +52,10 @@ class DeltaLake:
     def read(self, table: TableRef, what: Slice) -> pa.Table:
         """Rows of a slice; the computed column `date` comes when `what.columns` names it."""
         return read(self._log(table).refresh(), self._files(table), self._footers, what)
+
+    def count(self, table: TableRef, what: Slice) -> int:
+        """How many rows a slice has; files that lie wholly in it are not opened."""
+        return count(self._log(table).refresh(), self._files(table), self._footers, what)
 
     def tables(self, tenant: Tenant) -> list[TableInfo]:
         """The tenant's tables, by name."""

@@ -1,7 +1,7 @@
 """Reading a slice: files by the log's bounds, row groups by the footers', then the rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ _NEWEST: list[tuple[str, Literal["ascending", "descending"]]] = [
     ("seq", "descending"),
     ("vehicle", "ascending"),
 ]
+_BY_SEQ: list[tuple[str, Literal["ascending", "descending"]]] = [("seq", "ascending")]
+_PIECE_ROWS = 262_144  # rows of one file that are looked through at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Filter:
     span: tuple[int, int] = (_FIRST, _LAST)
     vehicles: frozenset[str] | None = None
     after_seq: int | None = None
+    until_seq: int | None = None
 
     def may_hold(self, file: DataFile) -> bool:
         """False when no row of the file can be wanted."""
@@ -41,18 +44,33 @@ class Filter:
             return True
         if bounds.time[1] < self.span[0] or bounds.time[0] > self.span[1]:
             return False
-        if self.after_seq is not None and bounds.seq[1] <= self.after_seq:
+        if not self._reaches(bounds.seq):
             return False
         if self.vehicles is None:
             return True
         low, high = bounds.vehicle
         return any(low <= vehicle <= high for vehicle in self.vehicles)
 
+    def _reaches(self, seq: tuple[int, int]) -> bool:
+        late_enough = self.after_seq is None or seq[1] > self.after_seq
+        return late_enough and (self.until_seq is None or seq[0] <= self.until_seq)
+
+    def holds_all(self, file: DataFile) -> bool:
+        """True when every row of the file is wanted, by its bounds alone."""
+        if (bounds := file.bounds) is None or self.vehicles is not None:
+            return False
+        return (
+            bounds.time[0] >= self.span[0]
+            and bounds.time[1] <= self.span[1]
+            and (self.after_seq is None or bounds.seq[0] > self.after_seq)
+            and (self.until_seq is None or bounds.seq[1] <= self.until_seq)
+        )
+
     def columns(self) -> list[str]:
         """The key columns that the mask needs."""
         names = ["time"] if self.span != (_FIRST, _LAST) else []
         names += ["vehicle"] if self.vehicles is not None else []
-        return names + (["seq"] if self.after_seq is not None else [])
+        return names + (["seq"] if (self.after_seq, self.until_seq) != (None, None) else [])
 
     def mask(self, rows: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """True for the rows that are wanted."""
@@ -65,6 +83,8 @@ class Filter:
             keep &= pc.is_in(rows["vehicle"], wanted).to_numpy()
         if self.after_seq is not None:
             keep &= rows["seq"].to_numpy() > self.after_seq
+        if self.until_seq is not None:
+            keep &= rows["seq"].to_numpy() <= self.until_seq
         return keep
 
 
@@ -77,7 +97,18 @@ def read(seen: Snapshot, files: LocalFiles, footers: Footers, what: Slice) -> pa
     scan = _Scan(seen, files, footers, wanted, schema)
     if what.newest_first:
         return scan.newest(chosen, what.limit).select(names)
+    if what.by_seq:
+        return scan.in_turn(chosen, what.limit).select(names)
     return scan.some(chosen, what.limit).select(names)
+
+
+def count(seen: Snapshot, files: LocalFiles, footers: Footers, what: Slice) -> int:
+    """How many rows a slice has, without its limit."""
+    wanted = _filter(what)
+    chosen = [file for file in seen.files.values() if wanted.may_hold(file)]
+    scan = _Scan(seen, files, footers, wanted, pa.schema([]))
+    whole = sum(file.rows for file in chosen if wanted.holds_all(file))
+    return whole + sum(scan.hits(file) for file in chosen if not wanted.holds_all(file))
 
 
 def _filter(what: Slice) -> Filter:
@@ -86,7 +117,7 @@ def _filter(what: Slice) -> Filter:
         _LAST if what.end_us is None else what.end_us - 1,
     )
     vehicles = None if what.vehicles is None else frozenset(what.vehicles)
-    return Filter(span, vehicles, what.after_seq)
+    return Filter(span, vehicles, what.after_seq, what.until_seq)
 
 
 def _output(seen: Snapshot, names: Sequence[str]) -> pa.Schema:
@@ -133,20 +164,69 @@ class _Scan:
             if limit is not None and best.num_rows >= limit:
                 best = best.take(pc.sort_indices(best, sort_keys=_NEWEST)).slice(0, limit)
                 oldest = _oldest(best) if limit else _LAST
-                wanted = Filter((oldest, wanted.span[1]), wanted.vehicles, wanted.after_seq)
+                wanted = replace(wanted, span=(oldest, wanted.span[1]))
         if not best.num_rows:
             return best
         best = best.take(pc.sort_indices(best, sort_keys=_NEWEST))
         return best if limit is None else best.slice(0, limit)
 
-    def _rows(
-        self, file: DataFile, wanted: Filter, schema: pa.Schema, newest: int | None
-    ) -> pa.Table:
-        """A file's wanted rows; with `newest`, only so many of the newest."""
+    def in_turn(self, chosen: Sequence[DataFile], limit: int | None) -> pa.Table:
+        """Rows by rising seq; with a limit, files later than what was found stay closed."""
+        schema, wanted = self.schema, self.wanted
+        if schema.get_field_index("seq") < 0 and self.seen.version >= 0:
+            schema = schema.append(self.seen.schema.field("seq"))
+        best = schema.empty_table()
+        for file in sorted(chosen, key=_first_seq):
+            if not wanted.may_hold(file):
+                break
+            best = pa.concat_tables([best, self._in_pieces(file, wanted, schema)])
+            if limit is not None and best.num_rows >= limit > 0:
+                best = best.take(pc.sort_indices(best, sort_keys=_BY_SEQ)).slice(0, limit)
+                wanted = replace(wanted, until_seq=best["seq"][-1].as_py())
+        if not best.num_rows:
+            return best
+        best = best.take(pc.sort_indices(best, sort_keys=_BY_SEQ))
+        return best if limit is None else best.slice(0, limit)
+
+    def hits(self, file: DataFile) -> int:
+        """How many rows of a file are wanted."""
+        found = 0
         with engine_errors(f"reading {file.path}"):
             path = self.files.full(file.path)
             footer = self.footers.get(path)
-            groups = row_groups(footer, _listed(wanted.vehicles), wanted.span)
+            groups = row_groups(footer, _listed(self.wanted.vehicles), self.wanted.span)
+            with pq.ParquetFile(path, metadata=footer.metadata) as source:
+                for piece in _pieces(footer.metadata, groups):
+                    rows = source.read_row_groups(piece, columns=self.wanted.columns())
+                    found += int(self.wanted.mask(rows).sum())
+        return found
+
+    def _in_pieces(self, file: DataFile, wanted: Filter, schema: pa.Schema) -> pa.Table:
+        """As `_rows`; a big file of which few rows are wanted does not come into memory whole."""
+        with engine_errors(f"reading {file.path}"):
+            footer = self.footers.get(self.files.full(file.path))
+        groups = row_groups(footer, _listed(wanted.vehicles), wanted.span)
+        found = [schema.empty_table()]
+        for piece in _pieces(footer.metadata, groups):
+            found.append(self._rows(file, wanted, schema, None, piece))
+        return pa.concat_tables(found)
+
+    def _rows(
+        self,
+        file: DataFile,
+        wanted: Filter,
+        schema: pa.Schema,
+        newest: int | None,
+        piece: list[int] | None = None,
+    ) -> pa.Table:
+        """A file's wanted rows; with `newest`, only so many of the newest.
+
+        `piece`: the row groups to look at, if not all.
+        """
+        with engine_errors(f"reading {file.path}"):
+            path = self.files.full(file.path)
+            footer = self.footers.get(path)
+            groups = piece or row_groups(footer, _listed(wanted.vehicles), wanted.span)
             with pq.ParquetFile(path, metadata=footer.metadata) as source:
                 keys = wanted.columns() + (["time"] if newest is not None else [])
                 picked, groups = _pick(source, groups, wanted, sorted(set(keys)), newest)
@@ -177,6 +257,23 @@ def _pick(
     empty = np.zeros(0, dtype=bool)
     kept = np.concatenate([pieces[i] for i in hit]) if hit else empty
     return pa.array(kept), [groups[i] for i in hit]
+
+
+def _pieces(metadata: Any, groups: list[int]) -> list[list[int]]:
+    """Row groups in lots of not many more than `_PIECE_ROWS` rows."""
+    pieces: list[list[int]] = []
+    rows = _PIECE_ROWS
+    for group in groups:
+        if rows >= _PIECE_ROWS:
+            pieces.append([])
+            rows = 0
+        pieces[-1].append(group)
+        rows += metadata.row_group(group).num_rows
+    return pieces
+
+
+def _first_seq(file: DataFile) -> int:
+    return file.bounds.seq[0] if file.bounds else _FIRST
 
 
 def _oldest(rows: pa.Table) -> int:

@@ -1,201 +1,252 @@
 """The way into compliance: forwarding links and the frames that wait for them.
 
 The resend queue of a link is the lake itself: raw frames stay there for `lake.frames_days`, and
-a link remembers the stream sequence up to which everything has been answered.
+a link remembers the stream sequence up to which everything has been dealt with. Frames that were
+answered with an error wait in the records for their next turn, so that they hold nobody up.
 """
 
-import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import pyarrow.compute as pc
-from argon2 import PasswordHasher
-from argon2.exceptions import VerificationError
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.model.time import DAY, now_us
 from carcloud.ports.errors import Conflict
-from carcloud.ports.lake import Lake, Slice, TableRef
+from carcloud.ports.lake import Lake, Slice
 from carcloud.ports.records import Records
-from carcloud.services.compliance.errors import InvalidLink, LinkExists, UnknownLink
-from carcloud.services.compliance.store import accounts, links, metadata
-from carcloud.services.compliance.types import LinkSpec, LinkState, Outgoing
+from carcloud.services.compliance.accounts import PlatformAccounts
+from carcloud.services.compliance.backlog import Backlog, frames_of
+from carcloud.services.compliance.checks import ACCOUNT_ID, NAME, check
+from carcloud.services.compliance.errors import (
+    InvalidLink,
+    LinkChanged,
+    LinkExists,
+    PlatformTaken,
+    UnknownLink,
+    UnknownPlatform,
+)
+from carcloud.services.compliance.seal import Seal
+from carcloud.services.compliance.store import links, metadata, retries
+from carcloud.services.compliance.types import (
+    Batch,
+    LinkChange,
+    LinkSpec,
+    LinkState,
+    Outgoing,
+    PlatformAccount,
+    Progress,
+    Wait,
+    Warn,
+)
+from carcloud.services.tenancy.api import AuditEntry, record_changes
 
 __all__ = [
-    "Compliance",
-    "InvalidLink",
-    "LinkExists",
-    "LinkSpec",
-    "LinkState",
-    "Outgoing",
-    "PlatformAccounts",
-    "UnknownLink",
-]
+    "ACCOUNT_ID", "NAME", "Batch", "Compliance", "InvalidLink", "LinkChange", "LinkChanged",
+    "LinkExists", "LinkSpec", "LinkState", "Outgoing", "PlatformAccount", "PlatformAccounts",
+    "PlatformTaken", "Progress", "UnknownLink", "UnknownPlatform", "Wait",
+    "fresh_enough",
+]  # fmt: skip
 
 REISSUE_DAYS = 7  # S16 5.2.6: a platform sends again what it could not for so long
-_KINDS = (
-    "login",
-    "realtime",
-    "reissue",
-    "logout",
-)  # 6.3.1 table 3: vehicle data on a platform link
-_NOBODY = PasswordHasher().hash("nobody")  # checked for unknown platforms: same time, no hint
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+MOST_RETRIES = 2_000  # frames of one link to be sent again; above, fresh ones wait
 _STATE = [column for column in links.c if column.name in LinkState.__struct_fields__]
-_SPEC = [column for column in links.c if column.name in LinkSpec.__struct_fields__]
+_NO_PASSWORD = "the password cannot be read any more: set it again"  # noqa: S105 - a message
 
 
 class Compliance:
-    """Links of all tenants; made once a process. Calls block; use a thread."""
+    """Links of all tenants; made once a process. Calls block; use a thread.
 
-    def __init__(self, records: Records, lake: Lake) -> None:
+    `secret` (32 bytes) seals passwords, `frames_days` is how long raw frames are kept (None = for
+    ever), `now` a clock in us since 1970.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        lake: Lake,
+        *,
+        secret: bytes | None = None,
+        frames_days: int | None = None,
+        now: Callable[[], int] = now_us,
+    ) -> None:
         self._records = records
         self._lake = lake
+        self._seal = Seal(secret)
+        self._frames_days = frames_days
+        self._now = now
+        self._backlogs: dict[tuple[Tenant, str], Backlog] = {}
         records.create(metadata)
 
-    def add(self, tenant: Tenant, spec: LinkSpec) -> LinkState:
+    # what people do
+
+    def add(self, tenant: Tenant, spec: LinkSpec, *, actor: str) -> LinkState:
         """Make a link that forwards what comes from now on; raises `LinkExists`, `InvalidLink`."""
-        _check(spec)
-        start = self._newest_seq(tenant)
-        values = {name: getattr(spec, name) for name in LinkSpec.__struct_fields__}
+        fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
+        check(fields)
+        fields["password"] = self._seal.close(tenant, spec.name, spec.password)
+        start = self._lake.position(frames_of(tenant), "ingest")
+        fields |= {"tenant": tenant, "forwarded_seq": start, "created_us": self._now()}
         try:
             with self._records.transaction() as db:
-                db.execute(insert(links).values(tenant=tenant, forwarded_seq=start, **values))
+                db.execute(insert(links).values(**fields))
+                made = _state(db, tenant, spec.name)
+                _record(db, made, actor, "forwarding.add", None, _told(made))
         except Conflict:
             raise LinkExists(f"there is a forwarding link {spec.name!r}") from None
-        return self.state(tenant, spec.name)
+        return made
 
-    def remove(self, tenant: Tenant, name: str) -> None:
-        """Forget a link; raises `UnknownLink`."""
+    def change(
+        self,
+        tenant: Tenant,
+        name: str,
+        change: LinkChange,
+        *,
+        actor: str,
+        if_revision: int | None = None,
+    ) -> LinkState:
+        """Change what is set; raises `UnknownLink`, `LinkChanged`, `InvalidLink`."""
+        given = change.given()
+        check(given)
         with self._records.transaction() as db:
-            gone = db.execute(delete(links).where(*_is(tenant, name)))
-        if gone.rowcount == 0:
-            raise UnknownLink(f"there is no forwarding link {name!r}")
+            old = _state(db, tenant, name)
+            if if_revision is not None and old.revision != if_revision:
+                raise LinkChanged(f"link {name!r} is at revision {old.revision} now")
+            before = _told(old)
+            differs = {k: v for k, v in given.items() if k == "password" or before[k] != v}
+            if not differs:
+                return old
+            after = {k: "set" if k == "password" else v for k, v in differs.items()}
+            if "password" in differs:
+                differs["password"] = self._seal.close(tenant, name, str(differs["password"]))
+            seen = (*_is(tenant, name), links.c.revision == old.revision)
+            values = {**differs, "revision": old.revision + 1}
+            if db.execute(update(links).where(*seen).values(**values)).rowcount != 1:
+                raise LinkChanged(f"link {name!r} was changed at the same time")
+            shown = {key: before[key] for key in differs if key != "password"}
+            _record(db, old, actor, "forwarding.change", shown, after)
+            return _state(db, tenant, name)
 
-    def enable(self, tenant: Tenant, name: str, on: bool) -> None:
-        """Start or stop forwarding; what comes meanwhile waits. Raises `UnknownLink`."""
+    def remove(self, tenant: Tenant, name: str, *, actor: str) -> None:
+        """Forget a link and how far it had come; raises `UnknownLink`."""
         with self._records.transaction() as db:
-            done = db.execute(update(links).where(*_is(tenant, name)).values(enabled=on))
-        if done.rowcount == 0:
-            raise UnknownLink(f"there is no forwarding link {name!r}")
+            old = _state(db, tenant, name)
+            db.execute(delete(retries).where(*_of(tenant, name)))
+            db.execute(delete(links).where(*_is(tenant, name)))
+            _record(db, old, actor, "forwarding.remove", _told(old), None)
 
     def states(self, tenant: Tenant) -> list[LinkState]:
-        """How far each link has come, by name."""
+        """The tenant's links, by name."""
         query = select(*_STATE).where(links.c.tenant == tenant).order_by(links.c.name)
-        with self._records.transaction() as db:
+        with self._records.reading() as db:
             return [LinkState(**row._mapping) for row in db.execute(query)]
 
     def state(self, tenant: Tenant, name: str) -> LinkState:
-        """How far one link has come; raises `UnknownLink`."""
-        for state in self.states(tenant):
-            if state.name == name:
-                return state
-        raise UnknownLink(f"there is no forwarding link {name!r}")
+        """One link; raises `UnknownLink`."""
+        with self._records.reading() as db:
+            return _state(db, tenant, name)
+
+    def wait(self, state: LinkState) -> Wait:
+        """What a link has before it, counted now."""
+        query = select(func.count()).select_from(retries).where(*_of(state.tenant, state.name))
+        with self._records.reading() as db:
+            again = db.execute(query).scalar_one()
+        table, done = frames_of(state.tenant), state.forwarded_seq
+        fresh = self._lake.count(table, Slice(after_seq=done))
+        if fresh == 0:
+            return Wait(frames=again, again=again)
+        first = Slice(columns=("received", "seq"), after_seq=done, by_seq=True, limit=1)
+        found = self._lake.read(table, first)["received"].cast("int64").to_pylist()
+        oldest = found[0] if found else None
+        warning = self._warning(oldest)
+        return Wait(frames=fresh + again, again=again, oldest_us=oldest, warning=warning)
+
+    def warnings(self) -> list[str]:
+        """What is wrong with the links of all tenants, for the operator; empty = nothing."""
+        with self._records.reading() as db:
+            states = [LinkState(**row._mapping) for row in db.execute(select(*_STATE))]
+        found = []
+        for state in states:
+            if self.wait(state).warning is not None:
+                where = f"{state.tenant}/{state.name}"
+                found.append(f"{where} is so far behind that reports are lost, or about to be")
+        return found
+
+    def _warning(self, oldest_us: int | None) -> Warn | None:
+        if oldest_us is None:
+            return None
+        age = self._now() - oldest_us
+        # Raw frames go by whole days, so the last day is the time to warn.
+        if self._frames_days is not None and age > (self._frames_days - 1) * DAY:
+            return "retention"
+        return "reissue-window" if age > (REISSUE_DAYS - 1) * DAY else None
+
+    # what the links do
 
     def enabled(self) -> list[tuple[Tenant, LinkSpec]]:
-        """All links that are to forward, of all tenants, with their credentials."""
-        query = select(links.c.tenant, *_SPEC).where(links.c.enabled)
+        """All links that are to forward, of all tenants, with their passwords."""
+        with self._records.reading() as db:
+            rows = db.execute(select(links).where(links.c.enabled)).mappings().all()
+        found = []
+        for row in rows:
+            password = self._seal.open(row["tenant"], row["name"], row["password"])
+            if password is not None:
+                fields = {name: row[name] for name in LinkSpec.__struct_fields__}
+                spec = LinkSpec(**{**fields, "password": password})
+                found.append((Tenant(row["tenant"]), spec))
+            elif row["problem"] != _NO_PASSWORD:
+                self.tell(row["tenant"], row["name"], connected=False, problem=_NO_PASSWORD)
+        return found
+
+    def disconnect_all(self) -> None:
+        """No link is connected: the process that forwards has just begun."""
         with self._records.transaction() as db:
-            rows = [dict(row._mapping) for row in db.execute(query)]
-        return [(Tenant(row.pop("tenant")), LinkSpec(**row)) for row in rows]
+            db.execute(update(links).values(connected=False))
 
-    def waiting(
-        self, tenant: Tenant, name: str, limit: int = 512
-    ) -> tuple[int, list[Outgoing]] | None:
-        """(sequence they reach, the next frames to send, in order); None when nothing waits.
+    def next(self, tenant: Tenant, name: str, limit: int = 2048) -> Batch | None:
+        """What to send now; None when nothing waits. Raises `UnknownLink`.
 
-        Whole blocks only, so that the sequence can be recorded when all are answered; at least
-        one block however large.
+        Frames to be sent again come first. If there are very many of these, nothing else comes.
         """
-        done = self.state(tenant, name).forwarded_seq
-        head = self._lake.read(
-            TableRef(tenant, "frames"), Slice(columns=("seq", "vehicle"), after_seq=done)
-        )
-        if head.num_rows == 0:
-            return None
-        seqs = sorted(head["seq"].to_pylist())
-        reach = seqs[min(limit, len(seqs)) - 1]
-        rows = self._lake.read(TableRef(tenant, "frames"), Slice(after_seq=done))
-        rows = rows.filter(pc.less_equal(rows["seq"], reach))
-        rows = rows.filter(pc.is_in(rows["kind"], value_set=pc.cast(list(_KINDS), "string")))
-        rows = rows.sort_by([("seq", "ascending"), ("received", "ascending")])
-        return reach, [
-            Outgoing(seq, vehicle, time, kind, frame)
-            for seq, vehicle, time, kind, frame in zip(
-                rows["seq"].to_pylist(),
-                rows["vehicle"].to_pylist(),
-                rows["time"].cast("int64").to_pylist(),
-                rows["kind"].to_pylist(),
-                rows["frame"].to_pylist(),
-                strict=True,
-            )
-        ]
+        with self._records.reading() as db:
+            done = _state(db, tenant, name).forwarded_seq
+            due = _due(db, tenant, name, self._now(), limit)
+            pending = select(func.count()).select_from(retries).where(*_of(tenant, name))
+            full = db.execute(pending).scalar_one() >= MOST_RETRIES
+        fresh = None if full else self._backlog(tenant, name).after(done, limit)
+        if fresh is None:
+            return Batch(done, due) if due else None
+        return Batch(fresh.seq, [*due, *fresh.frames])
 
-    def advance(
-        self, tenant: Tenant, name: str, seq: int, *, forwarded: int, refused: int, expired: int
-    ) -> None:
-        """Everything up to `seq` has been answered, given up or is too old."""
+    def advance(self, tenant: Tenant, name: str, batch: Batch, progress: Progress) -> None:
+        """Record that a batch from `next` has been dealt with, in one transaction."""
         values = {
-            "forwarded_seq": seq,
-            "forwarded": links.c.forwarded + forwarded,
-            "refused": links.c.refused + refused,
-            "expired": links.c.expired + expired,
-            "updated_us": now_us(),
+            "forwarded_seq": batch.seq,
+            "forwarded": links.c.forwarded + progress.forwarded,
+            "refused": links.c.refused + progress.refused,
+            "expired": links.c.expired + progress.expired,
+            "updated_us": self._now(),
         }
+        settled = [frame.retry for frame in batch.frames if frame.retry]
         with self._records.transaction() as db:
-            db.execute(update(links).where(*_is(tenant, name)).values(**values))
+            if db.execute(update(links).where(*_is(tenant, name)).values(**values)).rowcount == 0:
+                return  # removed meanwhile
+            if settled:
+                db.execute(delete(retries).where(retries.c.id.in_(settled)))
+            _keep_for_later(db, tenant, name, progress)
 
     def tell(self, tenant: Tenant, name: str, *, connected: bool, problem: str | None) -> None:
         """Note for people how the link is doing."""
+        values = {"connected": connected, "problem": (problem or "")[:500] or None}
         with self._records.transaction() as db:
-            db.execute(
-                update(links)
-                .where(*_is(tenant, name))
-                .values(connected=connected, problem=(problem or "")[:500] or None)
-            )
+            db.execute(update(links).where(*_is(tenant, name)).values(**values))
 
-    def _newest_seq(self, tenant: Tenant) -> int:
-        return self._lake.position(TableRef(tenant, "frames"), "ingest")
+    def forget(self, tenant: Tenant, name: str) -> None:
+        """The link has stopped: what was read ahead for it is not needed."""
+        self._backlogs.pop((tenant, name), None)
 
-
-class PlatformAccounts:
-    """Lower platforms that may log in; calls block, use a thread."""
-
-    def __init__(self, records: Records) -> None:
-        self._records = records
-        records.create(metadata)
-
-    def grant(self, tenant: Tenant, platform_id: str, user: str, password: str) -> None:
-        """Let a lower platform log in with 0x05 and bring this tenant's vehicles.
-
-        Replaces the account of that platform if the tenant has it; raises `InvalidLink`,
-        `LinkExists` when another tenant has it.
-        """
-        for field, value, most in (
-            ("platform_id", platform_id, 17), ("user", user, 12), ("password", password, 20),
-        ):  # fmt: skip
-            if not 1 <= len(value) <= most or not value.isascii():
-                raise InvalidLink(field, f"1 to {most} ASCII characters")
-        values = {"user": user, "password": PasswordHasher().hash(password)}
-        mine = (accounts.c.platform_id == platform_id, accounts.c.tenant == tenant)
-        try:
-            with self._records.transaction() as db:
-                if db.execute(update(accounts).where(*mine).values(**values)).rowcount == 0:
-                    new = {"platform_id": platform_id, "tenant": tenant, **values}
-                    db.execute(insert(accounts).values(**new))
-        except Conflict:
-            raise LinkExists(f"platform {platform_id!r} has an account") from None
-
-    def admit(self, platform_id: str, user: str, password: str) -> Tenant | None:
-        """The tenant of a lower platform's account; None when the credentials are wrong."""
-        query = select(accounts).where(accounts.c.platform_id == platform_id)
-        with self._records.transaction() as db:
-            row = db.execute(query).mappings().first()
-        stored = _NOBODY if row is None else str(row["password"])
-        try:
-            PasswordHasher().verify(stored, password)
-        except VerificationError:
-            return None
-        return Tenant(row["tenant"]) if row is not None and row["user"] == user else None
+    def _backlog(self, tenant: Tenant, name: str) -> Backlog:
+        return self._backlogs.setdefault((tenant, name), Backlog(self._lake, tenant))
 
 
 def fresh_enough(frame: Outgoing, now: int) -> bool:
@@ -207,14 +258,61 @@ def _is(tenant: Tenant, name: str) -> tuple[ColumnElement[bool], ColumnElement[b
     return (links.c.tenant == tenant, links.c.name == name)
 
 
-def _check(spec: LinkSpec) -> None:
-    if not _NAME.fullmatch(spec.name):
-        raise InvalidLink("name", "lower-case letters, digits and hyphens, 1 to 40")
-    if not spec.host or len(spec.host) > 255:
-        raise InvalidLink("host", "a host name or address")
-    if not 1 <= spec.port <= 65535:
-        raise InvalidLink("port", "1 to 65535")
-    for field, most in (("platform_id", 17), ("user", 12), ("password", 20)):
-        text = getattr(spec, field)
-        if not 1 <= len(text) <= most or not text.isascii():
-            raise InvalidLink(field, f"1 to {most} ASCII characters")
+def _of(tenant: Tenant, name: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return (retries.c.tenant == tenant, retries.c.link == name)
+
+
+def _state(db: Connection, tenant: Tenant, name: str) -> LinkState:
+    row = db.execute(select(*_STATE).where(*_is(tenant, name))).first()
+    if row is None:
+        raise UnknownLink(f"there is no forwarding link {name!r}")
+    return LinkState(**row._mapping)
+
+
+def _told(state: LinkState) -> dict[str, object]:
+    """A link as the audit keeps it."""
+    shown = ("host", "port", "platform_id", "user", "edition", "tls", "enabled")
+    return {name: getattr(state, name) for name in shown}
+
+
+def _record(
+    db: Connection,
+    link: LinkState,
+    actor: str,
+    action: str,
+    before: dict[str, object] | None,
+    after: dict[str, object] | None,
+) -> None:
+    record_changes(db, [AuditEntry(link.tenant, actor, action, link.name, before, after)])
+
+
+def _due(db: Connection, tenant: Tenant, name: str, now: int, limit: int) -> Sequence[Outgoing]:
+    ready = (*_of(tenant, name), retries.c.due_us <= now)
+    query = select(retries).where(*ready).order_by(retries.c.due_us, retries.c.id).limit(limit)
+    return [_outgoing(row) for row in db.execute(query).mappings()]
+
+
+def _outgoing(row: Any) -> Outgoing:
+    return Outgoing(
+        row["seq"], row["vehicle"], row["time_us"], row["kind"], row["frame"],
+        tries=row["tries"], retry=row["id"],
+    )  # fmt: skip
+
+
+def _keep_for_later(db: Connection, tenant: Tenant, name: str, progress: Progress) -> None:
+    rows = [
+        {
+            "tenant": tenant,
+            "link": name,
+            "due_us": progress.again_at_us,
+            "tries": frame.tries,
+            "seq": frame.seq,
+            "vehicle": frame.vehicle,
+            "time_us": frame.time_us,
+            "kind": frame.kind,
+            "frame": frame.raw,
+        }
+        for frame in progress.again
+    ]
+    if rows:
+        db.execute(insert(retries), rows)

@@ -1,15 +1,20 @@
 """The way into telemetry: twins, history, SQL, dead letters and the state of the cloud."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from msgspec import structs
+
 from carcloud.model.ids import DEFAULT_TENANT, Tenant, VehicleId
 from carcloud.model.streams import FRAMES
+from carcloud.model.time import now_us
 from carcloud.ports.blobs import Blobs
+from carcloud.ports.errors import EngineError, QueryLimit
 from carcloud.ports.lake import Lake, QueryLimits, QueryResult, TableInfo
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
@@ -23,6 +28,7 @@ from carcloud.services.telemetry.history import (
     parse_path,
 )
 from carcloud.services.telemetry.ingest import Ingest
+from carcloud.services.telemetry.metrics import METRICS, Metric
 from carcloud.services.telemetry.presence import Presence
 from carcloud.services.telemetry.status import StatusBoard
 from carcloud.services.telemetry.twin import Twin
@@ -50,6 +56,7 @@ from carcloud.services.telemetry.types import (
 
 __all__ = [
     "MAX_POINTS",
+    "METRICS",
     "AlarmInterval",
     "DeadLetter",
     "DecodeFrame",
@@ -57,8 +64,10 @@ __all__ = [
     "Frame",
     "Ingest",
     "InvalidArgument",
+    "Metric",
     "Overview",
     "Problem",
+    "QueryFigures",
     "QueryOptions",
     "QueryResult",
     "Reading",
@@ -89,6 +98,16 @@ class QueryOptions:
     limits: QueryLimits = field(default_factory=QueryLimits)
     concurrent: int = 4
     waiting: int = 16  # queries that wait for a place; more are refused
+
+
+@dataclass(slots=True)
+class QueryFigures:
+    """SQL queries of people since the start."""
+
+    answered: int = 0
+    cut: int = 0  # answers that had more rows than allowed
+    running: int = 0  # or waiting
+    refused: Counter[str] = field(default_factory=Counter)  # by the setting that refused
 
 
 class Telemetry:
@@ -123,6 +142,8 @@ class Telemetry:
         self._units = {spec.path: spec.unit for spec in catalogue}
         self._queries = ThreadPoolExecutor(self._options.concurrent, thread_name_prefix="query")
         self._asked = 0
+        self._lake_down: Problem | None = None
+        self.queries = QueryFigures()
         self._counted: dict[Tenant, tuple[float, int]] = {}
 
     async def start(self) -> None:
@@ -225,15 +246,25 @@ class Telemetry:
         if rows is not None:
             limits = QueryLimits(rows, limits.seconds, limits.memory_mb)
         if self._asked >= self._options.concurrent + self._options.waiting:
+            self.queries.refused["query.waiting"] += 1
             raise TooBusy(f"{self._options.concurrent} queries run and others wait")
         self._asked += 1
+        self.queries.running = self._asked
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._queries, self._lake.query, tenant, sql, limits)
         work.add_done_callback(self._answered)
         return await work
 
-    def _answered(self, _work: asyncio.Future[QueryResult]) -> None:
+    def _answered(self, work: asyncio.Future[QueryResult]) -> None:
         self._asked -= 1
+        self.queries.running = self._asked
+        error = None if work.cancelled() else work.exception()
+        if isinstance(error, QueryLimit):
+            limit = "query.memory_mb" if "memory_mb" in str(error) else "query.seconds"
+            self.queries.refused[limit] += 1
+        elif error is None and not work.cancelled():
+            self.queries.answered += 1
+            self.queries.cut += work.result().truncated
 
     # dead letters
 
@@ -270,8 +301,14 @@ class Telemetry:
     # operation
 
     async def status(self, tenant: Tenant, vehicles: int) -> Status:
-        """The state of the cloud; `vehicles` is how many the tenant has registered."""
-        return self._board.status(vehicles, await self._waiting_letters(tenant))
+        """The state of the cloud; `vehicles` is how many the tenant has registered.
+
+        A lake that does not answer is one of the problems told, not an error.
+        """
+        found = self._board.status(vehicles, await self._waiting_letters(tenant))
+        if self._lake_down is None:
+            return found
+        return structs.replace(found, problems=[*found.problems, self._lake_down])
 
     async def check_stream(self) -> None:
         """Raises `Unavailable` when the stream does not answer."""
@@ -289,8 +326,14 @@ class Telemetry:
         counted, count = self._counted.get(tenant, (-LETTERS_COUNTED_S, 0))
         if monotonic() - counted >= LETTERS_COUNTED_S:
             self._counted[tenant] = (monotonic(), count)  # others do not count meanwhile
-            count = sum((await self.dead_letter_reasons(tenant)).values())
-            self._counted[tenant] = (monotonic(), count)
+            try:
+                count = sum((await self.dead_letter_reasons(tenant)).values())
+            except EngineError as error:
+                since = self._lake_down.since_us if self._lake_down else now_us()
+                self._lake_down = Problem("lake-down", since, str(error))
+            else:
+                self._lake_down = None
+                self._counted[tenant] = (monotonic(), count)
         return count
 
 

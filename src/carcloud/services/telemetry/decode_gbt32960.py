@@ -1,22 +1,36 @@
 """GB/T 32960 frames as ingest wants them: reports through the columnar decoder, the rest named.
 
 Encrypted reports are decrypted first where the vehicle's key is known (`Decrypt`); where it is
-not, the frame becomes a dead letter and can be processed again once the key is there.
+not, the frame becomes a dead letter and can be processed again once the key is there. Vehicles
+whose model has another datum or sign of current are corrected afterwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from carcloud.codecs.gbt32960.columnar import FAULTS, decode_block
-from carcloud.codecs.gbt32960.constants import HEADER_SIZE, MIN_FRAME, Command, command_name
-from carcloud.services.telemetry.datum import to_wgs84
-from carcloud.services.telemetry.protocols import DecodedFrames, Fault
+from carcloud.codecs.gbt32960.constants import (
+    HEADER_SIZE,
+    MIN_FRAME,
+    Command,
+    Encryption,
+    command_name,
+)
+from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
+from carcloud.services.telemetry.decrypt_gbt32960 import Decrypt
+from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
+from carcloud.services.vehicles.api import CurrentSign, Datum, Reporting
 
-Decrypt = Callable[[str, bytes], bytes]
-"""(vehicle, encrypted frame) -> the frame in clear; raises `ValueError` with the reason."""
+Styles = Callable[[Sequence[str]], Mapping[str, Reporting]]
+"""How those of these vehicles report whose models are special; may raise `EngineError`."""
+
+_BATTERY: Final = "Vehicle.Powertrain.TractionBattery"
+_SIGNED_BY_MODEL: Final = (f"{_BATTERY}.CurrentCurrent", f"{_BATTERY}.CurrentPower")
 
 _TIMED = frozenset(
     {
@@ -31,13 +45,13 @@ _TIMED = frozenset(
 _BEIJING_US = 8 * 3600 * 1_000_000
 
 
-def decoder(decrypt: Decrypt | None = None) -> Callable[[pa.Array, pa.Array], DecodedFrames]:
+def decoder(decrypt: Decrypt | None = None, styles: Styles | None = None) -> Decoder:
     """The `protocols.Decoder` of GB/T 32960."""
 
-    def decode(vehicles: pa.Array, frames: pa.Array) -> DecodedFrames:
+    def decode(vehicles: pa.Array, frames: pa.Array, received: pa.Array) -> DecodedFrames:
         faults: dict[int, Fault] = {}
         if decrypt is not None:
-            frames = _in_clear(vehicles, frames, decrypt, faults)
+            frames = _in_clear(vehicles, frames, received, decrypt, faults)
         headers = _headers(frames)
         commands, answers = headers[:, 2], headers[:, 3] != 0xFE
         reports = (commands == Command.REALTIME) | (commands == Command.REISSUE)
@@ -49,8 +63,9 @@ def decoder(decrypt: Decrypt | None = None) -> Callable[[pa.Array, pa.Array], De
                 int(report_index[index]),
                 Fault(fault.code, fault.clause, int(block.fault_offset[index])),
             )
+        rows = block.rows if styles is None else _by_model(block.rows, styles)
         return DecodedFrames(
-            rows=to_wgs84(block.rows),
+            rows=to_wgs84(rows),
             row_frame=report_index[block.row_frame],
             kinds=_kinds(commands, answers),
             times=_times(headers, frames),
@@ -61,19 +76,77 @@ def decoder(decrypt: Decrypt | None = None) -> Callable[[pa.Array, pa.Array], De
 
 
 def _in_clear(
-    vehicles: pa.Array, frames: pa.Array, decrypt: Decrypt, faults: dict[int, Fault]
+    vehicles: pa.Array,
+    frames: pa.Array,
+    received: pa.Array,
+    decrypt: Decrypt,
+    faults: dict[int, Fault],
 ) -> pa.Array:
-    encryption = _headers(frames)[:, 21]
-    sealed = np.flatnonzero((encryption >= 2) & (encryption <= 5)).tolist()
-    if not sealed:
+    """The frames with encrypted reports in clear; those that cannot be are named in `faults`."""
+    headers = _headers(frames)
+    command, answer, encryption = headers[:, 2], headers[:, 3] != 0xFE, headers[:, 21]
+    sealed = (encryption >= Encryption.RSA) & (encryption <= Encryption.SM4) & ~answer
+    sealed &= (command == Command.REALTIME) | (command == Command.REISSUE)
+    if not sealed.any():
         return frames
     clear = frames.to_pylist()
-    for index in sealed:
+    for index in np.flatnonzero(sealed).tolist():
         try:
-            clear[index] = decrypt(vehicles[index].as_py(), clear[index])
+            clear[index] = decrypt(vehicles[index].as_py(), clear[index], received[index].as_py())
         except ValueError as error:
             faults[index] = Fault(f"not decrypted: {error}", "6.2 table 5", HEADER_SIZE)
     return pa.array(clear, pa.binary())
+
+
+def _by_model(rows: pa.Table, styles: Styles) -> pa.Table:
+    """Sign of current and datum of 2016 positions as the vehicles' models say."""
+    if rows.num_rows == 0:
+        return rows
+    coded = rows["vehicle"].combine_chunks().dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    special = styles(names)
+    if not special:
+        return rows
+    which = coded.indices.to_numpy()
+    charge = [
+        _is(special, name, lambda one: one.current_sign == CurrentSign.CHARGE) for name in names
+    ]
+    shifted = [_is(special, name, lambda one: one.datum == Datum.GCJ02) for name in names]
+    return _marked_gcj02(_negated(rows, np.array(charge)[which]), np.array(shifted)[which])
+
+
+def _is(special: Mapping[str, Reporting], name: str, what: Callable[[Reporting], bool]) -> bool:
+    found = special.get(name)
+    return found is not None and what(found)
+
+
+def _negated(rows: pa.Table, these: npt.NDArray[np.bool_]) -> pa.Table:
+    """Battery current, and the power derived from it, with the other sign in some rows."""
+    if not these.any():
+        return rows
+    for path in _SIGNED_BY_MODEL:
+        if path in rows.column_names:
+            column = rows[path]
+            turned = pc.subtract(pa.scalar(0, column.type), column)  # no negative zero
+            at = rows.column_names.index(path)
+            rows = rows.set_column(at, path, pc.if_else(pa.array(these), turned, column))
+    return rows
+
+
+def _marked_gcj02(rows: pa.Table, these: npt.NDArray[np.bool_]) -> pa.Table:
+    """The datum GCJ02 in those rows of 2016 with a position; 2025 reports say theirs."""
+    if not these.any() or LATITUDE not in rows.column_names:
+        return rows
+    old = pc.starts_with(rows["source"].cast(pa.string()), "gbt32960.2016")
+    mark = pc.and_(pc.and_(pa.array(these), old), rows[LATITUDE].is_valid())
+    if DATUM not in rows.column_names:
+        column = pc.if_else(mark, "GCJ02", pa.scalar(None, pa.string()))
+        return rows.append_column(DATUM, column)
+    column = rows[DATUM]
+    told = pc.if_else(mark, "GCJ02", column.cast(pa.string()))
+    if pa.types.is_dictionary(column.type):
+        told = told.dictionary_encode().cast(column.type)
+    return rows.set_column(rows.column_names.index(DATUM), DATUM, told)
 
 
 def _headers(frames: pa.Array) -> npt.NDArray[np.uint8]:

@@ -6,10 +6,8 @@ beyond its own recorded sequence. So a frame is in the lake once, whatever is ki
 """
 
 import asyncio
-import json
 import logging
 import time as clock
-import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,12 +18,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from carcloud.model import blocks
+from carcloud.model.figures import Histogram
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import FRAMES, live_subject
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import Lake, Slice, TableRef
 from carcloud.ports.stream import Message, Stream
+from carcloud.ports.tracing import NO_TRACER, Span, Tracer, part
+from carcloud.services.telemetry.ingest_rows import (
+    as_time,
+    letters,
+    live_messages,
+    raw,
+    refused_letters,
+    unreadable,
+)
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.telemetry.repeats import Repeats
 
@@ -33,9 +41,10 @@ log = logging.getLogger(__name__)
 
 WRITER = "ingest"
 SIGNALS, RAW, LETTERS = "signals", "frames", "dead_letters"
-_TIME = pa.timestamp("us", "UTC")
-_LIVE_BYTES = 2_000_000
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+_COUNTED_ANEW = ("frames", "duplicates", "corrections", "dead_letters")  # by a further attempt
+_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
+_FRAMES = (10.0, 100.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0, 100_000.0)
 
 
 @dataclass(slots=True)
@@ -48,9 +57,22 @@ class IngestFigures:
     corrections: int = 0
     dead_letters: int = 0
     commits: int = 0
-    freshness_ms: float | None = None
+    commits_full: int = 0  # that did not wait for the clock
+    retries: int = 0
     lag_frames: int = 0
+    stream_bytes: int = 0
     problem: str | None = None
+    commit_seconds: Histogram = field(default_factory=lambda: Histogram(_SECONDS))
+    commit_frames: Histogram = field(default_factory=lambda: Histogram(_FRAMES))
+    fresh_ms: float | None = None  # of the last micro-batch
+    waiting_since_us: int | None = None  # the oldest frame of one that cannot be committed
+
+    @property
+    def freshness_ms(self) -> float | None:
+        """From arrival to queryable: of the last micro-batch, or of the one that waits."""
+        if self.waiting_since_us is not None and self.problem is not None:
+            return (now_us() - self.waiting_since_us) / 1000
+        return self.fresh_ms
 
 
 @dataclass(slots=True)
@@ -75,6 +97,7 @@ class Ingest:
         commit_rows: int,
         future_s: float,
         dedup_entries: int,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._stream = stream
         self._lake = lake
@@ -86,6 +109,11 @@ class Ingest:
         self._repeats: dict[Tenant, Repeats] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ingest")
         self._live_seq: dict[Tenant, int] = {}
+        self._tracer = tracer
+        self._span: Span | None = None  # of the micro-batch at hand
+        self._mean = 1.0  # frames in a message, of the last micro-batch
+        self._reached = 0  # sequence up to which messages are read
+        self._lookups = 0  # in the lake, of judges that are gone
         self._stopping = asyncio.Event()
         self.figures = IngestFigures()
 
@@ -103,6 +131,7 @@ class Ingest:
             frames += sum(len(message.data) for message in messages) // 300
             if clock.monotonic() >= deadline or frames >= self._commit_rows:
                 if batch:
+                    self.figures.commits_full += frames >= self._commit_rows
                     await self._commit_until_done(batch)
                 batch, frames = [], 0
                 deadline = clock.monotonic() + self._commit_s
@@ -111,26 +140,55 @@ class Ingest:
         if batch:
             await self._commit_until_done(batch)
 
+    async def measure(self) -> None:
+        """Bring the lag behind the stream up to date; raises `EngineError`."""
+        extent = await self._stream.info(FRAMES.name)
+        behind = max(0, extent.last_seq - max(self._reached, extent.first_seq - 1))
+        self.figures.lag_frames = round(behind * self._mean)
+        self.figures.stream_bytes = extent.bytes
+
+    @property
+    def dedup(self) -> tuple[int, int]:
+        """(reports remembered, lookups in the lake since the start)."""
+        judges = list(self._repeats.values())
+        lookups = self._lookups + sum(judge.lake_lookups for judge in judges)
+        return sum(judge.remembered for judge in judges), lookups
+
     async def _commit_until_done(self, batch: list[Message]) -> None:
         """Try until the batch is in the lake; then confirm, release and tell the listeners."""
         loop = asyncio.get_running_loop()
-        attempt = 0
+        attempt, began = 0, clock.monotonic()
         while not self._stopping.is_set() or attempt == 0:
+            counted = {name: getattr(self.figures, name) for name in _COUNTED_ANEW}
             try:
                 live = await loop.run_in_executor(self._thread, self._commit, batch)
                 seq = batch[-1].seq
                 await self._stream.confirm(FRAMES.name, WRITER, seq)
                 await self._stream.release(FRAMES.name, seq)
             except EngineError as error:
-                self._repeats.clear()  # what it remembers may not be in the lake
+                self._forget_repeats()
+                for name, count in counted.items():
+                    setattr(self.figures, name, count)
+                self.figures.retries += 1
                 self.figures.problem = f"rows wait in the stream: {error}"
                 log.warning("%s", self.figures.problem)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
             else:
-                self.figures.problem = None
-                await self._tell(live)
+                self.figures.problem = self.figures.waiting_since_us = None
+                self._reached = seq
+                self.figures.commit_seconds.observe(clock.monotonic() - began)
+                with part(self._span, "ingest tell"):
+                    await self._tell(live)
                 return
+            finally:
+                if self._span is not None:
+                    self._span.end()
+
+    def _forget_repeats(self) -> None:
+        """What they remember may not be in the lake."""
+        self._lookups = self.dedup[1]
+        self._repeats.clear()
 
     async def _tell(self, live: Mapping[Tenant, list[bytes]]) -> None:
         for tenant, messages in live.items():
@@ -143,30 +201,37 @@ class Ingest:
     def _commit(self, batch: list[Message]) -> dict[Tenant, list[bytes]]:
         seq = batch[-1].seq
         tables: dict[Tenant, _Tables] = {}
-        oldest = now_us()
+        groups: list[tuple[Tenant, str, pa.Table]] = []
+        contexts: list[str] = []
         for (tenant, protocol), messages in _grouped(batch).items():
             into = tables.setdefault(tenant, _Tables())
-            frames = _joined(tenant, protocol, messages, into)
+            groups.append((tenant, protocol, _joined(tenant, protocol, messages, into, contexts)))
+        self._span = self._tracer.resume("ingest batch", contexts) if contexts else None
+        self._mean = max(1.0, sum(frames.num_rows for *_, frames in groups) / len(batch))
+        received = [pc.min(frames["received"]).as_py() for *_, frames in groups if frames.num_rows]
+        oldest = min(received, default=now_us())
+        self.figures.waiting_since_us = oldest
+        for tenant, protocol, frames in groups:
             if frames.num_rows:
-                oldest = min(oldest, pc.min(frames["received"]).as_py())
-                self._decode(tenant, protocol, frames, into)
+                self._decode(tenant, protocol, frames, tables[tenant])
         live = {tenant: self._store(tenant, seq, parts) for tenant, parts in tables.items()}
         self.figures.commits += 1
-        self.figures.freshness_ms = (now_us() - oldest) / 1000
+        self.figures.commit_frames.observe(sum(frames.num_rows for *_, frames in groups))
+        self.figures.fresh_ms = (now_us() - oldest) / 1000
         return {tenant: messages for tenant, messages in live.items() if messages}
 
     def _decode(self, tenant: Tenant, protocol: str, frames: pa.Table, into: _Tables) -> None:
         """Sort the frames of one protocol into rows, raw frames and dead letters."""
         self.figures.frames += frames.num_rows
         refused = pc.is_valid(frames["fault"])
-        into.letters += _refused_letters(protocol, frames.filter(refused))
+        into.letters += refused_letters(protocol, frames.filter(refused))
         good = frames.filter(pc.invert(refused)).combine_chunks()
         decoder = self._decoders.get(protocol)
         if good.num_rows == 0:
             return
         if decoder is None:
             fault = Fault(f"no decoder for protocol {protocol}", "", None)
-            into.letters.append(_letters(protocol, good, [fault] * good.num_rows))
+            into.letters.append(letters(protocol, good, [fault] * good.num_rows))
             return
         self._decode_well(tenant, protocol, decoder, good, into)
 
@@ -178,16 +243,20 @@ class Ingest:
         One frame that nobody thought of must not stop the frames of everybody else.
         """
         try:
-            decoded = decoder(_flat(frames["vehicle"]), _flat(frames["frame"]))
+            with part(self._span, "ingest decode"):
+                columns = (_flat(frames[name]) for name in ("vehicle", "frame", "received"))
+            decoded = decoder(*columns)
+        except EngineError:
+            raise  # not the frames' fault: all of them wait
         except Exception as error:
             if frames.num_rows == 1:
                 log.error("the %s decoder failed on a frame", protocol, exc_info=error)
                 fault = Fault(f"decoder failed: {error!r}", "", None)
-                into.letters.append(_letters(protocol, frames, [fault]))
+                into.letters.append(letters(protocol, frames, [fault]))
                 return
             half = frames.num_rows // 2
-            for part in (frames[:half], frames[half:]):
-                self._decode_well(tenant, protocol, decoder, part.combine_chunks(), into)
+            for piece in (frames[:half], frames[half:]):
+                self._decode_well(tenant, protocol, decoder, piece.combine_chunks(), into)
         else:
             self._sort_out(tenant, protocol, frames, decoded, into)
 
@@ -208,7 +277,7 @@ class Ingest:
         keep_rows, correction, repeated = self._new_rows(tenant, rows, row_frame)
         source = pa.array(row_frame[keep_rows])
         kept = rows.filter(pa.array(keep_rows))
-        kept = kept.add_column(2, "received", _as_time(frames["received"].take(source)))
+        kept = kept.add_column(2, "received", as_time(frames["received"].take(source)))
         kept = kept.append_column("seq", frames["seq"].take(source))
         kept = kept.append_column("correction", pa.array(correction))
         into.signals.append(kept)
@@ -216,10 +285,10 @@ class Ingest:
         gone = np.zeros(frames.num_rows, np.bool_)
         gone[bad] = True
         gone[repeated] = True
-        into.frames.append(_raw(protocol, frames, decoded, ~gone))
+        into.frames.append(raw(protocol, frames, decoded, ~gone))
         if len(bad):
             faults = [decoded.faults[index] for index in sorted(decoded.faults)]
-            into.letters.append(_letters(protocol, frames.take(pa.array(np.sort(bad))), faults))
+            into.letters.append(letters(protocol, frames.take(pa.array(np.sort(bad))), faults))
 
     def _new_rows(
         self, tenant: Tenant, rows: pa.Table, row_frame: npt.NDArray[np.int32]
@@ -231,7 +300,8 @@ class Ingest:
         times = rows["time"].cast(pa.int64()).to_numpy()
         digests = rows["digest"].to_numpy()
         vehicles = rows["vehicle"].to_pylist()
-        verdict = self._judge(tenant).judge(vehicles, times, digests, now_us())
+        with part(self._span, "ingest dedup"):
+            verdict = self._judge(tenant).judge(vehicles, times, digests, now_us())
         self.figures.duplicates += int(verdict.repeat.sum())
         self.figures.corrections += int(verdict.correction.sum())
         keep = ~verdict.repeat
@@ -257,7 +327,7 @@ class Ingest:
         signals = _together(parts.signals)
         self._append(TableRef(tenant, RAW), _together(parts.frames), seq)
         self._append(TableRef(tenant, LETTERS), _together(parts.letters), seq)
-        self.figures.dead_letters += sum(part.num_rows for part in parts.letters)
+        self.figures.dead_letters += sum(table.num_rows for table in parts.letters)
         if signals is None:
             return []
         previous = self._live_seq.get(tenant)
@@ -266,7 +336,7 @@ class Ingest:
         self._append(TableRef(tenant, SIGNALS), signals, seq)
         self._live_seq[tenant] = seq
         self.figures.stored += signals.num_rows
-        return _live_messages(signals, previous, seq)
+        return live_messages(signals, previous, seq)
 
     def _append(self, ref: TableRef, rows: pa.Table | None, seq: int) -> None:
         if rows is None or rows.num_rows == 0:
@@ -274,7 +344,8 @@ class Ingest:
         position = self._lake.position(ref, WRITER)
         if position:
             rows = rows.filter(pc.greater(rows["seq"], position))
-        self._lake.append(ref, rows, writer=WRITER, seq=seq)
+        with part(self._span, f"ingest append {ref.name}"):
+            self._lake.append(ref, rows, writer=WRITER, seq=seq)
 
 
 def _grouped(batch: Iterable[Message]) -> dict[tuple[Tenant, str], list[Message]]:
@@ -285,17 +356,24 @@ def _grouped(batch: Iterable[Message]) -> dict[tuple[Tenant, str], list[Message]
     return groups
 
 
-def _joined(tenant: Tenant, protocol: str, messages: list[Message], into: _Tables) -> pa.Table:
-    """All frames of some messages with their stream sequence; unreadable messages are letters."""
+def _joined(
+    tenant: Tenant, protocol: str, messages: list[Message], into: _Tables, contexts: list[str]
+) -> pa.Table:
+    """All frames of some messages with their stream sequence; unreadable messages are letters.
+
+    Appends to `contexts` the traces that the messages carry.
+    """
     parts = [pa.table(_EMPTY_BLOCK)]
     for message in messages:
         try:
-            frames = blocks.unpack(tenant, protocol, message.data).frames
+            block = blocks.unpack(tenant, protocol, message.data)
         except blocks.InvalidBlock as error:
-            into.letters.append(_unreadable(protocol, message, str(error)))
+            into.letters.append(unreadable(protocol, message, str(error)))
             continue
-        seqs = pa.array(np.full(frames.num_rows, message.seq, np.int64))
-        parts.append(pa.Table.from_batches([frames]).append_column("seq", seqs))
+        if block.trace is not None:
+            contexts.append(block.trace)
+        seqs = pa.array(np.full(len(block), message.seq, np.int64))
+        parts.append(pa.Table.from_batches([block.frames]).append_column("seq", seqs))
     return pa.concat_tables(parts)
 
 
@@ -305,78 +383,6 @@ _EMPTY_BLOCK = _BLOCK_COLUMNS.empty_table()
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def _as_time(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(_TIME)
-
-
-def _raw(
-    protocol: str, frames: pa.Table, decoded: DecodedFrames, keep: npt.NDArray[np.bool_]
-) -> pa.Table:
-    received = frames["received"].to_numpy()
-    times = np.where(decoded.times >= 0, decoded.times, received)
-    table = pa.table(
-        {
-            "vehicle": frames["vehicle"],
-            "time": pa.array(times).cast(_TIME),
-            "received": _as_time(frames["received"]),
-            "seq": frames["seq"],
-            "protocol": pa.array([protocol] * frames.num_rows, pa.string()),
-            "kind": decoded.kinds,
-            "frame": frames["frame"],
-        }
-    )
-    return table.filter(pa.array(keep))
-
-
-def _letters(protocol: str, frames: pa.Table, faults: list[Fault]) -> pa.Table:
-    seqs = frames["seq"].to_pylist()
-    received = _as_time(frames["received"])
-    return pa.table(
-        {
-            "vehicle": frames["vehicle"],
-            "time": received,
-            "received": received,
-            "seq": frames["seq"],
-            "id": pa.array(_letter_ids(seqs, frames["frame"].to_pylist()), pa.string()),
-            "protocol": pa.array([protocol] * frames.num_rows, pa.string()),
-            "reason": pa.array([fault.reason for fault in faults], pa.string()),
-            "clause": pa.array([fault.clause for fault in faults], pa.string()),
-            "offset": pa.array([fault.offset for fault in faults], pa.int32()),
-            "frame": frames["frame"],
-        }
-    )
-
-
-def _letter_ids(seqs: list[int], frames: list[bytes]) -> list[str]:
-    """Stable names: the same letter has the same id however micro-batches are cut."""
-    counts: dict[tuple[int, int], int] = {}
-    ids = []
-    for seq, frame in zip(seqs, frames, strict=True):
-        key = (seq, zlib.crc32(frame))
-        counts[key] = counts.get(key, 0) + 1
-        ids.append(f"{seq}-{key[1]:08x}-{counts[key]}")
-    return ids
-
-
-def _refused_letters(protocol: str, frames: pa.Table) -> list[pa.Table]:
-    if frames.num_rows == 0:
-        return []
-    faults = [Fault(**json.loads(text)) for text in frames["fault"].to_pylist()]
-    return [_letters(protocol, frames, faults)]
-
-
-def _unreadable(protocol: str, message: Message, reason: str) -> pa.Table:
-    frames = pa.table(
-        {
-            "vehicle": pa.array([""], pa.string()),
-            "received": pa.array([now_us()], pa.int64()),
-            "frame": pa.array([message.data], pa.binary()),
-            "seq": pa.array([message.seq], pa.int64()),
-        }
-    )
-    return _letters(protocol, frames, [Fault(f"not a frame block: {reason}", "", None)])
 
 
 def _together(parts: list[pa.Table]) -> pa.Table | None:
@@ -401,20 +407,3 @@ def _stored(
         return [], np.zeros(0, np.int64), np.zeros(0, np.int64)
     times = found["time"].cast(pa.int64()).to_numpy()
     return found["vehicle"].to_pylist(), times, found["digest"].to_numpy()
-
-
-def _live_messages(rows: pa.Table, previous: int, seq: int) -> list[bytes]:
-    """The rows in messages that the stream can carry; only the last one says `seq`."""
-    step = max(1, _LIVE_BYTES * rows.num_rows // max(1, rows.nbytes))
-    parts = [rows[start : start + step] for start in range(0, rows.num_rows, step)]
-    return [_live_message(part, previous, seq if part is parts[-1] else previous) for part in parts]
-
-
-def _live_message(rows: pa.Table, previous: int, seq: int) -> bytes:
-    marked = rows.replace_schema_metadata(
-        {b"prev_seq": str(previous).encode(), b"seq": str(seq).encode()}
-    )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, marked.schema) as writer:
-        writer.write_table(marked)
-    return bytes(sink.getvalue())

@@ -35,5 +35,8 @@ class DecodedFrames:
     faults: dict[int, Fault]
 
 
-Decoder = Callable[[pa.Array, pa.Array], DecodedFrames]
-"""(vehicles: string (n,), frames: binary (n,)) -> what they say."""
+Decoder = Callable[[pa.Array, pa.Array, pa.Array], DecodedFrames]
+"""(vehicles: string (n,), frames: binary (n,), received: int64 us (n,)) -> what they say.
+
+`EngineError` means that the frames cannot be read for now; anything else raised is a defect.
+"""

@@ -73,6 +73,11 @@ class RecentReports:
                 self.reach_us = self.young_reach_us
             self.old, self.young, self.young_reach_us = self.young, [], horizon_us
 
+    @property
+    def size(self) -> int:
+        """Reports remembered."""
+        return sum(len(segment.keys) for segment in (*self.young, *self.old))
+
     def matches(self, key: np.uint64) -> list[int]:
         """The digests remembered under a key."""
         found: list[int] = []
@@ -102,6 +107,11 @@ class Repeats:
         self._marks = np.full(1024, self._start_mark, np.int64)
         self._recent = RecentReports(entries, reach_us=self._start_mark)
         self.lake_lookups = 0
+
+    @property
+    def remembered(self) -> int:
+        """Reports in the index of recent ones."""
+        return self._recent.size
 
     def judge(self, vehicles: Sequence[str], times: Int64, digests: Int64, now_us: int) -> Verdict:
         """Decide over reports in order of arrival and remember those that are new.

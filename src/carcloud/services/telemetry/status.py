@@ -1,20 +1,25 @@
 """How the cloud is doing, from what each process tells of itself once a second."""
 
 import asyncio
+import itertools
 import json
 import logging
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from carcloud.model.streams import status_subject
+from carcloud.model.figures import by_label
+from carcloud.model.streams import FRAMES, status_subject
 from carcloud.model.time import now_us
+from carcloud.ports.errors import EngineError
 from carcloud.ports.stream import Stream
+from carcloud.services.telemetry.metrics import BY_NAME, family
 from carcloud.services.telemetry.types import Disk, Problem, Role, Status
 
 log = logging.getLogger(__name__)
@@ -22,7 +27,9 @@ log = logging.getLogger(__name__)
 SILENT_S = 5.0  # s without a word after which a process counts as dead
 FORGET_S = 600.0  # s after which a dead process leaves the list
 RATE_S = 5.0  # s over which rates are averaged
-DISK_S = 15.0  # s between looks at the disk
+LOOK_S = 2.0  # s between looks at the free disk and the stream
+SIZE_S = 15.0  # s between measurements of the data folder
+ANSWER_S = 4.0  # s that the stream has to answer
 ALWAYS_ON = ("gateway", "ingest")
 
 
@@ -86,9 +93,11 @@ class StatusBoard:
         self._processes: dict[tuple[str, str], _Process] = {}
         self._disk = Disk(0, 0)
         self._disk_low_since: int | None = None
+        self._stream_down: Problem | None = None
+        self._stream_back = -SILENT_S  # monotonic s
         self._missing_since: dict[str, int] = {}
         self._stop: Callable[[], Awaitable[None]] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Listen from now on; raises `Unavailable`."""
@@ -98,12 +107,13 @@ class StatusBoard:
 
         self._stop = await self._stream.listen(status_subject("*", "*"), on_report)
         await asyncio.to_thread(self.look_at_disk)
-        self._watch = asyncio.create_task(self._watch_disk())
+        works = (self._watch_disk, self._watch_stream)
+        self._watches = [asyncio.create_task(work()) for work in works]
 
     async def stop(self) -> None:
         """Listen no more."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         if self._stop is not None:
             await self._stop()
 
@@ -120,10 +130,28 @@ class StatusBoard:
 
     def look_at_disk(self) -> None:
         """Measure the data folder and the room beside it. Blocks."""
+        self.look_at_room()
+        self._disk = Disk(_size(self._data), self._disk.free_bytes)
+
+    def look_at_room(self) -> None:
+        """Measure the room beside the data folder alone."""
         free = shutil.disk_usage(self._data).free
-        self._disk = Disk(_size(self._data), free)
+        self._disk = Disk(self._disk.used_bytes, free)
         low = free < self._reserve
         self._disk_low_since = (self._disk_low_since or now_us()) if low else None
+
+    async def look_at_stream(self) -> None:
+        """Ask the stream whether it is there."""
+        try:
+            await asyncio.wait_for(self._stream.info(FRAMES.name), ANSWER_S)
+        except (EngineError, TimeoutError) as error:
+            since = self._stream_down.since_us if self._stream_down else now_us()
+            detail = f"vehicles are not acknowledged: {error or 'no answer in time'}"
+            self._stream_down = Problem("stream-down", since, detail)
+        else:
+            if self._stream_down is not None:
+                self._stream_back = time.monotonic()
+            self._stream_down = None
 
     def status(self, vehicles: int, dead_letters: int) -> Status:
         """The present state; the two counts are the tenant's."""
@@ -151,16 +179,22 @@ class StatusBoard:
         families: dict[tuple[str, str], list[str]] = {}
         for (role, instance), process in sorted(self._processes.items()):
             labels = f'role="{_label(role)}",instance="{_label(instance)}"'
-            for kind, name, value in _measures(process, now):
-                families.setdefault((name, kind), []).append(f"{name}{{{labels}}} {value:.17g}")
-        for name, value in (("used", self._disk.used_bytes), ("free", self._disk.free_bytes)):
-            full = f"carcloud_disk_{name}_bytes"
-            families[full, "gauge"] = [f"{full} {value}"]
-        lines: list[str] = []
-        for (name, kind), samples in sorted(families.items()):
-            words = name.removeprefix("carcloud_").replace("_", " ")
-            lines += [f"# HELP {name} {words}", f"# TYPE {name} {kind}", *samples]
-        return "\n".join(lines) + "\n"
+            for kind, key, value in _measures(process, now):
+                of = families.setdefault((family(key), kind), [])
+                of.append(_sample(key, labels, value))
+        for key, value in self._own(now).items():
+            families.setdefault((family(key), "gauge"), []).append(_sample(key, "", value))
+        return "".join(_family(*named, of) for named, of in sorted(families.items()))
+
+    def _own(self, now: float) -> dict[str, float]:
+        """What the board itself measures."""
+        problems = Counter(problem.code for problem in self._problems(now))
+        return {
+            "disk_used_bytes": self._disk.used_bytes,
+            "disk_free_bytes": self._disk.free_bytes,
+            "stream_up": float(self._stream_down is None),
+            **by_label("problems", "code", problems),
+        }
 
     def _gauges(self, role: str, name: str, now: float) -> list[float]:
         return [
@@ -180,8 +214,12 @@ class StatusBoard:
                 f"{self._reserve // 1_000_000}: vehicles are not acknowledged"
             )
             problems.append(Problem("disk-full", self._disk_low_since, detail))
+        if self._stream_down is not None:
+            return [*problems, self._stream_down]  # nobody can be heard: of them nothing is known
         for (role, instance), process in sorted(self._processes.items()):
             if not process.alive(now):
+                if now - self._stream_back < SILENT_S:
+                    continue  # the stream has only just come back
                 detail = f"{role} {instance} has been silent for {now - process.heard:.0f} s"
                 problems.append(Problem("role-silent", process.heard_us, detail))
             else:
@@ -211,12 +249,18 @@ class StatusBoard:
                 del self._processes[key]
 
     async def _watch_disk(self) -> None:
-        while True:
-            await asyncio.sleep(DISK_S)
+        for turn in itertools.count(1):
+            await asyncio.sleep(LOOK_S)
+            measured = turn % (SIZE_S // LOOK_S) == 0
             try:
-                await asyncio.to_thread(self.look_at_disk)
+                await asyncio.to_thread(self.look_at_disk if measured else self.look_at_room)
             except OSError as error:
                 log.warning("the data folder cannot be measured: %s", error)
+
+    async def _watch_stream(self) -> None:
+        while True:
+            await self.look_at_stream()
+            await asyncio.sleep(LOOK_S)
 
 
 def report_json(report: Report) -> bytes:
@@ -237,15 +281,34 @@ def _role(process: _Process, now: float) -> Role:
 
 
 def _measures(process: _Process, now: float) -> list[tuple[str, str, float]]:
-    """(kind, name, value) of everything one process reports."""
+    """(kind, key, value) of everything one process reports."""
     report = process.report
     return [
-        ("gauge", "carcloud_up", float(process.alive(now))),
-        ("gauge", "carcloud_uptime_seconds", report.uptime_s),
-        ("gauge", "carcloud_memory_bytes", float(report.memory_bytes)),
-        *(("counter", _metric(name), value) for name, value in report.counters.items()),
-        *(("gauge", _metric(name), value) for name, value in report.gauges.items()),
+        ("gauge", "up", float(process.alive(now))),
+        ("gauge", "uptime_seconds", report.uptime_s),
+        ("gauge", "memory_bytes", float(report.memory_bytes)),
+        *((_counted(key), key, value) for key, value in report.counters.items()),
+        *(("gauge", key, value) for key, value in report.gauges.items()),
     ]
+
+
+def _counted(key: str) -> str:
+    known = BY_NAME.get(family(key))
+    return "histogram" if known is not None and known.kind == "histogram" else "counter"
+
+
+def _sample(key: str, labels: str, value: float) -> str:
+    """One line: the labels of the figure itself stand before those of the process."""
+    name, _, own = key.partition("{")
+    inner = ",".join(part for part in (own.removesuffix("}"), labels) if part)
+    return f"{_metric(name)}{{{inner}}} {value:.17g}" if inner else f"{_metric(name)} {value:.17g}"
+
+
+def _family(name: str, kind: str, samples: list[str]) -> str:
+    known = BY_NAME.get(name)
+    told = known.help if known is not None else name.replace("_", " ")
+    full = _metric(name)
+    return "\n".join([f"# HELP {full} {told}", f"# TYPE {full} {kind}", *samples]) + "\n"
 
 
 def _metric(name: str) -> str:

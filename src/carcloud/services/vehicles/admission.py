@@ -9,11 +9,12 @@ from sqlalchemy import Connection, delete, insert, select, update
 from carcloud.model import ids
 from carcloud.model.ids import Tenant, VehicleId
 from carcloud.services.tenancy.api import AuditEntry, record_changes
-from carcloud.services.vehicles import rows
+from carcloud.services.vehicles import keys, rows
 from carcloud.services.vehicles.seal import Seal
 from carcloud.services.vehicles.store import credentials, logins, vehicles
 from carcloud.services.vehicles.types import (
     Admission,
+    DataKey,
     Lifecycle,
     Login,
     NewVehicle,
@@ -37,6 +38,7 @@ class Desk:
         self._now = now
         self._new: list[Vehicle] = []
         self._first_time: list[Vehicle] = []
+        self._data_keys: dict[str, tuple[DataKey, ...]] = {}
 
     def answer(self, wanting: Sequence[Login]) -> list[Admission]:
         """One admission for each login, in order."""
@@ -56,6 +58,7 @@ class Desk:
         for start in range(0, len(ordered), _CHUNK):
             chunk = query.where(vehicles.c.id.in_(ordered[start : start + _CHUNK]))
             found.update((row["id"], dict(row)) for row in self._db.execute(chunk).mappings())
+        self._data_keys = keys.data_keys_of(self._db, self._seal, found)
         return found
 
     def _answer(self, login: Login, known: dict[str, Any]) -> Admission:
@@ -96,6 +99,7 @@ class Desk:
             tls_fingerprint=row["tls_fingerprint"],
             cipher_key=self._seal.open(vehicle, row["cipher_key"]),
             cipher=row["cipher"],
+            data_keys=self._data_keys.get(vehicle, ()),
         )
 
     def _activate(self) -> None:

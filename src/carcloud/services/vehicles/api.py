@@ -11,15 +11,22 @@ from carcloud.model.ids import Tenant, VehicleId
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict
 from carcloud.ports.records import Records
-from carcloud.services.vehicles import admission, changes, csv_import, models, search
+from carcloud.services.vehicles import admission, carried, changes, csv_import, keys, models, search
 from carcloud.services.vehicles.errors import Changed, Exists, Invalid, Unknown
+from carcloud.services.vehicles.remembered import Remembered
 from carcloud.services.vehicles.seal import Seal
 from carcloud.services.vehicles.store import logins, metadata
 from carcloud.services.vehicles.types import (
+    Activated,
+    Activation,
+    ActivationRefusal,
     Admission,
+    Carried,
+    CarriedRefusal,
     Credentials,
     CredentialsChange,
     CurrentSign,
+    DataKey,
     Datum,
     Filter,
     ImportReport,
@@ -27,17 +34,21 @@ from carcloud.services.vehicles.types import (
     LineError,
     Login,
     NewVehicle,
+    Reporting,
     Sort,
     Vehicle,
     VehicleChange,
+    VehicleKeys,
     VehicleModel,
     VehiclePage,
 )
 
 __all__ = [
-    "Admission", "Changed", "Credentials", "CredentialsChange", "CurrentSign", "Datum", "Exists",
-    "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle", "Sort",
-    "Unknown", "Vehicle", "VehicleChange", "VehicleModel", "VehiclePage", "Vehicles",
+    "Activated", "Activation", "ActivationRefusal", "Admission", "Carried", "CarriedRefusal",
+    "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Exists",
+    "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
+    "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange", "VehicleKeys",
+    "VehicleModel", "VehiclePage", "Vehicles",
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long
@@ -170,6 +181,53 @@ class Vehicles:
                     return desk.answer(wanting)
             except Conflict:  # another gateway registered one of them just now: look again
                 continue
+
+    def carry_many(self, wanting: Sequence[Carried]) -> list[CarriedRefusal | None]:
+        """Answer, in order, whether vehicles that lower platforms bring are welcome (None).
+
+        Unknown ones are registered in the platform's tenant, whatever `gateway.auto_register`
+        says: the account of the platform is the permission. Registered ones become active.
+        """
+        while True:
+            try:
+                with self._records.transaction() as db:
+                    return carried.carry(db, wanting, self._now())
+            except Conflict:  # another gateway registered one of them just now: look again
+                continue
+
+    def activate(self, wanting: Activation, *, auto_register: Tenant | None) -> Activated:
+        """Put a security chip and its key on record; the same activation again changes nothing."""
+        while True:
+            try:
+                with self._records.transaction() as db:
+                    return keys.activate(db, wanting, auto_register, self._now())
+            except Conflict:  # registered by another gateway just now: look again
+                continue
+
+    def keep_data_key(self, tenant: Tenant, vehicle: str, key: DataKey) -> tuple[DataKey, ...]:
+        """Seal and keep a data-unit key that the vehicle sent; returns all keys that count now.
+
+        The newest four are kept. Raises `Unknown`, `Invalid`.
+        """
+        with self._writing(tenant, "gateway") as desk:
+            desk.get(vehicle)
+            keys.keep(desk.db, self._seal, tenant, vehicle, key, self._now())
+            return keys.data_keys_of(desk.db, self._seal, [vehicle]).get(vehicle, ())
+
+    def keys(self, wanted: Sequence[str]) -> dict[str, VehicleKeys]:
+        """Keys of any tenants' vehicles, by id; those without any are left out."""
+        with self._records.reading() as db:
+            return keys.of(db, self._seal, wanted)
+
+    def special_models(self) -> bool:
+        """Whether any model reports otherwise than WGS84 and discharge positive."""
+        with self._records.reading() as db:
+            return models.any_special(db)
+
+    def reporting(self, wanted: Sequence[str]) -> dict[str, Reporting]:
+        """How any tenants' vehicles report; only those of special models are told."""
+        with self._records.reading() as db:
+            return models.reporting(db, wanted)
 
     def create_model(self, tenant: Tenant, model: VehicleModel, *, actor: str) -> VehicleModel:
         """A new model; raises `Invalid`, `Exists`."""

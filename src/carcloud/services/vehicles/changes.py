@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from carcloud.model.ids import Tenant, VehicleId
 from carcloud.services.tenancy.api import AuditEntry, record_changes
-from carcloud.services.vehicles import rows, search
+from carcloud.services.vehicles import keys, rows, search
 from carcloud.services.vehicles.csv_import import Line
 from carcloud.services.vehicles.errors import Changed, Invalid, Unknown
 from carcloud.services.vehicles.seal import Seal
@@ -73,8 +73,9 @@ class Desk:
         self.get(vehicle)
         mine = select(credentials).where(credentials.c.vehicle == vehicle)
         row = self.db.execute(mine).mappings().first()
+        chip = keys.chip_of(self.db, vehicle)
         if row is None:
-            return Credentials()
+            return Credentials(chip_id=chip)
         return Credentials(
             iccid=row["iccid"],
             public_key=row["public_key"],
@@ -82,6 +83,7 @@ class Desk:
             tls_fingerprint=row["tls_fingerprint"],
             has_cipher_key=row["cipher_key"] is not None,
             cipher=row["cipher"],
+            chip_id=chip,
         )
 
     def set_credentials(self, vehicle: str, change: CredentialsChange, seal: Seal) -> Credentials:
@@ -94,7 +96,11 @@ class Desk:
         elif values:
             mine = update(credentials).where(credentials.c.vehicle == vehicle)
             self.db.execute(mine.values(**values))
-        self._record("vehicle.credentials", vehicle, None, {"set": sorted(values)})
+        names = sorted(values)
+        if change.chip_id is not UNSET:
+            keys.set_chip(self.db, vehicle, _credential_text("chip_id", change.chip_id, 16))
+            names.append("chip_id")
+        self._record("vehicle.credentials", vehicle, None, {"set": names})
         return self.credentials(vehicle)
 
     def take_line(self, line: Line, old: Vehicle | None) -> bool:
@@ -180,13 +186,8 @@ def _credential_values(vehicle: str, change: CredentialsChange, seal: Seal) -> d
     values: dict[str, object] = {}
     for name, longest in _CREDENTIAL_LIMITS.items():
         value = getattr(change, name)
-        if value is UNSET:
-            continue
-        if value is not None and not (
-            1 <= len(value) <= longest and value.isascii() and value.isprintable()
-        ):
-            raise Invalid(name, f"1 to {longest} ASCII characters")
-        values[name] = value
+        if value is not UNSET:
+            values[name] = _credential_text(name, value, longest)
     for name in ("public_key", "cipher_key"):
         key = getattr(change, name)
         if key is UNSET:
@@ -196,6 +197,14 @@ def _credential_values(vehicle: str, change: CredentialsChange, seal: Seal) -> d
         sealed = name == "cipher_key" and key is not None
         values[name] = seal.close(vehicle, key) if sealed else key
     return values
+
+
+def _credential_text(name: str, value: str | None, longest: int) -> str | None:
+    if value is not None and not (
+        1 <= len(value) <= longest and value.isascii() and value.isprintable()
+    ):
+        raise Invalid(name, f"1 to {longest} ASCII characters")
+    return value
 
 
 def known_ids(db: Connection, tenant: Tenant, wanted: list[str]) -> dict[str, Vehicle]:

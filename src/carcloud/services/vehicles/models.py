@@ -1,16 +1,22 @@
 """The models of a tenant's vehicles."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, or_, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.services.tenancy.api import AuditEntry, record_changes
 from carcloud.services.vehicles import rows
 from carcloud.services.vehicles.errors import Changed, Invalid, Unknown
-from carcloud.services.vehicles.store import models
-from carcloud.services.vehicles.types import CurrentSign, Datum, VehicleModel
+from carcloud.services.vehicles.store import models, vehicles
+from carcloud.services.vehicles.types import CurrentSign, Datum, Reporting, VehicleModel
+
+_CHUNK = 500  # ids in one SELECT
+_SPECIAL = or_(
+    models.c.datum != Datum.WGS84.value, models.c.current_sign != CurrentSign.DISCHARGE.value
+)
 
 
 def create(db: Connection, tenant: Tenant, model: VehicleModel, actor: str) -> VehicleModel:
@@ -53,6 +59,24 @@ def every(db: Connection, tenant: Tenant) -> list[VehicleModel]:
     """All models, in order of id."""
     query = select(models).where(models.c.tenant == tenant).order_by(models.c.id)
     return [_model(row) for row in db.execute(query).mappings()]
+
+
+def any_special(db: Connection) -> bool:
+    """Whether a model of any tenant differs from the usual datum or sign of current."""
+    return db.execute(select(models.c.id).where(_SPECIAL).limit(1)).first() is not None
+
+
+def reporting(db: Connection, wanted: Sequence[str]) -> dict[str, Reporting]:
+    """Datum and sign of current of vehicles, where their model is special."""
+    query = select(vehicles.c.id, models.c.datum, models.c.current_sign).join(
+        models, (models.c.tenant == vehicles.c.tenant) & (models.c.id == vehicles.c.model)
+    )
+    found: dict[str, Reporting] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        mine = query.where(_SPECIAL, vehicles.c.id.in_(wanted[start : start + _CHUNK]))
+        for row in db.execute(mine):
+            found[row.id] = Reporting(Datum(row.datum), CurrentSign(row.current_sign))
+    return found
 
 
 def _checked(model: VehicleModel) -> VehicleModel:

@@ -60,6 +60,28 @@ credentials = Table(
     Column("cipher", String(20)),
 )
 
+# The security chip of a vehicle, as its activation named it or a person registered it.
+chips = Table(
+    "vehicle_chips",
+    metadata,
+    Column("vehicle", ForeignKey("vehicles.id", ondelete="CASCADE"), primary_key=True),
+    Column("chip_id", String(16), nullable=False),
+    Index("vehicle_chips_by_chip", "chip_id"),
+)
+
+# Data-unit keys that a vehicle has sent.
+data_keys = Table(
+    "vehicle_data_keys",
+    metadata,
+    Column("vehicle", ForeignKey("vehicles.id", ondelete="CASCADE"), nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("cipher", String(20), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("valid_from", BigInteger, nullable=False),
+    Column("valid_until", BigInteger, nullable=False),
+    PrimaryKeyConstraint("vehicle", "received"),
+)
+
 logins = Table(
     "vehicle_logins",
     metadata,

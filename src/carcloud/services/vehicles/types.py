@@ -103,7 +103,8 @@ class Credentials:
     algorithm: str | None = None  # of the public key: SM2, RSA, ECC
     tls_fingerprint: str | None = None  # sha256 of the client certificate, hexadecimal
     has_cipher_key: bool = False
-    cipher: str | None = None  # of the data-unit key: AES128, SM4, RSA, SM2
+    cipher: str | None = None  # of the data-unit key: AES, SM4
+    chip_id: str | None = None  # of the security chip that was activated
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class CredentialsChange:
     tls_fingerprint: str | UnsetType | None = UNSET
     cipher_key: bytes | UnsetType | None = field(default=UNSET, repr=False)
     cipher: str | UnsetType | None = UNSET
+    chip_id: str | UnsetType | None = UNSET  # only this security chip may be activated, if set
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,62 @@ class Login:
     iccid: str | None = None
     edition: str | None = None  # of the protocol, e.g. "2025"
     time: int = 0  # 0 = now
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """A key for data units, with the times between which it holds."""
+
+    cipher: str  # AES, SM4, RSA, SM2
+    key: bytes = field(repr=False)
+    valid_from: int
+    valid_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleKeys:
+    """What is needed to open and to check a vehicle's reports; data-unit keys newest first."""
+
+    public_key: bytes | None = None
+    algorithm: str | None = None
+    data_keys: tuple[DataKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A security chip that presents itself for a vehicle; its signature has been checked."""
+
+    vehicle: str
+    chip_id: str
+    public_key: bytes
+    algorithm: str  # SM2, RSA, ECC
+    protocol: str
+    tls_fingerprint: str | None = None  # of the connection
+
+
+ActivationRefusal = Literal[
+    "invalid", "unknown", "suspended", "retired",
+    "tls",  # the connection's certificate is not the one on record
+    "chip",  # the chip has been activated already, with another key or for another vehicle
+    "vin",  # another chip or key is on record for the vehicle
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """The answer to an activation; `tenant` is told where the vehicle is known."""
+
+    vehicle: str
+    refusal: ActivationRefusal | None
+    tenant: Tenant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """How the reports of a vehicle are to be understood, by its model."""
+
+    datum: Datum
+    current_sign: CurrentSign
 
 
 Refusal = Literal["invalid", "unknown", "suspended", "retired", "iccid"]
@@ -147,6 +205,20 @@ class Admission:
     tls_fingerprint: str | None = None
     cipher_key: bytes | None = field(default=None, repr=False)
     cipher: str | None = None
+    data_keys: tuple[DataKey, ...] = ()  # `cipher_key` is the last of them
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A vehicle whose frames a lower platform brings into a tenant."""
+
+    tenant: Tenant
+    platform: str  # unique id under which the platform logged in
+    vehicle: str
+    protocol: str
+
+
+CarriedRefusal = Literal["invalid", "suspended", "retired", "tenant"]
 
 
 class VehicleModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

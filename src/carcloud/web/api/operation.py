@@ -17,7 +17,7 @@ from carcloud.services.telemetry.api import Disk, Role, Status, Telemetry
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheLiveFeed, TheTelemetry, TheVehicles
-from carcloud.web.live import MOST_CLIENTS, EventStream
+from carcloud.web.live import EventStream
 from carcloud.web.problems import Refused
 
 READY_S = 2.0  # s that an engine has to answer
@@ -121,7 +121,7 @@ async def follow_live(
     ] = None,
 ) -> ASGIApp:
     """Live events until the client leaves."""
-    if live.clients >= MOST_CLIENTS:
+    if not live.has_room():
         raise Refused(429, "too many live connections", headers={"Retry-After": "10"})
     name = None if vehicle is None else vehicle_id(vehicle)
     events = live.events(caller.tenant, name, caller.expires_us)

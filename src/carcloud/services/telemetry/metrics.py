@@ -1,0 +1,148 @@
+"""One table of metrics: what `/metrics` shows, of which role, and which setting it watches.
+
+Processes report figures without the prefix `carcloud_`; labels are part of a figure's key.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One family. `roles` empty = every process; `settings` = the limits whose effect it shows."""
+
+    name: str
+    kind: Kind
+    roles: tuple[str, ...]
+    help: str
+    labels: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+_GATEWAY, _INGEST, _WEB, _JOBS = ("gateway",), ("ingest",), ("web",), ("jobs",)
+
+METRICS: tuple[Metric, ...] = (
+    Metric("up", "gauge", (), "1 while the process is heard, 0 after five silent seconds"),
+    Metric("uptime_seconds", "gauge", (), "Age of the process"),
+    Metric("memory_bytes", "gauge", (), "Its own memory and its share of what it shares"),
+    Metric("frames_total", "counter", ("gateway", "ingest"), "Frames taken in / decoded"),
+    # gateway
+    Metric("acked_total", "counter", _GATEWAY, "Frames that are durable in the stream"),
+    Metric(
+        "ack_seconds", "histogram", _GATEWAY, "From receipt of a frame until it is durable",
+        settings=("gateway.block_ms",),
+    ),
+    Metric("dead_total", "counter", _GATEWAY, "Frames and stray bytes refused at the door"),
+    Metric(
+        "frames_refused_total", "counter", _GATEWAY, "The same by what was wrong with them",
+        ("reason",),
+        ("gateway.future_tolerance_s", "gateway.gbt32960.reissue_days_2016",
+         "gateway.gbt32960.reissue_days_2025", "gateway.half_frame_s"),
+    ),
+    Metric("heartbeats_total", "counter", _GATEWAY, "Heartbeats and time requests"),
+    Metric("logins_total", "counter", _GATEWAY, "Logins admitted"),
+    Metric("logins_refused_total", "counter", _GATEWAY, "Logins refused"),
+    Metric(
+        "logins_delayed_total", "counter", _GATEWAY, "Logins that had to wait for their turn",
+        settings=("gateway.logins_per_second",),
+    ),
+    Metric("logins_waiting", "gauge", _GATEWAY, "Logins not answered yet"),
+    Metric("connections", "gauge", _GATEWAY, "Open vehicle connections"),
+    Metric("sessions", "gauge", _GATEWAY, "Vehicles and platforms that are logged in"),
+    Metric(
+        "connections_refused_total", "counter", _GATEWAY, "Connections above a limit", ("limit",),
+        ("gateway.max_connections", "gateway.max_connections_per_address"),
+    ),
+    Metric(
+        "connections_closed_total", "counter", _GATEWAY, "Connections that the gateway ended",
+        ("reason",),
+        ("gateway.login_timeout_s", "gateway.idle_timeout_s", "gateway.faults_per_minute",
+         "gateway.reply_backlog_kb", "gateway.reply_wait_s"),
+    ),
+    Metric(
+        "vehicles_held_total", "counter", _GATEWAY,
+        "Times that a vehicle was not read for a while because it sent too fast",
+        settings=("gateway.frames_per_second_per_vehicle",),
+    ),
+    Metric("blocks_total", "counter", _GATEWAY, "Blocks of frames published"),
+    Metric(
+        "blocks_full_total", "counter", _GATEWAY, "Blocks published because of their size",
+        settings=("gateway.block_bytes",),
+    ),
+    Metric("pending_bytes", "gauge", _GATEWAY, "Frames and replies that are not durable yet"),
+    Metric("reading_paused", "gauge", _GATEWAY, "1 while no socket is read"),
+    Metric(
+        "pauses_total", "counter", _GATEWAY, "Times that reading of all sockets stopped",
+        settings=("gateway.pending_mb",),
+    ),
+    Metric(
+        "stream_retries_total", "counter", _GATEWAY, "Blocks refused by disk or stream",
+        ("reason",), ("disk.reserve_mb", "stream.max_gb"),
+    ),
+    Metric(
+        "disk_reserve_bytes", "gauge", ("gateway", "jobs"), "Free disk that is kept",
+        settings=("disk.reserve_mb",),
+    ),
+    # ingest
+    Metric("stored_total", "counter", _INGEST, "Rows stored in signals"),
+    Metric("duplicates_total", "counter", _INGEST, "Reports recognised as repeats"),
+    Metric("corrections_total", "counter", _INGEST, "Reports with other content than before"),
+    Metric("dead_letters_total", "counter", _INGEST, "Frames kept as dead letters"),
+    Metric("commits_total", "counter", _INGEST, "Micro-batches committed"),
+    Metric("commits_full_total", "counter", _INGEST, "Commits that did not wait for the clock",
+           settings=("ingest.commit_rows",)),
+    Metric("commit_retries_total", "counter", _INGEST, "Commits that failed and were tried again"),
+    Metric(
+        "commit_seconds", "histogram", _INGEST, "Decode and commit of a micro-batch",
+        settings=("ingest.commit_ms",),
+    ),
+    Metric("commit_frames", "histogram", _INGEST, "Frames in a micro-batch"),
+    Metric("dedup_lookups_total", "counter", _INGEST, "Repeats looked up in the lake"),
+    Metric(
+        "dedup_entries", "gauge", _INGEST, "Reports remembered in memory",
+        settings=("ingest.dedup_entries",),
+    ),
+    Metric("freshness_ms", "gauge", _INGEST, "From arrival to queryable, oldest of the last rows"),
+    Metric("lag_frames", "gauge", _INGEST, "Frames in the stream that the lake does not have yet"),
+    Metric("stream_bytes", "gauge", _INGEST, "Disk that the stream of frames takes",
+           settings=("stream.max_gb",)),
+    # web
+    Metric("http_requests_total", "counter", _WEB, "Requests answered", ("route", "status"),
+           ("web.max_body_mb",)),
+    Metric("http_seconds", "histogram", _WEB, "From request to first byte of the answer",
+           ("route",)),
+    Metric("live_clients", "gauge", _WEB, "Browsers that follow live events"),
+    Metric("live_refused_total", "counter", _WEB, "Live connections refused",
+           settings=("web.max_live_clients",)),
+    Metric("queries_total", "counter", _WEB, "SQL queries answered"),
+    Metric("queries_running", "gauge", _WEB, "SQL queries that run or wait"),
+    Metric(
+        "queries_refused_total", "counter", _WEB, "SQL queries above a limit", ("limit",),
+        ("query.seconds", "query.memory_mb", "query.waiting", "query.concurrent"),
+    ),
+    Metric("queries_cut_total", "counter", _WEB, "Answers that had more rows than allowed",
+           settings=("query.rows",)),
+    Metric("disk_used_bytes", "gauge", _WEB, "Size of the data folder"),
+    Metric("disk_free_bytes", "gauge", _WEB, "Free beside it"),
+    Metric("stream_up", "gauge", _WEB, "1 while the stream answers the web process"),
+    Metric("problems", "gauge", _WEB, "Present problems", ("code",)),
+    # jobs
+    Metric("upkeep_rounds_total", "counter", _JOBS, "Rounds of compaction and retention"),
+    Metric("upkeep_failures_total", "counter", _JOBS, "Tables that a round could not care for"),
+    Metric("forwarding_links", "gauge", _JOBS, "Links to further platforms that run"),
+)  # fmt: skip
+
+BY_NAME = {metric.name: metric for metric in METRICS}
+_PARTS = ("_bucket", "_sum", "_count")
+
+
+def family(figure: str) -> str:
+    """The family of a figure's key: without labels, and without a histogram's part."""
+    name = figure.partition("{")[0]
+    for part in _PARTS:
+        base = name.removesuffix(part)
+        if base != name and base in BY_NAME and BY_NAME[base].kind == "histogram":
+            return base
+    return name

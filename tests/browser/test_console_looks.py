@@ -1,0 +1,267 @@
+"""How the console looks and reads: both languages, both themes, a tablet, a keyboard."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Cloud, signed_in
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(240),
+]
+LONG = 30_000  # ms
+LOOKS = (Path(__file__).parent / "looks.js").read_text()
+TEXTS = Path(__file__).parents[2] / "frontend" / "src" / "i18n"
+TABLET = {"width": 1024, "height": 768}
+
+
+def look(page: Page, what: str) -> Any:
+    """The answer of one function of looks.js."""
+    return page.evaluate(f"{LOOKS.strip()}.{what}()")
+
+
+def places(page: Page, cloud: Cloud) -> Iterator[str]:
+    """Every page and tab, one after the other, each when it shows its content."""
+    page.goto(f"{cloud.url}/vehicles")
+    vin = page.get_by_test_id("vehicle-row").first.get_by_role("link").inner_text(timeout=LONG)
+    vehicle = f"/vehicles/{vin.strip()}"
+    shown = {
+        "/": "filter-all",
+        f"/?vehicle={vin.strip()}": "vehicle-panel",
+        "/vehicles": "vehicle-row",
+        "/models": "models",
+        vehicle: "cell-bars",
+        f"{vehicle}?tab=plots": "signal-plot",
+        f"{vehicle}?tab=frames": "frame-list",
+        f"{vehicle}?tab=signals": "tab-panel",
+        f"{vehicle}?tab=details": "tab-panel",
+        "/sql": "run-sql",
+        "/dead-letters": "dead-letters",
+        "/nowhere": "missing",
+    }
+    for path, test_id in shown.items():
+        page.goto(f"{cloud.url}{path}")
+        page.get_by_test_id(test_id).first.wait_for(timeout=LONG)
+        if "frames" in path:
+            page.get_by_test_id("frame-list").get_by_role("button").first.click()
+            page.get_by_test_id("field-table").wait_for(timeout=LONG)
+        if path == "/sql":
+            page.get_by_test_id("run-sql").click()
+            page.get_by_test_id("result-table").wait_for(timeout=LONG)
+        yield path
+
+
+def everywhere(page: Page, cloud: Cloud, what: str) -> dict[str, Any]:
+    """Place -> what looks.js finds there; places without a finding are left out."""
+    found = {path: look(page, what) for path in places(page, cloud)}
+    return {path: finding for path, finding in found.items() if finding}
+
+
+def catalogue(language: str) -> dict[str, str]:
+    text = (TEXTS / f"{language}.ts").read_text()
+    pairs = re.findall(r"^  '([\w.-]+)':\s+(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\"),$", text, re.M)
+    return {key: single or double for key, single, double in pairs}
+
+
+def test_chinese_is_complete_on_every_page(browser: Browser, cloud: Cloud):
+    english, chinese = catalogue("en"), catalogue("zh")
+    assert english.keys() == chinese.keys()
+    foreign = {text for key, text in english.items() if text != chinese[key]}
+    with signed_in(browser, cloud, locale="zh-CN") as page:
+        for path in places(page, cloud):
+            shown = [text for text in look(page, "texts") if len(text) > 1]
+            assert [text for text in shown if text in english] == [], path  # a bare key
+            # names of protocol fields are the standard's, not the console's
+            kept = {"time", "status", "started", "off", "other", "none", "command", "success"}
+            assert [text for text in shown if text in foreign - kept] == [], path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out(browser: Browser, cloud: Cloud, theme: str):
+    with signed_in(browser, cloud, color_scheme=theme) as page:
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        parts = [int(part) for part in re.findall(r"\d+", background)[:3]]
+        assert (sum(parts) < 3 * 64) == (theme == "dark")
+        assert everywhere(page, cloud, "faint") == {}
+
+
+def test_every_control_has_a_name(page: Page, cloud: Cloud):
+    assert everywhere(page, cloud, "nameless") == {}
+
+
+@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+def test_nothing_is_wider_than_a_tablet(browser: Browser, cloud: Cloud, language: str):
+    with signed_in(browser, cloud, viewport=TABLET, locale=language, has_touch=True) as page:
+        assert everywhere(page, cloud, "wide") == {}
+
+
+@pytest.mark.parametrize("path", ["/", "/vehicles", "/sql", "/dead-letters", "/models"])
+def test_the_focus_is_seen(page: Page, cloud: Cloud, path: str):
+    page.goto(f"{cloud.url}{path}")
+    page.get_by_test_id("health-connected").wait_for()
+    page.get_by_role("heading").first.wait_for(state="attached")
+    unseen = []
+    for _ in range(22):
+        page.keyboard.press("Tab")
+        unseen.append(look(page, "focus"))
+    assert [element for element in unseen if element] == []
+
+
+def first_vehicle(page: Page, cloud: Cloud, nth: int = 0) -> str:
+    page.goto(f"{cloud.url}/vehicles")
+    row = page.get_by_test_id("vehicle-row").nth(nth)
+    return row.get_by_role("link").first.inner_text(timeout=LONG).strip()
+
+
+def someone_else(page: Page, url: str, change: Callable[[], dict[str, Any]]) -> None:
+    """Another person's edit of the same thing, through the API."""
+    seen = page.request.get(url)
+    headers = {"If-Match": seen.headers["etag"]}
+    assert page.request.patch(url, data=change(), headers=headers).ok
+
+
+def test_an_edit_that_comes_too_late_is_told(page: Page, cloud: Cloud):
+    vin = first_vehicle(page, cloud)
+    page.goto(f"{cloud.url}/vehicles/{vin}")
+    page.get_by_test_id("edit-vehicle").click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("[name=labels]").fill("fleet=mine")
+    someone_else(page, f"{cloud.url}/v1/vehicles/{vin}", lambda: {"labels": {"fleet": "theirs"}})
+    dialog.get_by_role("button", name="Save").click()
+    conflict = dialog.get_by_role("alert")
+    expect(conflict).to_contain_text("changed", timeout=LONG)
+    conflict.get_by_role("button").click()
+    expect(dialog.locator("[name=labels]")).to_have_value("fleet=theirs", timeout=LONG)
+    dialog.locator("[name=labels]").fill("fleet=mine")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_have_count(0, timeout=LONG)
+    expect(page.locator("main")).to_contain_text("mine")
+
+
+def test_an_import_tells_which_lines_are_wrong(page: Page, cloud: Cloud):
+    vin = first_vehicle(page, cloud, 1)
+    page.get_by_role("button", name="Import CSV").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").fill(f"id,label:fleet\n{vin},north\nnot a vehicle!,south\n")
+    dialog.get_by_role("button", name="Import", exact=True).click()
+    report = page.get_by_test_id("import-report")
+    expect(report).to_contain_text("1 updated", timeout=LONG)
+    expect(report).to_contain_text("Refused lines: 1")
+    wrong = dialog.get_by_role("row").nth(1)
+    expect(wrong).to_contain_text("3")
+    expect(wrong).to_contain_text("id")
+
+
+def test_a_result_is_saved_as_a_file(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/sql")
+    expect(page.get_by_test_id("sql-times")).to_contain_text("AT TIME ZONE")
+    page.get_by_test_id("run-sql").click()
+    page.get_by_test_id("result-table").wait_for(timeout=LONG)
+    first_bytes = {"csv": b"vehicle", "parquet": b"PAR1"}
+    for kind, magic in first_bytes.items():
+        with page.expect_download(timeout=LONG) as saving:
+            page.get_by_test_id(f"export-{kind}").click()
+        assert saving.value.suggested_filename.endswith(f".{kind}")
+        assert Path(saving.value.path()).read_bytes().lstrip(b'"').startswith(magic)
+
+
+def test_every_example_query_runs(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/sql")
+    examples = page.get_by_label("Examples")
+    for index in range(1, examples.get_by_role("option").count()):
+        examples.select_option(index=index)
+        expect(page.get_by_test_id("result-summary")).to_contain_text(" s", timeout=LONG)
+        expect(page.get_by_test_id("run-sql")).to_be_visible(timeout=LONG)
+        # the table of dead letters is made by the first one
+        problem = page.get_by_test_id("problem")
+        assert problem.count() == 0 or "dead_letters" in problem.inner_text(), index
+
+
+def test_a_running_query_is_stopped(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/sql")
+    page.route("**/v1/query", lambda route: None)  # an answer that never comes
+    page.get_by_test_id("run-sql").click()
+    page.get_by_test_id("stop-sql").click()
+    expect(page.get_by_test_id("result-summary")).to_contain_text("Stopped")
+    expect(page.get_by_test_id("run-sql")).to_be_visible()
+
+
+def test_the_palette_finds_pages_and_vehicles(page: Page, cloud: Cloud):
+    vin = first_vehicle(page, cloud, 2)
+    page.keyboard.press("Control+k")
+    page.keyboard.type(vin[-5:].lower())
+    expect(page.get_by_role("option").first).to_contain_text(vin[-5:])
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/vehicles/LTEST"))
+    page.keyboard.press("Control+k")
+    page.keyboard.type("sql")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/sql$"))
+    page.keyboard.press("Control+k")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_model_is_made_changed_and_given_to_a_vehicle(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/models")
+    page.get_by_test_id("add-model").click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("[name=id]").fill("e-test")
+    dialog.locator("[name=name]").fill("E Test")
+    dialog.locator("[name=datum]").select_option("GCJ02")
+    dialog.get_by_role("button", name="Add model").click()
+    row = page.get_by_test_id("models").get_by_role("row").filter(has_text="e-test")
+    expect(row).to_contain_text("GCJ-02", timeout=LONG)
+    row.get_by_role("button").click()
+    dialog.locator("[name=maker]").fill("Mine")
+    someone_else(page, f"{cloud.url}/v1/models/e-test", lambda: {"maker": "Theirs"})
+    dialog.get_by_role("button", name="Save").click()
+    dialog.get_by_role("alert").get_by_role("button").click(timeout=LONG)
+    expect(dialog.locator("[name=maker]")).to_have_value("Theirs", timeout=LONG)
+    dialog.locator("[name=datum]").select_option("WGS84")
+    dialog.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("WGS 84", timeout=LONG)
+    vin = first_vehicle(page, cloud, 3)
+    page.goto(f"{cloud.url}/vehicles/{vin}")
+    page.get_by_test_id("edit-vehicle").click()
+    dialog.locator("[name=model]").select_option("e-test")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.locator("main")).to_contain_text("e-test", timeout=LONG)
+
+
+def test_plots_compare_pick_elements_and_keep_their_zoom(page: Page, cloud: Cloud):
+    vin = first_vehicle(page, cloud, 4)
+    page.goto(f"{cloud.url}/vehicles/{vin}?tab=plots&signals=Vehicle.Speed")
+    plot = page.get_by_test_id("signal-plot")
+    plot.get_by_test_id("compare").click()
+    page.get_by_role("combobox", name="Compare").fill("CellVoltage CellVoltages")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"Vehicle\.Speed%7E.*CellVoltages%5B0%5D"))
+    plot.get_by_test_id("plot-element").fill("8")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"CellVoltages%5B7%5D"))
+    expect(plot).to_contain_text("V", timeout=LONG)
+    plot.get_by_role("group").focus()
+    page.keyboard.press("+")
+    expect(page).to_have_url(re.compile(r"from=\d+&to=\d+"), timeout=LONG)
+    before = page.url
+    page.reload()
+    expect(page.get_by_role("button", name="Live")).to_have_attribute(
+        "aria-pressed", "false", timeout=LONG
+    )
+    assert page.url == before
+
+
+def test_the_map_opens_where_the_address_says(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/?at=31.8,117.2,10")
+    readout = page.get_by_test_id("map-readout")
+    expect(readout).to_contain_text("31.8", timeout=LONG)
+    expect(readout).to_contain_text("Hefei")
+    readout.get_by_role("button").click()
+    expect(readout).to_contain_text("web.tiles")

@@ -247,3 +247,22 @@ def test_vehicles_of_a_platform_are_asked_for_once_and_refused_ones_kept_out(ser
             assert lake.told == [(True, None)]
 
     asyncio.run(scene())
+
+
+def test_a_login_that_comes_again_is_answered_and_not_kept_again(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            desk: CarriedDesk = AdmissionDesk(lambda wanting: [""] * len(wanting), 1000)
+            site.gateway.carried = CarriedVehicles(desk)
+            raw = build(2016, 1, 0xFE, VIN, time6(now_us()) + bytes(24))
+            later = build(2016, 1, 0xFE, VIN, time6(now_us() + 5_000_000) + bytes(24))
+            sent = [raw, raw, later, raw]
+            lake = Lake([Outgoing(n, VIN, now_us(), "login", x) for n, x in enumerate(sent, 1)])
+            task = asyncio.create_task(PlatformLink(spec(site.port), lake.queue(), PACE).run())
+            await until(lambda: lake.done)
+            task.cancel()
+            assert lake.forwarded == 4
+            kept = [row["frame"] for row in await site.stored(4) if row["frame"][2] == 1]
+            assert kept == [raw, later, raw]
+
+    asyncio.run(scene())

@@ -138,11 +138,12 @@ def test_activation_before_login_puts_the_key_on_record(server, tmp_path, signin
             sent = own.activation(now_s())
             good = own.protected(report())
             # In one packet: the next frame is taken when the keys are on record.
-            frames = (sent, logging_in(), good, tampered(own.protected(report(-1))), report(-2))
+            bad = tampered(own.protected(report(-1)))
+            frames = (sent, logging_in(), good, bad, report(-2))
             _, (result, entered, first, second, third) = await site.car(*frames, answers=5)
             assert (result.command, result.flag, result.data) == (0x0A, 0xFE, b"\x01\x00")
             assert entered.flag == first.flag == Flag.SUCCESS
-            assert (second.flag, second.data) == (Flag.BAD_SIGNATURE, now6(-1))
+            assert (second.flag, second.data) == (Flag.BAD_SIGNATURE, bad[24:30])
             assert third.flag == Flag.SUCCESS  # without a signature: if-present lets it pass
             found = site.vehicles.credentials(T, VIN)
             assert found.public_key == own.public_key
@@ -175,6 +176,10 @@ def test_the_same_activation_again_is_good_and_another_is_not(server, tmp_path):
             )
             assert (await answer(chip())).data == b"\x02\x02"
             assert audited(site).count("vehicle.chip") == 1
+            removed = CredentialsChange(public_key=None)
+            site.vehicles.set_credentials(T, VIN, removed, actor="test")
+            assert site.vehicles.credentials(T, VIN).chip_id is None
+            assert (await answer(chip(signing="sm2"))).data == b"\x01\x00"
 
     run(scene())
 
@@ -321,7 +326,8 @@ def test_encrypted_reports_are_opened_with_the_key_that_was_sent(server, tmp_pat
             )  # fmt: skip
             _, replies = await site.car(*frames, answers=7)
             assert (replies[2].command, replies[2].flag, replies[2].data) == (0x0B, 1, b"")
-            assert (replies[3].flag, replies[3].data) == (Flag.SUCCESS, now6(-3))
+            opened = own.cipher.decrypt(good[24:-1])
+            assert (replies[3].flag, replies[3].data) == (Flag.SUCCESS, opened[:6])
             assert [reply.flag for reply in replies[4:]] == [
                 Flag.BAD_STRUCTURE, Flag.BAD_DECRYPTION, Flag.BAD_SIGNATURE,
             ]  # fmt: skip

@@ -338,7 +338,7 @@ def test_a_key_is_used_as_soon_as_it_is_on_record(server, tmp_path):  # noqa: F8
             running = asyncio.create_task(ingest.run())
             for number, cipher in enumerate(ciphers):
                 site.vehicles.keep_data_key(T, A, key_of(cipher))
-                frame = encrypted(A, cipher, unit(number))
+                frame = encrypted(A, cipher, unit(100 * number))
                 seq = await stream.publish(
                     "frames.default.gbt32960", block((A, frame)), str(number)
                 )

@@ -109,6 +109,8 @@ async function tagged<V>(path: string, call: Call = {}): Promise<Tagged<V>> {
   return { value: (await response.json()) as V, etag: response.headers.get('ETag') }
 }
 
+const link = (name: string): string => `/v1/forwarding/${encodeURIComponent(name)}`
+const platform = (id: string): string => `/v1/platforms/${encodeURIComponent(id)}`
 const vehicle = (id: string): string => `/v1/vehicles/${encodeURIComponent(id)}`
 
 export const api = {
@@ -161,6 +163,18 @@ export const api = {
     }),
   exportQuery: async (sql: string, type: string): Promise<Blob> =>
     (await send('/v1/query', { method: 'POST', json: { sql }, accept: type })).blob(),
+
+  links: () => json<T.Page<T.ForwardingLink>>('/v1/forwarding'),
+  link: (name: string) => tagged<T.ForwardingLink>(link(name)),
+  addLink: (body: T.NewForwardingLink) =>
+    tagged<T.ForwardingLink>('/v1/forwarding', { method: 'POST', json: body }),
+  editLink: (name: string, patch: object, etag: string | null) =>
+    tagged<T.ForwardingLink>(link(name), { method: 'PATCH', json: patch, ifMatch: etag }),
+  removeLink: (name: string) => json<void>(link(name), { method: 'DELETE' }),
+  platforms: () => json<T.Page<T.PlatformAccount>>('/v1/platforms'),
+  grantPlatform: (id: string, body: { user: string; password: string }) =>
+    json<T.PlatformAccount>(platform(id), { method: 'PUT', json: body }),
+  revokePlatform: (id: string) => json<void>(platform(id), { method: 'DELETE' }),
 
   deadLetters: (query: Query) => json<T.DeadLetterPage>('/v1/dead-letters', { query }),
   deadLetter: (id: string) => json<T.DeadLetter>(`/v1/dead-letters/${encodeURIComponent(id)}`),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { instant } from './format'
 import { alignSeries, limits, scaleNames } from './plot'
-import { isNumber, typeName } from './result'
+import { isNumber, scalesBySize, typeName } from './result'
 import { readableUnit } from './signals'
 import { elementOf, freeElement, parseSlots, parseSpan, slotsText } from './slots'
 
@@ -70,6 +70,10 @@ describe('results', () => {
     for (const type of ['int64', 'uint8', 'double', 'float', 'BIGINT', 'decimal128(38, 0)'])
       expect(isNumber({ name: 'x', type }), type).toBe(true)
     expect(isNumber({ name: 'x', type: 'list<item: float>' })).toBe(false)
+  })
+  it('give small columns a scale of their own', () => {
+    expect(scalesBySize([[18_000, null], [300], [40], [0]])).toEqual(['y', 'y2', 'y2', 'y'])
+    expect(scalesBySize([])).toEqual([])
   })
   it('show instants in UTC', () => {
     expect(instant('2026-01-02T03:04:05.000000Z', false)).toBe('2026-01-02 03:04:05')

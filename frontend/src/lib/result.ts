@@ -55,3 +55,14 @@ export function plotData(result: QueryResult, choice: PlotChoice): (number | nul
   )
   return [rows.map(({ x }) => x), ...ys]
 }
+
+const FAR_SMALLER = 20
+
+/** Columns far smaller than the largest would be flat lines: they get the right-hand scale. */
+export function scalesBySize(columns: readonly (number | null)[][]): ('y' | 'y2')[] {
+  const sizes = columns.map((values) =>
+    values.reduce<number>((most, value) => Math.max(most, Math.abs(value ?? 0)), 0),
+  )
+  const largest = Math.max(0, ...sizes)
+  return sizes.map((size) => (size > 0 && size * FAR_SMALLER < largest ? 'y2' : 'y'))
+}

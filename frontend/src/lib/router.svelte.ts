@@ -6,6 +6,7 @@ export type Route =
   | { name: 'vehicle'; id: string }
   | { name: 'models' }
   | { name: 'sql' }
+  | { name: 'forwarding' }
   | { name: 'dead-letters' }
   | { name: 'missing'; path: string }
 
@@ -16,6 +17,7 @@ export function parsePath(path: string): Route {
   if (parts.length === 1 && (first === 'vehicles' || first === 'sql' || first === 'dead-letters'))
     return { name: first }
   if (parts.length === 1 && first === 'models') return { name: 'models' }
+  if (parts.length === 1 && first === 'forwarding') return { name: 'forwarding' }
   if (parts.length === 2 && first === 'vehicles' && second) {
     try {
       return { name: 'vehicle', id: decodeURIComponent(second) }

@@ -243,6 +243,46 @@ export interface DeadLetterPage extends Page<DeadLetter> {
   reasons: ReasonCount[]
 }
 
+export interface ForwardingLink {
+  name: string
+  host: string
+  port: number
+  platform_id: string
+  user: string
+  edition: number
+  tls: boolean
+  enabled: boolean
+  connected: boolean
+  problem: string | null
+  forwarded: number
+  refused: number
+  expired: number
+  waiting: number
+  retrying: number
+  oldest_waiting: string | null
+  warning: 'retention' | 'reissue-window' | null
+  created: string
+  updated: string | null
+}
+
+export interface NewForwardingLink {
+  name: string
+  host: string
+  port: number
+  platform_id: string
+  user: string
+  password: string
+  edition: 2016 | 2025
+  tls: boolean
+}
+
+export interface PlatformAccount {
+  platform_id: string
+  user: string
+  created: string
+  updated: string
+}
+
 export interface Reprocessed {
   outcome: 'stored' | 'still-bad'
   reason?: string

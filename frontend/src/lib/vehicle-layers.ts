@@ -71,7 +71,7 @@ export function trackLayer(colours: MapColours): LayerSpecification {
     layout: { 'line-cap': 'round', 'line-join': 'round' },
     paint: {
       'line-color': colours.track,
-      'line-opacity': ['interpolate', ['linear'], ['zoom'], 6, 0.18, 12, 0.34],
+      'line-opacity': ['interpolate', ['linear'], ['zoom'], 6, 0.25, 12, 0.45],
       'line-width': ['interpolate', ['linear'], ['zoom'], 6, 0.8, 12, 2, 16, 4],
     },
   }

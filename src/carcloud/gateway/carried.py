@@ -44,6 +44,8 @@ class _Known:
 
     refusal: str = ""
     again_us: int = 0
+    login: int = 0  # hash of the last login frame, and of the last logout
+    logout: int = 0
 
 
 class CarriedVehicles:
@@ -71,6 +73,22 @@ class CarriedVehicles:
         if not known.refusal:
             return None
         return Flag.VIN_UNKNOWN, FrameError("refused", 4, "5.2", known.refusal)
+
+    def repeated(self, tenant: Tenant, platform: str, frame: Frame) -> bool:
+        """Whether a login or logout has come before, byte for byte; call after `refusal`.
+
+        Platforms send again what they got no reply for, and two platforms that forward to each
+        other would do so for ever.
+        """
+        known = self._known.get((tenant, platform, frame.unique_id))
+        if known is None or frame.command not in (Command.LOGIN, Command.LOGOUT):
+            return False
+        mark = hash(frame.raw)
+        if frame.command == Command.LOGIN:
+            before, known.login = known.login, mark
+        else:
+            before, known.logout = known.logout, mark
+        return before == mark
 
     def _answered(self, key: _Key, refusal: str) -> None:
         known = self._known.get(key)

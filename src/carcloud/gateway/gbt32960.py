@@ -305,6 +305,8 @@ class Gbt32960Session(asyncio.Protocol):
             if stranger is not None:
                 self._refuse(frame, *stranger)
                 return
+            if self._came_before(frame):
+                return
         if frame.command in REPORTS and frame.flag == Flag.COMMAND and self.tenant is not None:
             self._report(frame)
         elif not frame.is_command:
@@ -324,6 +326,17 @@ class Gbt32960Session(asyncio.Protocol):
         if carried is None or self.tenant is None or self.vehicle is None:
             return None
         return carried.refusal(self.tenant, self.vehicle, frame, PROTOCOL)
+
+    def _came_before(self, frame: Frame) -> bool:
+        """A vehicle's login or logout that its platform sent before: answered, not kept again."""
+        carried = self._gateway.carried
+        if carried is None or self.tenant is None or self.vehicle is None:
+            return False
+        if not carried.repeated(self.tenant, self.vehicle, frame):
+            return False
+        reply = answer(frame, Flag.SUCCESS, self._gateway.rules, now_us())
+        self._gateway.outbox.after_earlier(self.tenant, self, reply)
+        return True
 
     def _report(self, frame: Frame) -> None:
         if frame.encryption != Encryption.NONE and self.admission is not None:

@@ -133,7 +133,10 @@ class Vehicles:
     def set_credentials(
         self, tenant: Tenant, vehicle: str, change: CredentialsChange, *, actor: str
     ) -> Credentials:
-        """Change what is set in `change`; raises `Unknown`, `Invalid`."""
+        """Change what is set in `change`; raises `Unknown`, `Invalid`.
+
+        Removing the public key undoes an activation: the chip goes with it.
+        """
         with self._writing(tenant, actor) as desk:
             return desk.set_credentials(vehicle, change, self._seal)
 

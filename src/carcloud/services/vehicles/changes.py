@@ -97,8 +97,11 @@ class Desk:
             mine = update(credentials).where(credentials.c.vehicle == vehicle)
             self.db.execute(mine.values(**values))
         names = sorted(values)
-        if change.chip_id is not UNSET:
-            keys.set_chip(self.db, vehicle, _credential_text("chip_id", change.chip_id, 16))
+        chip_id = change.chip_id
+        if change.public_key is None and chip_id is UNSET:
+            chip_id = None  # without its key a chip is not activated: another one may come
+        if chip_id is not UNSET:
+            keys.set_chip(self.db, vehicle, _credential_text("chip_id", chip_id, 16))
             names.append("chip_id")
         self._record("vehicle.credentials", vehicle, None, {"set": names})
         return self.credentials(vehicle)

@@ -144,10 +144,10 @@ def _rtm_con() -> tuple[Callable[[bytes], Any], Callable[[Any], Any]]:
     The package's top module needs a graphical toolkit and a spreadsheet library to import; the
     parser does not, so only the package's folder is registered.
     """
-    spec = importlib.util.find_spec("rtm_con")
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError("rtm_con")
     if "rtm_con" not in sys.modules:
+        spec = importlib.util.find_spec("rtm_con")
+        if spec is None or spec.submodule_search_locations is None:
+            raise ModuleNotFoundError("rtm_con")
         package = types.ModuleType("rtm_con")
         package.__path__ = list(spec.submodule_search_locations)
         sys.modules["rtm_con"] = package

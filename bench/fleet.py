@@ -1,17 +1,23 @@
-"""A large fleet in a process of its own: `python -m bench.fleet PORT CARS SECONDS IP…`."""
+"""A large fleet in a process of its own: `python -m bench.fleet PORT CARS SECONDS SEED IP…`."""
 
 import json
 import sys
 
 import uvloop
 
-from carcloud.simulator.options import SimulateOptions
+from carcloud.simulator.options import Progress, SimulateOptions
 from carcloud.simulator.run import simulate
 
 
 def main() -> None:
     """Drive the fleet and print what came of it as one JSON object."""
-    port, vehicles, seconds, *addresses = sys.argv[1:]
+    port, vehicles, seconds, seed, *addresses = sys.argv[1:]
+    connected = 0
+
+    def look(progress: Progress) -> None:
+        nonlocal connected
+        connected = max(connected, progress.connected)
+
     result = uvloop.run(
         simulate(
             SimulateOptions(
@@ -19,14 +25,17 @@ def main() -> None:
                 vehicles=int(vehicles),
                 seconds=float(seconds),
                 period_s=10.0,
-                connects_per_second=1000.0,
+                seed=int(seed),
+                connects_per_second=400.0,
                 local_addresses=tuple(addresses),
                 record_acknowledged=False,
-            )
+            ),
+            look,
         )
     )
     told = {
         "vehicles": len(result.vehicles),
+        "connected": connected,  # the most at one moment
         "seconds": result.elapsed_s,
         "sent": result.sent,
         "acknowledged": result.acknowledged,

@@ -111,3 +111,51 @@ def test_a_taken_port_is_told_in_one_line(tmp_path):
     error = done.stderr.strip().splitlines()[-1]
     assert error.startswith("Error:")
     assert str(port) in error
+
+
+@pytest.mark.slow
+def test_a_new_stream_goes_on_where_the_lake_is(tmp_path):
+    import asyncio
+    import shutil
+
+    from carcloud.app.continuity import go_on
+    from carcloud.app.engines import open_engines, open_lake
+    from carcloud.app.first_start import prepare
+    from carcloud.config import Settings
+    from carcloud.engines.stream_nats import NatsServer
+    from carcloud.model.ids import DEFAULT_TENANT
+    from carcloud.ports.lake import TableRef
+    from carcloud.rundir import RunDir
+
+    settings = Settings({"data": str(tmp_path)})
+    run = RunDir(tmp_path)
+    run.claim()
+    prepare(settings)
+    import pyarrow as pa
+
+    rows = pa.table(
+        {
+            "vehicle": ["x"],
+            "time": pa.array([0], pa.timestamp("us", "UTC")),
+            "seq": pa.array([1000], pa.int64()),
+        }
+    )
+    table = TableRef(DEFAULT_TENANT, "signals")
+    open_lake(settings).append(table, rows, writer="ingest", seq=1000)
+
+    async def publish() -> int:
+        engines = await open_engines(settings)
+        seq = await engines.stream.publish("frames.default.gbt32960", b"x", "1")
+        await engines.close()
+        return seq
+
+    for expected in (1001, 1001):  # also after the stream is taken away once more
+        server = NatsServer.start(
+            tmp_path / "stream", user="u", password="p", max_bytes=20 * 10**9
+        )
+        server.ready()
+        run.write_stream(f"nats://127.0.0.1:{server.port}", "u", "p")
+        assert go_on(settings) == 1000
+        assert asyncio.run(publish()) == expected
+        server.stop()
+        shutil.rmtree(tmp_path / "stream")

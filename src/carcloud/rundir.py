@@ -34,6 +34,7 @@ class RunDir:
         self.folder = self.data / "run"
         self.logs = self.data / "logs"
         self._lock: IO[str] | None = None
+        self._held: IO[str] | None = None
 
     def claim(self) -> None:
         """Take the data folder for this process; raises `InUse`. Twice does no harm."""
@@ -58,6 +59,11 @@ class RunDir:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def alone(self, role: str) -> None:
+        """Wait until no other process holds this role, and hold it until this one ends."""
+        self._held = (self.folder / f"{role}.lock").open("w")
+        fcntl.flock(self._held, fcntl.LOCK_EX)
 
     def write_settings(self, settings: Settings) -> None:
         """Leave the settings in force for the role processes."""

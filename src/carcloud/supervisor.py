@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from carcloud.app.continuity import go_on
 from carcloud.config import Settings
 from carcloud.engines.stream_nats import NatsServer
 from carcloud.engines.stream_nats.server import dies_with
@@ -70,6 +71,8 @@ class Supervisor:
         self._settle_port()
         self.run.write_settings(self.settings)
         self._start_server()
+        if self.server is not None:
+            self._check_stream()
         for name in self._names():
             self.children[name] = self._launch(name)
         deadline = time.monotonic() + timeout_s
@@ -133,6 +136,12 @@ class Supervisor:
         if self.server is not None:
             pids["stream"] = self.server.process.pid
         return pids
+
+    def _check_stream(self) -> None:
+        try:
+            go_on(self.settings)
+        except EngineError as error:
+            raise StartFailed(f"stream and lake do not fit: {error}") from error
 
     def _names(self) -> Iterator[str]:
         """The processes to run: a role's name, and `-2`, `-3` … where it has several."""

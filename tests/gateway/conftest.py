@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from carcloud.engines.stream_nats import NatsServer, NatsStream
-from carcloud.gateway.admission import OTHER_TERMINAL, Admission, AdmissionDesk, Login
+from carcloud.gateway.admission import LOGIN_FAILED, OTHER_TERMINAL, Admission, AdmissionDesk, Login
 from carcloud.gateway.gbt32960 import Gbt32960Gateway
 from carcloud.gateway.gbt32960_rules import Rules
 from carcloud.gateway.limits import Limits
@@ -83,7 +83,7 @@ async def listening(
         pending_bytes=1_000_000,
         on_pressure=lambda on: gateway.press(on),  # noqa: PLW0108 - made below
     )
-    desk = AdmissionDesk(admit_all, 1000)
+    desk = AdmissionDesk(admit_all, 1000, failed=LOGIN_FAILED)
     gateway = Gbt32960Gateway(outbox, desk, rules, limits, fallback_tenant=Tenant("default"))
     answering = asyncio.create_task(desk.run())
     listener = await asyncio.get_running_loop().create_server(gateway.protocol, "127.0.0.1", 0)

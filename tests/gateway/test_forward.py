@@ -227,7 +227,7 @@ def test_vehicles_of_a_platform_are_asked_for_once_and_refused_ones_kept_out(ser
 
     async def scene() -> None:
         async with listening(server) as site:
-            desk: CarriedDesk = AdmissionDesk(registry, 1000)
+            desk: CarriedDesk = AdmissionDesk(registry, 1000, failed="")
             site.gateway.carried = CarriedVehicles(desk)
             answering = asyncio.create_task(desk.run())
             lake = Lake([outgoing(n, 20 - n, RETIRED if n % 2 else VIN) for n in range(1, 13)])
@@ -252,7 +252,7 @@ def test_vehicles_of_a_platform_are_asked_for_once_and_refused_ones_kept_out(ser
 def test_a_login_that_comes_again_is_answered_and_not_kept_again(server):
     async def scene() -> None:
         async with listening(server) as site:
-            desk: CarriedDesk = AdmissionDesk(lambda wanting: [""] * len(wanting), 1000)
+            desk: CarriedDesk = AdmissionDesk(lambda wanting: [""] * len(wanting), 1000, failed="")
             site.gateway.carried = CarriedVehicles(desk)
             raw = build(2016, 1, 0xFE, VIN, time6(now_us()) + bytes(24))
             later = build(2016, 1, 0xFE, VIN, time6(now_us() + 5_000_000) + bytes(24))

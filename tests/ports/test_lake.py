@@ -457,6 +457,11 @@ ATTACKS = [
     "SELECT * FROM signals UNION ALL BY NAME FROM '{secret}'",
     "WITH \"{secret}\" AS (SELECT 1) SELECT * FROM (WITH b AS (SELECT 2) FROM b), '{secret}' x "
     "WHERE x.vehicle = 'SECRET'",
+    "SELECT sql FROM (WITH duckdb_views AS (SELECT 1) SELECT 1) x, duckdb_views",
+    "SELECT * FROM (WITH sqlite_master AS (SELECT 1) SELECT 1) x, sqlite_master",
+    "SELECT * FROM (WITH PG_views AS (SELECT 1) SELECT 1) x, pg_views",
+    'WITH "a b" AS (SELECT 1) SELECT * FROM "a b"',
+    "WITH getenv AS (SELECT 1) SELECT * FROM getenv",
     "SELECT * FROM filled",
     "SELECT * FROM test_all_types()",
     "SELECT * FROM repeat_row(1, num_rows = 10)",
@@ -784,3 +789,11 @@ def test_an_open_date_is_not_sorted_as_a_whole(tmp_path: Path) -> None:
     files = select(lake, "SELECT date, count(*) n FROM signals GROUP BY 1 ORDER BY 1")
     assert [row["n"] for row in files] == [4, 4]
     assert lake.tables(TENANT)[0].files == 5
+
+
+def test_an_answer_has_a_limit_of_bytes(filled: Lake) -> None:
+    sql = "SELECT repeat('x', 20000) AS text FROM range(10000)"
+    found = filled.query(TENANT, sql, QueryLimits(rows=10_000, seconds=60, memory_mb=1024))
+    assert found.truncated
+    assert 0 < found.table.num_rows < 10_000
+    assert found.table.nbytes <= 64 * 1024 * 1024

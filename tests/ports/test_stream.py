@@ -139,8 +139,9 @@ def test_release_frees_and_reading_goes_on_after_it(server: NatsServer) -> None:
         assert [m.seq for m in await take(stream, "a", 6)] == [5, 6, 7, 8, 9, 10]
         await stream.release("FRAMES", 99)
         extent = await stream.info("FRAMES")
-        assert (extent.first_seq, extent.last_seq, extent.messages) == (11, 10, 0)
-        assert await stream.publish(SUBJECT, b"next", "n") == 11
+        assert (extent.first_seq, extent.last_seq, extent.messages) == (100, 99, 0)
+        assert await stream.publish(SUBJECT, b"next", "n") == 100
+        assert [m.seq for m in await take(stream, "b", 1)] == [100]
 
     run(server, test)
 

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from carcloud.codecs.gbt32960.frame import build
@@ -20,7 +21,7 @@ from carcloud.model.ids import Tenant
 from carcloud.ports.errors import Unavailable
 from carcloud.ports.lake import Slice, TableRef
 from carcloud.services.telemetry.decode_gbt32960 import decoder
-from carcloud.services.telemetry.ingest import Ingest
+from carcloud.services.telemetry.ingest import Ingest, StreamReplaced
 
 T = Tenant("default")
 SIGNALS, RAW, LETTERS = (TableRef(T, name) for name in ("signals", "frames", "dead_letters"))
@@ -235,6 +236,27 @@ def test_a_frame_that_breaks_the_decoder_becomes_a_letter_alone(server, tmp_path
         assert lake.read(SIGNALS, Slice()).num_rows == 9
         letters = lake.read(LETTERS, Slice()).to_pylist()
         assert [b"POISON" in letter["frame"] for letter in letters] == [True]
+        await stream.close()
+
+    asyncio.run(scene())
+
+
+def test_a_stream_that_began_again_is_refused_and_its_frames_stay(server, tmp_path):
+    async def scene() -> None:
+        stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
+        a = "LTESTVNA4A0000101"
+        seq = await stream.publish("frames.default.gbt32960", block((a, report(a, 1))), "1")
+        rows = pa.table(
+            {
+                "vehicle": ["x"],
+                "time": pa.array([0], pa.timestamp("us", "UTC")),
+                "seq": pa.array([1000], pa.int64()),
+            }
+        )
+        lake.append(SIGNALS, rows, writer="ingest", seq=1000)
+        with pytest.raises(StreamReplaced):
+            await make(stream, lake).run()
+        assert (await stream.info("FRAMES")).messages == seq == 1
         await stream.close()
 
     asyncio.run(scene())

@@ -91,3 +91,30 @@ def test_recent_reissues_are_settled_from_memory():
     old = repeats.judge(["A"], np.array([NOW - 100 * SECOND]), np.array([7]), NOW)
     assert old.repeat.all()
     assert repeats.lake_lookups == 1
+
+
+def test_a_correction_in_memory_does_not_hide_the_original_in_the_lake():
+    lake = Lake()
+    lake.rows.append(("A", NOW, 111))
+    repeats = judge(lake, 1000)
+    correction = repeats.judge(["A"], np.array([NOW]), np.array([222]), NOW)
+    assert correction.correction.all()
+    again = repeats.judge(["A"], np.array([NOW]), np.array([111]), NOW)
+    assert again.repeat.all()
+
+
+def test_one_old_reissue_does_not_read_a_day_of_everybody():
+    asked = []
+
+    class Watched(Lake):
+        def lookup(self, vehicles, first, last):
+            asked.append((len(vehicles), (last - first) // SECOND))
+            return super().lookup(vehicles, first, last)
+
+    lake = Watched()
+    lake.rows.append(("Z", NOW + 300 * SECOND, 1))
+    names = [f"V{n}" for n in range(2000)]
+    times = np.full(2000, NOW, np.int64)
+    times[0] -= 20 * 3600 * SECOND
+    judge(lake, 1000).judge(names, times, np.arange(2000), NOW)
+    assert max(vehicles * max(seconds, 1) for vehicles, seconds in asked) <= 600_000

@@ -13,7 +13,8 @@ from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.stream_nats import NatsServer, NatsStream
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.model.streams import live_subject
-from carcloud.ports.lake import TableRef
+from carcloud.ports.errors import Unavailable
+from carcloud.ports.lake import Slice, TableRef
 from carcloud.services.telemetry import twins as module
 from carcloud.services.telemetry.twin import SPEED
 from carcloud.services.telemetry.twins import Twins, snapshot_key
@@ -151,5 +152,49 @@ def test_a_rebuild_in_many_pieces(
             await scene.commit(f"V{n % 4}", n + 1, float(n), n, tell=False)
         async with scene.web() as twins:
             await speeds(twins, {"V0": 8.0, "V1": 5.0, "V2": 6.0, "V3": 7.0})
+
+    run(server, tmp_path, test)
+
+
+def test_a_catch_up_in_many_pieces(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CATCH_UP_ROWS", 2)
+
+    async def test(scene: Scene) -> None:
+        await scene.commit("V0", 1, 0.5, 0)
+        async with scene.web() as twins:
+            await speeds(twins, {"V0": 0.5})
+        for n in range(1, 9):
+            both = [scene.rows(f"V{n % 4}", n + 1, float(n), n), scene.rows("W", n + 1, n / 2, n)]
+            rows = pa.concat_tables(both)
+            scene.lake.append(SIGNALS, rows, writer="ingest", seq=n + 1)
+        async with scene.web() as twins:
+            await speeds(twins, {"V0": 8.0, "V1": 5.0, "V2": 6.0, "V3": 7.0, "W": 4.0})
+
+    run(server, tmp_path, test)
+
+
+def test_a_rebuild_that_fails_leaves_no_gap(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REBUILD_ROWS", 2)
+
+    async def test(scene: Scene) -> None:
+        for n in range(9):  # what came last in the stream is the oldest
+            await scene.commit(f"V{n}", n + 1, float(n), 9 - n, tell=False)
+        read, calls = scene.lake.read, [0]
+
+        def sometimes(table: TableRef, what: Slice) -> pa.Table:
+            calls[0] += 1
+            if calls[0] == 3:
+                raise Unavailable("the lake is away")
+            return read(table, what)
+
+        monkeypatch.setattr(scene.lake, "read", sometimes)
+        async with scene.web() as twins:
+            with pytest.raises(Unavailable):
+                await twins.of(DEFAULT_TENANT)
+            await speeds(twins, {f"V{n}": float(n) for n in range(9)})
 
     run(server, tmp_path, test)

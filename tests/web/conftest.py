@@ -140,6 +140,17 @@ class Cloud:
         self.run(self._confirmed(seq))
         return seq
 
+    def refuse(self, vehicle: str, frame: bytes, reason: str) -> int:
+        """As `send`, of a frame that the gateway would not take."""
+        self._published += 1
+        fault = json.dumps({"reason": reason, "clause": "B.1", "offset": 2})
+        block = pack([vehicle], [now_us()], [fault], [frame])
+        name = f"test-{self._published}"
+        subject = frames_subject(DEFAULT_TENANT, "test")
+        seq = self.run(self.stream.publish(subject, block, name))
+        self.run(self._confirmed(seq))
+        return seq
+
     async def _confirmed(self, seq: int) -> None:
         async with asyncio.timeout(20):
             while await self.stream.confirmed("FRAMES", "ingest") < seq:

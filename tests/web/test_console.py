@@ -26,7 +26,10 @@ def test_addresses_of_the_console_get_its_first_page(anybody: httpx.Client, path
     assert anybody.get(path).text == anybody.get("/").text
 
 
-@pytest.mark.parametrize("path", ["/assets/none.js", "/favicon.svg", "/v1/none", "/assets/../x.js"])
+@pytest.mark.parametrize(
+    "path",
+    ["/assets/none.js", "/favicon.svg", "/v1/none", "/assets/../x.js", "/a%00b", "/" + "a" * 300],
+)
 def test_a_missing_file_is_not_the_first_page(anybody: httpx.Client, path: str) -> None:
     assert anybody.get(path).status_code == 404
 

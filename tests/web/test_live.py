@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import pytest
+
+from carcloud.web import live
 
 START = 1_760_000_000_000_000  # us
 
@@ -65,3 +68,13 @@ def test_a_bad_vehicle_is_named(client: httpx.Client) -> None:
     answer = client.get("/v1/live", params={"vehicle": "a b"})
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "vehicle"
+
+
+def test_events_end_with_the_session(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "CHECK_S", 0.0)
+    with cloud.client() as client, client.stream("GET", "/v1/live") as answer:
+        told = events(answer)
+        assert next(told)[0] == "status"
+        assert client.delete("/v1/session").status_code in (200, 204)
+        for _ in told:
+            pass  # the server ends the stream

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from carcloud.model.ids import DEFAULT_TENANT
+
 START = 1_750_000_000_000_000  # us
 SPAN = {"from": "2025-06-15T15:06:40Z", "to": "2025-06-15T15:07:40Z"}
 CAR = "LTESTTELE00000001"
@@ -269,3 +271,40 @@ def test_status_and_metrics(client: httpx.Client, cloud: Any) -> None:
     text = client.get("/metrics").text
     assert 'carcloud_frames_total{role="gateway",instance="g1"} 30' in text
     assert "# TYPE carcloud_frames_total counter" in text
+
+
+def test_what_the_gateway_refused_is_read_again_by_force_alone(
+    client: httpx.Client, cloud: Any, make_frame: Any
+) -> None:
+    name, good = "LTESTDEAD00000009", "LTESTDEAD00000008"
+    cloud.register(name, good)
+    cloud.refuse(name, make_frame(START, speed=5.0), "no-login: not logged in")
+    [letter] = letters(client, name)
+    where = f"/v1/dead-letters/{letter['id']}/reprocess"
+    bulk = client.post("/v1/dead-letters/reprocess", json={"reason": letter["reason"]}).json()
+    assert bulk == {"tried": 1, "queued": 0}
+    assert fields(client.post(where)) == ["force"]
+    assert fields(client.post(where, json={})) == ["force"]
+    assert letters(client, name) == [letter]
+    assert client.post(where, json={"force": True}).json() == {"outcome": "stored"}
+    assert letters(client, name) == []
+    [entry] = cloud.tenancy.changes(DEFAULT_TENANT, subject=letter["id"]).items
+    assert (entry.actor, entry.action) == ("tester", "dead-letter.reprocess")
+    assert entry.after["force"] is True
+
+
+def test_blocks_of_letters_that_begin_alike_are_both_read_again(
+    client: httpx.Client, cloud: Any
+) -> None:
+    """The first letter of a block must not stand for all of it."""
+    frames = [b"alike one", b"alike two"]
+    cloud.send("LTESTALIKE0000001", *frames)
+    found = {one["hex"]: one["id"] for one in letters(client, "LTESTALIKE0000001")}
+    assert len(found) == 2
+    first = max(found.values())
+    assert client.post(f"/v1/dead-letters/{first}/reprocess").json()["outcome"] == "still-bad"
+    again = letters(client, "LTESTALIKE0000001")
+    assert len(again) == 2
+    client.post("/v1/dead-letters/reprocess", json={"reason": "not JSON"})
+    cloud.send("LTESTALIKE0000002", b"last")  # those before it have been dealt with
+    assert len(letters(client, "LTESTALIKE0000001")) == 2

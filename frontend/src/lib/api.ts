@@ -179,7 +179,10 @@ export const api = {
   deadLetters: (query: Query) => json<T.DeadLetterPage>('/v1/dead-letters', { query }),
   deadLetter: (id: string) => json<T.DeadLetter>(`/v1/dead-letters/${encodeURIComponent(id)}`),
   reprocess: (id: string) =>
-    json<T.Reprocessed>(`/v1/dead-letters/${encodeURIComponent(id)}/reprocess`, { method: 'POST' }),
+    json<T.Reprocessed>(`/v1/dead-letters/${encodeURIComponent(id)}/reprocess`, {
+      method: 'POST',
+      json: { force: true },
+    }),
   reprocessAll: (reason: string | null) =>
     json<{ tried: number; queued: number }>('/v1/dead-letters/reprocess', {
       method: 'POST',

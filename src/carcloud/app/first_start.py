@@ -1,5 +1,6 @@
 """What a data folder needs before roles start: the tenant, the first administrator."""
 
+import contextlib
 from pathlib import Path
 
 from carcloud.app.engines import open_records
@@ -11,11 +12,16 @@ from carcloud.services.vehicles.api import Vehicles
 
 def prepare(settings: Settings) -> tuple[str, str] | None:
     """Make tables, tenant and administrator; returns (user, password) on the very first start."""
-    Path(settings.text("data")).mkdir(parents=True, exist_ok=True)
+    data = Path(settings.text("data"))
+    data.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # a mounted folder may belong to somebody else
+        data.chmod(0o700)
     records = open_records(settings)
     try:
         tenancy = Tenancy(records)
         Vehicles(records, secret=sealing_secret(settings))
-        return tenancy.bootstrap()
+        first = tenancy.bootstrap()
+        tenancy.ensure_tenant(settings.text("gateway.tenant"))  # care goes by the list of tenants
+        return first
     finally:
         records.close()

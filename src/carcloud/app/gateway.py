@@ -9,6 +9,7 @@ import signal
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from carcloud.app.engines import Engines
 from carcloud.app.platform_keys import platform_keys, signature_rule
@@ -16,10 +17,10 @@ from carcloud.app.report import Figures
 from carcloud.app.secret import sealing_secret
 from carcloud.codecs.gbt32960.errors import FrameError
 from carcloud.config import Settings
-from carcloud.gateway.admission import OTHER_TERMINAL, Admission, AdmissionDesk, Login
-from carcloud.gateway.carried import CarriedClerk, CarriedDesk, CarriedVehicles
+from carcloud.gateway.admission import LOGIN_FAILED, OTHER_TERMINAL, Admission, AdmissionDesk, Login
+from carcloud.gateway.carried import CARRIED_FAILED, CarriedClerk, CarriedDesk, CarriedVehicles
 from carcloud.gateway.gbt32960 import HANDSHAKE_S, PROTOCOL, Gbt32960Gateway, KeyDesk, LoginDesk
-from carcloud.gateway.gbt32960_keys import KeyClerk, SignatureCheck
+from carcloud.gateway.gbt32960_keys import KEY_FAILED, KeyClerk, SignatureCheck
 from carcloud.gateway.gbt32960_rules import Rules, platform_credentials
 from carcloud.gateway.limits import Limits
 from carcloud.gateway.outbox import Outbox
@@ -41,6 +42,7 @@ _REASONS = {
     "suspended": "the vehicle is suspended",
     "retired": "the vehicle is retired",
 }
+_PLATFORMS_PER_SECOND = 2  # a password costs a tenth of a second of a core
 _KEYS_PER_SECOND = 200  # activations and key exchanges; each is checked and written
 _FULL_LIST_S = 15  # between broadcasts of all open sessions
 
@@ -75,13 +77,17 @@ class GatewayRole:
             tracer=tracer,
         )
         self.desk: LoginDesk = AdmissionDesk(
-            self._admit, settings.number("gateway.logins_per_second")
+            self._admit, settings.number("gateway.logins_per_second"), failed=LOGIN_FAILED
+        )
+        self.platforms: LoginDesk = AdmissionDesk(
+            self._admit_platforms, _PLATFORMS_PER_SECOND, failed=LOGIN_FAILED, batch=1
         )
         clerk = KeyClerk(self._vehicles, self._auto_register, platform_keys(settings))
-        self.keys: KeyDesk = AdmissionDesk(clerk.answer, _KEYS_PER_SECOND)
+        self.keys: KeyDesk = AdmissionDesk(clerk.answer, _KEYS_PER_SECOND, failed=KEY_FAILED)
         self.carried: CarriedDesk = AdmissionDesk(
             CarriedClerk(self._vehicles, self._platforms).answer,
             settings.number("gateway.logins_per_second"),
+            failed=CARRIED_FAILED,
         )
         rule = signature_rule(settings)
         self.gateway = Gbt32960Gateway(
@@ -92,6 +98,7 @@ class GatewayRole:
             fallback_tenant=Tenant(settings.text("gateway.tenant")),
             check_report=None if rule is None else SignatureCheck(rule),
             keys=self.keys,
+            platforms=self.platforms,
             carried=CarriedVehicles(self.carried),
         )
 
@@ -111,12 +118,15 @@ class GatewayRole:
         await self._engines.stream.listen(sessions_subject(Tenant("*")), self._hear_sessions)
         self._tasks = [
             asyncio.create_task(work())
-            for work in (self.desk.run, self.keys.run, self.carried.run, self._each_second)
+            for work in (*(desk.run for desk in self._desks()), self._each_second)
         ]
         for task in self._tasks:
             task.add_done_callback(_ended)
         host, port = self._server.sockets[0].getsockname()[:2]
         return {"host": host, "port": port}
+
+    def _desks(self) -> tuple[AdmissionDesk[Any, Any], ...]:
+        return self.desk, self.platforms, self.keys, self.carried
 
     async def _hear_sessions(self, _subject: str, data: bytes) -> None:
         """A vehicle that has connected to another gateway since leaves this one (B.2.7)."""
@@ -142,7 +152,7 @@ class GatewayRole:
     def figures(self) -> Figures:
         """What the status of this process says."""
         outbox, told = self.outbox.figures, self.gateway.figures
-        waits = self.desk.problem or self.keys.problem or self.carried.problem
+        waits = next((desk.problem for desk in self._desks() if desk.problem), None)
         problems = {"stream-waits": self.outbox.problem, "records-wait": waits}
         return Figures(
             counters={
@@ -166,7 +176,7 @@ class GatewayRole:
             gauges={
                 "connections": self.gateway.door.open,
                 "sessions": len(self.gateway.by_vehicle),
-                "logins_waiting": self.desk.waiting,
+                "logins_waiting": self.desk.waiting + self.platforms.waiting,
                 "pending_bytes": self.outbox.pending_bytes,
                 "reading_paused": float(self.outbox.pressed),
                 "disk_reserve_bytes": self._reserve,
@@ -175,16 +185,14 @@ class GatewayRole:
         )
 
     def _admit(self, logins: Sequence[Login]) -> list[Admission]:
-        """Ask the registry, or the platform accounts; runs in a thread."""
-        vehicles = [login for login in logins if login.platform is None]
-        wanted = [_wanted(login) for login in vehicles]
-        found = iter(self._vehicles.admit_many(wanted, auto_register=self._auto_register))
-        return [
-            _told(login, next(found))
-            if login.platform is None
-            else self._admit_platform(login, login.platform)
-            for login in logins
-        ]
+        """Ask the registry; runs in a thread."""
+        wanted = [_wanted(login) for login in logins]
+        found = self._vehicles.admit_many(wanted, auto_register=self._auto_register)
+        return [_told(*pair) for pair in zip(logins, found, strict=True)]
+
+    def _admit_platforms(self, logins: Sequence[Login]) -> list[Admission]:
+        """Ask the platform accounts; runs in a thread."""
+        return [self._admit_platform(login, login.platform or b"") for login in logins]
 
     def _admit_platform(self, login: Login, data: bytes) -> Admission:
         try:

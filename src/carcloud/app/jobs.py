@@ -4,12 +4,15 @@ import asyncio
 import logging
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
+from carcloud.app.endings import begin
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_forwarding
 from carcloud.app.report import Figures, Reporter
 from carcloud.config import Settings
+from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.rundir import RunDir
 from carcloud.services.telemetry.upkeep import Retention, upkeep_round
@@ -26,7 +29,8 @@ class JobsRole:
         self._engines = engines
         self._tenancy = Tenancy(engines.records)
         self.forwarding = make_forwarding(settings, engines)
-        self._troubles: dict[str, str] = {}
+        self._general: str | None = None  # why there is no care at all
+        self._troubles: list[tuple[Tenant, str]] = []
         self.rounds = 0
         self.failures = 0
 
@@ -35,7 +39,8 @@ class JobsRole:
         return Figures(
             {"upkeep_rounds_total": self.rounds, "upkeep_failures_total": self.failures},
             {"forwarding_links": self.forwarding.running, "disk_reserve_bytes": self._reserve()},
-            {**self._troubles, **self._behind()},
+            {} if self._general is None else {"upkeep": self._general},
+            {**_by_tenant("upkeep", self._troubles), **_by_tenant("forwarding", self._behind())},
         )
 
     async def care(self) -> None:
@@ -49,28 +54,37 @@ class JobsRole:
         while True:
             await asyncio.sleep(self._settings.number("lake.upkeep_s"))
             try:
-                found = await asyncio.to_thread(self._round, keep)
+                self._troubles, self._general = await asyncio.to_thread(self._round, keep), None
             except (EngineError, OSError) as error:
-                found = [str(error)]
+                self._troubles, self._general = [], str(error)
             self.rounds += 1
-            self.failures += len(found)
-            self._troubles = {"upkeep": "; ".join(found)} if found else {}
-            for trouble in found:
+            told = [trouble for _, trouble in self._troubles]
+            told += [] if self._general is None else [self._general]
+            self.failures += len(told)
+            for trouble in told:
                 log.warning("upkeep: %s", trouble)
 
-    def _round(self, keep: Retention) -> list[str]:
+    def _round(self, keep: Retention) -> list[tuple[Tenant, str]]:
         """Merging needs room for the merged file: what is left below half the reserve is for
         ingest, which must store what was acknowledged."""
         if shutil.disk_usage(self._settings.text("data")).free < self._reserve() // 2:
-            return ["waits for room on the disk: see disk.reserve_mb"]
+            raise OSError("waits for room on the disk: see disk.reserve_mb")
         return upkeep_round(self._engines.lake, self._tenancy.tenants(), keep)
 
     def _reserve(self) -> int:
         return self._settings.whole("disk.reserve_mb") * 1_000_000
 
-    def _behind(self) -> dict[str, str]:
-        warnings = self.forwarding.warnings
-        return {"forwarding": "; ".join(warnings)} if warnings else {}
+    def _behind(self) -> list[tuple[Tenant, str]]:
+        """A warning begins with `<tenant>/<link>`."""
+        return [(Tenant(text.partition("/")[0]), text) for text in self.forwarding.warnings]
+
+
+def _by_tenant(code: str, troubles: Sequence[tuple[Tenant, str]]) -> dict[tuple[str, str], str]:
+    told: dict[tuple[str, str], str] = {}
+    for tenant, trouble in troubles:
+        before = told.get((code, tenant))
+        told[code, tenant] = trouble if before is None else f"{before}; {trouble}"
+    return told
 
 
 async def run_jobs(settings: Settings, instance: str) -> None:
@@ -82,8 +96,12 @@ async def run_jobs(settings: Settings, instance: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     reporter = Reporter(engines.stream, "jobs", instance, role.figures)
-    works = (reporter.run, role.care, role.forwarding.run, role.forwarding.watch)
-    tasks = [asyncio.create_task(work()) for work in works]
+    tasks = [
+        begin(reporter.run, "the status report"),
+        begin(role.care, "the care of the lake"),
+        begin(role.forwarding.run, "forwarding"),
+        begin(role.forwarding.watch, "the watch of forwarding"),
+    ]
     RunDir(Path(settings.text("data"))).write_ready("jobs", {})
     await stopped.wait()
     for task in tasks:

@@ -21,11 +21,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a role tells: counters only grow, gauges may fall, problems by code."""
+    """What a role tells: counters only grow, gauges may fall, problems by code.
+
+    A problem of one tenant, by (code, tenant), is told to nobody else's people.
+    """
 
     counters: Mapping[str, float]
     gauges: Mapping[str, float]
     problems: Mapping[str, str] = field(default_factory=dict)
+    of_tenants: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 class Reporter:
@@ -39,7 +43,7 @@ class Reporter:
         self._instance = instance
         self._figures = figures
         self._started = time.monotonic()
-        self._since: dict[str, int] = {}  # us, by code of a present problem
+        self._since: dict[tuple[str, str | None], int] = {}  # us, by code and tenant
 
     async def run(self) -> None:
         """Tell once a second; a stream that is away is no reason to stop."""
@@ -54,7 +58,11 @@ class Reporter:
     def report(self) -> dict[str, Any]:
         """The figures of this moment."""
         figures = self._figures()
-        self._since = {code: self._since.get(code) or now_us() for code in figures.problems}
+        present: dict[tuple[str, str | None], str] = {
+            **{(code, None): detail for code, detail in figures.problems.items()},
+            **figures.of_tenants,
+        }
+        self._since = {key: self._since.get(key) or now_us() for key in present}
         return {
             "role": self._role,
             "instance": self._instance,
@@ -64,8 +72,13 @@ class Reporter:
             "counters": dict(figures.counters),
             "gauges": dict(figures.gauges),
             "problems": [
-                {"code": code, "detail": detail, "since": self._since[code]}
-                for code, detail in figures.problems.items()
+                {
+                    "code": code,
+                    "detail": detail,
+                    "since": self._since[code, tenant],
+                    "tenant": tenant,
+                }
+                for (code, tenant), detail in present.items()
             ],
         }
 

@@ -8,14 +8,16 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+from carcloud.app.endings import begin
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.gateway import GatewayRole
 from carcloud.app.platform_keys import opening, platform_keys
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.secret import sealing_secret
 from carcloud.app.tracing import open_tracing
-from carcloud.codecs.gbt32960.columnar import warm
+from carcloud.codecs.gbt32960 import columnar
 from carcloud.config import Settings
+from carcloud.kernels import geo
 from carcloud.ports.errors import EngineError
 from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.rundir import RunDir
@@ -23,6 +25,7 @@ from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
 from carcloud.services.telemetry.decrypt_gbt32960 import decryptor
 from carcloud.services.telemetry.ingest import Ingest
+from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Remembered, Reporting, Vehicles
 
 log = logging.getLogger(__name__)
@@ -65,7 +68,7 @@ async def _gateway(settings: Settings, name: str, tracer: Tracer) -> None:
     _on_stop(stopped.set)
     address = await role.start()
     reporter = Reporter(engines.stream, "gateway", name, role.figures)
-    telling = asyncio.create_task(reporter.run())
+    telling = begin(reporter.run, "the status report")
     RunDir(Path(settings.text("data"))).write_ready("gateway", {"gbt32960": address})
     await stopped.wait()
     await role.stop()
@@ -74,13 +77,16 @@ async def _gateway(settings: Settings, name: str, tracer: Tracer) -> None:
 
 
 async def _ingest(settings: Settings, name: str, tracer: Tracer) -> None:
+    run = RunDir(Path(settings.text("data")))
+    await asyncio.to_thread(run.alone, "ingest")  # one that is still ending finishes first
     engines = await open_engines(settings)
     ingest = make_ingest(settings, engines, tracer)
     _on_stop(ingest.stop)
     reporter = Reporter(engines.stream, "ingest", name, lambda: ingest_figures(ingest))
-    telling = asyncio.create_task(reporter.run())
-    measuring = asyncio.create_task(_measure(ingest))
-    await asyncio.to_thread(warm)  # a second from the cache; longer when it must compile
+    telling = begin(reporter.run, "the status report")
+    measuring = begin(lambda: _measure(ingest), "the measuring of the lag")
+    await asyncio.to_thread(columnar.warm)  # a second from the cache; else it must compile
+    await asyncio.to_thread(geo.warm)
     RunDir(Path(settings.text("data"))).write_ready("ingest", {})
     await ingest.run()
     telling.cancel()
@@ -115,6 +121,7 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
         {"gbt32960": decoder},
         commit_s=settings.number("ingest.commit_ms") / 1000,
         commit_rows=settings.whole("ingest.commit_rows"),
+        tenants=Tenancy(engines.records).tenants,
         future_s=settings.number("gateway.future_tolerance_s"),
         dedup_entries=settings.whole("ingest.dedup_entries"),
         tracer=tracer,

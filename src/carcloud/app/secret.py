@@ -1,22 +1,48 @@
 """The installation's secret, which seals vehicles' keys in the records."""
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
 
-from carcloud.config import Settings
+from carcloud.config import InvalidSetting, Settings
 
 _SIZE = 32
 
 
 def sealing_secret(settings: Settings) -> bytes:
-    """The secret of the data folder; made on first use, readable by the owner only."""
+    """The secret of the data folder; made on first use, readable by the owner only.
+
+    Raises `InvalidSetting` when the file is there but was cut short.
+    """
     file = Path(settings.text("data")) / "secret"
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return file.read_bytes()[:_SIZE]
-    with os.fdopen(descriptor, "wb") as out:
-        secret = secrets.token_bytes(_SIZE)
-        out.write(secret)
+    if not file.exists():
+        _make(file)
+    secret = file.read_bytes()[:_SIZE]
+    if len(secret) < _SIZE:
+        raise InvalidSetting(
+            f"{file} holds {len(secret)} bytes and not {_SIZE}: the keys of vehicles were sealed "
+            "with the whole of it. Bring it back from a copy; without one, remove it and give the "
+            "vehicles new keys"
+        )
     return secret
+
+
+def _make(file: Path) -> None:
+    """The file appears whole, or not at all; of several processes one is first."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(secrets.token_bytes(_SIZE))
+            out.flush()
+            os.fsync(out.fileno())
+        with contextlib.suppress(FileExistsError):
+            file.hardlink_to(draft)
+    finally:
+        draft.unlink()
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

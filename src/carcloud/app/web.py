@@ -4,6 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+from carcloud.app.endings import begin
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_compliance
 from carcloud.app.report import Figures, Reporter
@@ -41,7 +42,7 @@ async def run_web(settings: Settings, instance: str) -> None:
         run.write_web(address.url, token)
         run.write_ready("web", {"url": address.url})
         reporter = Reporter(engines.stream, "web", instance, lambda: web_figures(figures, services))
-        telling = asyncio.create_task(reporter.run())
+        telling = begin(reporter.run, "the status report")
         await stopped.wait()
         telling.cancel()
     await engines.close()

@@ -25,7 +25,8 @@ from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 from carcloud.supervisor import Supervisor
 
-_SETTLE_S = 30.0  # longest wait at the end until the lake has everything
+_QUIET_LOOKS = 3  # seconds without frames that wait: status is told once a second
+_SETTLE_S = 60.0  # longest wait at the end until the lake has everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +145,15 @@ class Demo:
     def _settle(self, http: httpx.Client) -> None:
         """Wait until ingest has stored what the stream holds."""
         deadline = time.monotonic() + _SETTLE_S
-        lake = open_lake(self._settings)
-        before = -1
-        while time.monotonic() < deadline:
-            rows = sum(t.rows for t in lake.tables(DEFAULT_TENANT) if t.name == "signals")
-            if rows == before:
-                return
-            before = rows
-            time.sleep(1.5)
+        quiet = 0
+        while quiet < _QUIET_LOOKS and time.monotonic() < deadline:
+            time.sleep(1)
+            self._status = {}
             self._look(http)
+            quiet = quiet + 1 if self._status.get("lag_frames") == 0 else 0
+        if quiet < _QUIET_LOOKS:
+            left = self._status.get("lag_frames", "some")
+            self._console.print(f"{left} frames still wait in the stream; the report lacks them.")
 
     def _line(self) -> Text:
         progress, status = self._progress, self._status

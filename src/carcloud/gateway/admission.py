@@ -42,6 +42,8 @@ class Admission:
     data_keys: tuple[DataKey, ...] = ()  # for encrypted data units
 
 
+LOGIN_FAILED = Admission(None, "the registry could not answer")
+
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
@@ -49,14 +51,23 @@ Answer = TypeVar("Answer")
 class AdmissionDesk(Generic[Question, Answer]):
     """Queues logins and has them answered `per_second` at most, in a thread.
 
-    Activations and key exchanges have a desk of their own: see `gbt32960_keys`.
+    Activations and key exchanges have a desk of their own (see `gbt32960_keys`), and so have the
+    logins of platforms, whose passwords cost much to check. `failed` is the answer to a question
+    that nobody could answer because of a fault of ours.
     """
 
     def __init__(
-        self, admit: Callable[[Sequence[Question]], Sequence[Answer]], per_second: float
+        self,
+        admit: Callable[[Sequence[Question]], Sequence[Answer]],
+        per_second: float,
+        *,
+        failed: Answer,
+        batch: int = _BATCH,
     ) -> None:
         self._admit = admit
         self._per_second = per_second
+        self._failed = failed
+        self._batch = batch
         self._queue: dict[int, tuple[Question, Callable[[Answer], None]]] = {}
         self._tickets = count(1)
         self._wake = asyncio.Event()
@@ -72,9 +83,9 @@ class AdmissionDesk(Generic[Question, Answer]):
         self._wake.set()
         return ticket
 
-    def withdraw(self, ticket: int) -> None:
-        """Nobody waits for this answer any more; one that is being looked up still comes."""
-        self._queue.pop(ticket, None)
+    def withdraw(self, ticket: int) -> bool:
+        """Nobody waits for this answer any more; False if it is being looked up or has come."""
+        return self._queue.pop(ticket, None) is not None
 
     @property
     def waiting(self) -> int:
@@ -85,7 +96,7 @@ class AdmissionDesk(Generic[Question, Answer]):
         """Answer logins until cancelled."""
         while True:
             await self._wake.wait()
-            batch = [self._queue.pop(ticket) for ticket in list(islice(self._queue, _BATCH))]
+            batch = [self._queue.pop(ticket) for ticket in list(islice(self._queue, self._batch))]
             if not self._queue:
                 self._wake.clear()
             self._pacing = True
@@ -99,6 +110,21 @@ class AdmissionDesk(Generic[Question, Answer]):
             self._pacing = False
 
     async def _answers(self, logins: list[Question]) -> Sequence[Answer]:
+        try:
+            return await self._asked(logins)
+        except Exception as error:
+            log.error("%d logins could not be answered together", len(logins), exc_info=error)
+        return [await self._answered_alone(login) for login in logins]
+
+    async def _answered_alone(self, login: Question) -> Answer:
+        try:
+            (answer,) = await self._asked([login])
+        except Exception as error:
+            log.error("a login could not be answered, it is refused", exc_info=error)
+            return self._failed
+        return answer
+
+    async def _asked(self, logins: list[Question]) -> Sequence[Answer]:
         while True:
             try:
                 answers = await asyncio.to_thread(self._admit, logins)

@@ -34,7 +34,10 @@ _SAYS: Final = {
     "retired": "the vehicle is retired",
     "tenant": "the vehicle is registered elsewhere",
 }
+_MOST_WAITING: Final = 50_000  # questions
+_BUSY: Final = "too many vehicles wait to be looked up"
 _NO_ACCOUNT: Final = "the platform has no account any more"
+CARRIED_FAILED: Final = "the registry could not answer"
 _Key = tuple[Tenant, str, str]
 
 
@@ -66,7 +69,10 @@ class CarriedVehicles:
             known = self._known[key] = _Known()
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
-        if now >= known.again_us:
+        if now >= known.again_us and self._desk.waiting >= _MOST_WAITING:
+            if known.again_us == 0:  # nothing is known yet
+                return Flag.VIN_UNKNOWN, FrameError("busy", 4, "5.2", _BUSY)
+        elif now >= known.again_us:
             known.again_us = _NEVER  # until this question is answered
             wanted = Carried(tenant, platform, frame.unique_id, protocol)
             self._desk.ask(wanted, lambda said: self._answered(key, said))
@@ -75,7 +81,7 @@ class CarriedVehicles:
         return Flag.VIN_UNKNOWN, FrameError("refused", 4, "5.2", known.refusal)
 
     def repeated(self, tenant: Tenant, platform: str, frame: Frame) -> bool:
-        """Whether a login or logout has come before, byte for byte; call after `refusal`.
+        """Whether a login or logout was accepted before, byte for byte; call after `refusal`.
 
         Platforms send again what they got no reply for, and two platforms that forward to each
         other would do so for ever.
@@ -83,12 +89,18 @@ class CarriedVehicles:
         known = self._known.get((tenant, platform, frame.unique_id))
         if known is None or frame.command not in (Command.LOGIN, Command.LOGOUT):
             return False
-        mark = hash(frame.raw)
+        before = known.login if frame.command == Command.LOGIN else known.logout
+        return before == hash(frame.raw)
+
+    def accepted(self, tenant: Tenant, platform: str, frame: Frame) -> None:
+        """A login or logout has been taken: the same bytes again are a repetition."""
+        known = self._known.get((tenant, platform, frame.unique_id))
+        if known is None:
+            return
         if frame.command == Command.LOGIN:
-            before, known.login = known.login, mark
-        else:
-            before, known.logout = known.logout, mark
-        return before == mark
+            known.login = hash(frame.raw)
+        elif frame.command == Command.LOGOUT:
+            known.logout = hash(frame.raw)
 
     def _answered(self, key: _Key, refusal: str) -> None:
         known = self._known.get(key)

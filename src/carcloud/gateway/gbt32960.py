@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from carcloud.codecs.gbt32960.constants import Command, Encryption, Flag, is_known_command
 from carcloud.codecs.gbt32960.errors import FrameError, SecurityError
@@ -21,6 +21,7 @@ from carcloud.gateway.gbt32960_keys import (
     KeyAnswer,
     KeyRequest,
     activation_result,
+    kept_bytes,
     kept_form,
     opened_here,
 )
@@ -33,7 +34,7 @@ from carcloud.gateway.gbt32960_rules import (
     flag_for,
     plausible_time,
 )
-from carcloud.gateway.limits import Doorkeeper, Limits
+from carcloud.gateway.limits import Budget, Doorkeeper, Limits, LoginThrottle
 from carcloud.gateway.outbox import Outbox
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
@@ -45,6 +46,11 @@ _TIME = 24  # offset of the collection time, the first field of almost every dat
 _LOGIN_ICCID = slice(32, 52)
 _KEYS = (Command.ACTIVATION, Command.KEY_EXCHANGE)
 _TURN_S = 0.004  # one session's frames at a time: checking an SM2 signature takes half a ms
+_MOST_KEYS_WAITING = 1_000  # activations and key exchanges, of up to 64 KiB each
+_MOST_PLATFORMS_WAITING = 200
+_STRAYS = 3  # dead letters of a connection that has not logged in, and their longest:
+_STRAY_BYTES = 1024
+_STRAYS_OF_ADDRESS = 1_000  # in a quarter of an hour
 HANDSHAKE_S = 10  # in which a client must agree on TLS
 
 LoginDesk = AdmissionDesk[Login, Admission]
@@ -83,6 +89,7 @@ class Gbt32960Gateway:
         fallback_tenant: Tenant,
         check_report: ReportCheck | None = None,
         keys: KeyDesk | None = None,
+        platforms: LoginDesk | None = None,
         carried: CarriedVehicles | None = None,
     ) -> None:
         self.outbox = outbox
@@ -92,6 +99,9 @@ class Gbt32960Gateway:
         self.fallback_tenant = fallback_tenant
         self.check_report = check_report
         self.keys = keys  # without it, activations and key exchanges are only kept
+        self.platforms = platforms or desk  # answers the logins of platforms
+        self.throttle = LoginThrottle()
+        self.strays = Budget(_STRAYS_OF_ADDRESS, 900)  # by address
         self.carried = carried  # without it, platforms bring whom they like
         self.door = Doorkeeper(limits)
         self.windows = Windows(rules)
@@ -160,9 +170,10 @@ class Gbt32960Session(asyncio.Protocol):
         "_resting",
         "_since",
         "_splitter",
-        "_ticket",
+        "_strays",
         "_transport",
         "_waiting",
+        "_waits_for",
         "_whole",
         "_window",
         "address",
@@ -187,7 +198,9 @@ class Gbt32960Session(asyncio.Protocol):
         self._paused = False
         self._held = False  # above its frame rate until the next window
         self._frames = 0.0  # above the rate, see _measure_rate
-        self._ticket = 0  # of the login that is looked up
+        self._waits_for: tuple[AdmissionDesk[Any, Any], int, str] | None = None
+        # desk, ticket, and the platform that tries to log in
+        self._strays = 0  # dead letters before the login
         self._faults = 0
         self._faults_since = 0.0
         self._since = self._last = self._whole = self._window = asyncio.get_running_loop().time()
@@ -223,7 +236,10 @@ class Gbt32960Session(asyncio.Protocol):
             return
         self._transport = None
         self._gateway.door.leave(self.address)
-        self._gateway.desk.withdraw(self._ticket)
+        if self._waits_for is not None:
+            desk, ticket, platform = self._waits_for
+            if desk.withdraw(ticket) and platform:
+                self._gateway.throttle.forgive(platform, self.address)
         for rest in self._splitter.finish():
             self._refuse_bytes(rest)
         self._gateway.gone(self)
@@ -335,7 +351,7 @@ class Gbt32960Session(asyncio.Protocol):
         if not carried.repeated(self.tenant, self.vehicle, frame):
             return False
         reply = answer(frame, Flag.SUCCESS, self._gateway.rules, now_us())
-        self._gateway.outbox.after_earlier(self.tenant, self, reply)
+        self._gateway.outbox.after_all(self.tenant, self, reply)
         return True
 
     def _report(self, frame: Frame) -> None:
@@ -399,6 +415,8 @@ class Gbt32960Session(asyncio.Protocol):
             gateway.outbox.after_earlier(self.tenant, self, reply)
             return
         gateway.figures.frames["other"] += 1
+        if self.is_platform and gateway.carried is not None and self.vehicle is not None:
+            gateway.carried.accepted(self.tenant, self.vehicle, frame)
         self._keep(frame, reply)
 
     def _answer_to_us(self, frame: Frame) -> None:
@@ -427,9 +445,17 @@ class Gbt32960Session(asyncio.Protocol):
         if self.is_platform and not platform:
             self._other(frame)  # clause 5: a vehicle's login forwarded by its platform
             return
+        gateway = self._gateway
+        desk = gateway.platforms if platform else gateway.desk
+        if platform and not self._may_try(frame.unique_id):
+            error = FrameError("login-rate", 4, "B.1", "too many logins, wait a quarter of an hour")
+            gateway.figures.logins_refused += 1
+            self._refuse(frame, Flag.VIN_UNKNOWN, error, answered=frame.edition == 2025)
+            return
         self._admitting = True
         self._steer()
         iccid = frame.raw[_LOGIN_ICCID].rstrip(b"\x00").decode("ascii", "replace")
+        iccid = iccid.replace("\x00", "\ufffd")
         login = Login(
             vehicle=frame.unique_id,
             iccid="" if platform else iccid,
@@ -439,16 +465,24 @@ class Gbt32960Session(asyncio.Protocol):
             certificate=self._certificate(),
             platform=frame.data if platform else None,
         )
-        self._ticket = self._gateway.desk.ask(
-            login, lambda admission: self._admitted(frame, login, admission)
-        )
+        ticket = desk.ask(login, lambda admission: self._admitted(frame, login, admission))
+        self._waits_for = desk, ticket, frame.unique_id if platform else ""
+
+    def _may_try(self, platform: str) -> bool:
+        """Whether a platform's password is looked at: that costs much, and can be guessing."""
+        gateway, now = self._gateway, asyncio.get_running_loop().time()
+        if gateway.platforms.waiting >= _MOST_PLATFORMS_WAITING:
+            return False
+        return gateway.throttle.enter(platform, self.address, now)
 
     def _certificate(self) -> bytes | None:
         tls = self._transport.get_extra_info("ssl_object") if self._transport else None
         return tls.getpeercert(binary_form=True) if tls is not None else None
 
     def _admitted(self, frame: Frame, login: Login, admission: Admission) -> None:
-        self._admitting = False
+        self._admitting, self._waits_for = False, None
+        if login.platform is not None and admission.tenant is not None:
+            self._gateway.throttle.forgive(login.vehicle, self.address)
         if self._transport is None:
             return
         refusal = self._refusal(admission)
@@ -470,6 +504,10 @@ class Gbt32960Session(asyncio.Protocol):
 
     def _enter(self, frame: Frame, login: Login, admission: Admission) -> None:
         gateway = self._gateway
+        if self.tenant not in (None, admission.tenant) and self.unconfirmed:
+            self._waiting.clear()  # replies keep their order within one tenant only
+            self.close("another tenant before its replies")
+            return
         if self.vehicle is not None and self.vehicle != login.vehicle:
             gateway.gone(self)
             gateway.sessions.add(self)
@@ -488,13 +526,18 @@ class Gbt32960Session(asyncio.Protocol):
             error = FrameError("wrong-vin", 4, "6.2 table 2", "not this session's vehicle")
             self._refuse(frame, Flag.VIN_UNKNOWN, error)
             return
+        if desk.waiting >= _MOST_KEYS_WAITING:
+            error = FrameError("busy", 2, "B.1", "too many key requests wait")
+            self._refuse(frame, Flag.ERROR, error)
+            return
         self._admitting = True
         self._steer()
         request = KeyRequest(frame, PROTOCOL, self.tenant, self._certificate())
-        desk.ask(request, lambda keyed: self._keyed(frame, keyed))
+        ticket = desk.ask(request, lambda keyed: self._keyed(frame, keyed))
+        self._waits_for = desk, ticket, ""
 
     def _keyed(self, frame: Frame, keyed: KeyAnswer) -> None:
-        self._admitting = False
+        self._admitting, self._waits_for = False, None
         if self._transport is None:
             return
         if keyed.error is not None:
@@ -543,7 +586,7 @@ class Gbt32960Session(asyncio.Protocol):
     def _refuse_bytes(self, garbage: Garbage) -> None:
         self._gateway.figures.frames["garbage"] += 1
         reply = self._reply_to_damaged(garbage)
-        self._dead_letter(self.vehicle or "", garbage.raw, garbage.error, reply)
+        self._dead_letter(self.vehicle or "", kept_bytes(garbage.raw), garbage.error, reply)
 
     def _reply_to_damaged(self, garbage: Garbage) -> bytes | None:
         """B.2.1: a bad report is answered with an error, when it can be told whose it is."""
@@ -559,6 +602,11 @@ class Gbt32960Session(asyncio.Protocol):
         self, vehicle: str, raw: bytes, error: FrameError, reply: bytes | None
     ) -> None:
         self._gateway.figures.refused[error.code] += 1
+        if self.tenant is None:
+            if not self._may_stray():
+                self.close("too many frames before the login")
+                return
+            raw = raw[:_STRAY_BYTES]
         tenant = self.tenant or self._gateway.fallback_tenant
         self._gateway.outbox.add(tenant, vehicle, now_us(), raw, self, reply, fault_text(error))
         now = asyncio.get_running_loop().time()
@@ -568,6 +616,15 @@ class Gbt32960Session(asyncio.Protocol):
         self._faults += not self.is_platform or not vehicle or vehicle == self.vehicle
         if self._faults > self._gateway.limits.faults_per_minute:
             self.close("too many damaged frames")
+
+    def _may_stray(self) -> bool:
+        """Whether a dead letter of somebody who has not logged in is kept: the disk is ours."""
+        strays, now = self._gateway.strays, asyncio.get_running_loop().time()
+        if self._strays >= _STRAYS or not strays.left(self.address, now):
+            return False
+        self._strays += 1
+        strays.spend(self.address, now)
+        return True
 
     # pace
 

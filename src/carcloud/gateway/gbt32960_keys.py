@@ -5,6 +5,7 @@ that of the logins; a session takes nothing else meanwhile.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,6 +42,11 @@ _LONGEST_KEY: Final = 2048  # bytes of a public key as sent
 _RSA_BITS: Final = range(1024, 4097)  # a larger key costs too much at every report
 _BODY: Final = 24  # offset of the data unit
 _KEY: Final = 27  # offset of the key in a key exchange
+_KEY_AT_LEAST: Final = 256  # bytes blanked in a damaged key exchange, whatever its length says
+_USER: Final = 32  # offset of the user in a platform login
+_PASSWORD: Final = slice(44, 64)
+_PLATFORM_LOGIN_SIZE: Final = 66
+_SECRETIVE: Final = re.compile(rb"(?:##|\$\$)[\x05\x0b]")  # 0x05, 0x0B: see `kept_form`
 _CLAUSE_09, _CLAUSE_0B, _CLAUSE_05 = "S25 table B.3", "S25 table 31", "6.2 table 5"
 _INFO: Final[dict[ActivationRefusal, int]] = {"chip": 1, "vin": 2}  # S25 table B.4
 _SAYS: Final[dict[ActivationRefusal, str]] = {
@@ -75,6 +81,13 @@ class KeyAnswer:
     flag: Flag = Flag.SUCCESS
     error: FrameError | None = None
     info: int | None = None  # of the activation result that says why not
+
+
+KEY_FAILED: Final = KeyAnswer(
+    None,
+    flag=Flag.ERROR,
+    error=FrameError("failed", _BODY, "B.1", "the registry could not answer"),
+)
 
 
 class _Refused(Exception):
@@ -221,17 +234,40 @@ def activation_result(request: Frame, info: int) -> bytes:
 
 
 def kept_form(frame: Frame) -> bytes:
-    """A frame as it goes to the stream: as sent, but a key that came in clear is blanked.
+    """A frame as it goes to the stream: as sent, but keys and passwords in clear are blanked.
 
-    The registry has it sealed; the lake is read by more people than need it.
+    The registry has them sealed or hashed; the lake is read by more people than need them.
     """
     raw = frame.raw
-    keyed = frame.command == Command.KEY_EXCHANGE and len(raw) > _KEY
-    if not keyed or frame.encryption != Encryption.NONE:
+    last = len(raw) - 1
+    if frame.command == Command.PLATFORM_LOGIN:
+        usual = len(raw) == _PLATFORM_LOGIN_SIZE  # else nobody knows where the password stands
+        start, end = (_PASSWORD.start, _PASSWORD.stop) if usual else (_USER, last)
+    elif frame.command == Command.KEY_EXCHANGE and frame.encryption == Encryption.NONE:
+        start, end = _KEY, min(_KEY + int.from_bytes(raw[_KEY - 2 : _KEY], "big"), last)
+    else:
         return raw
-    end = min(_KEY + int.from_bytes(raw[_KEY - 2 : _KEY], "big"), len(raw) - 1)
-    blanked = raw[:_KEY] + bytes(end - _KEY) + raw[end:-1]
+    if start >= end:
+        return raw
+    blanked = raw[:start] + bytes(end - start) + raw[end:-1]
     return blanked + bytes((bcc(blanked[2:]),))
+
+
+def kept_bytes(raw: bytes) -> bytes:
+    """Damaged bytes as they go to the stream: without what looks like a password or a key."""
+    blanked = bytearray(raw)
+    for found in _SECRETIVE.finditer(raw):
+        at = found.start()
+        if raw[at + 2] == Command.PLATFORM_LOGIN:
+            start, end = at + _PASSWORD.start, at + _PASSWORD.stop
+        else:
+            start = at + _KEY
+            told = int.from_bytes(raw[start - 2 : start], "big")
+            end = start + max(told, _KEY_AT_LEAST)
+        end = min(end, len(raw))
+        if start < end:
+            blanked[start:end] = bytes(end - start)
+    return bytes(blanked)
 
 
 def opened_here(frame: Frame, admission: Admission, slack_s: float) -> Frame:

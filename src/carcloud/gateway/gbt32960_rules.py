@@ -43,7 +43,12 @@ def platform_credentials(data: bytes) -> tuple[str, str]:
         user, password = data[8:20].decode("ascii"), data[20:40].decode("ascii")
     except UnicodeDecodeError:
         raise FrameError("text", 32, "table 21", "user or password is not ASCII") from None
-    return user.rstrip("\x00"), password.rstrip("\x00")
+    return _text(user), _text(password)
+
+
+def _text(padded: str) -> str:
+    """Without the padding; a NUL inside is no character, and databases take none."""
+    return padded.rstrip("\x00").replace("\x00", "\ufffd")
 
 
 def plausible_time(time: bytes) -> bool:

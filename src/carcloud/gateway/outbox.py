@@ -130,7 +130,17 @@ class Outbox:
         """Send `reply` once every earlier frame of the session is durable."""
         if session.unconfirmed == 0:
             session.send(reply)
-            return
+        else:
+            self._send_with_open(tenant, session, reply)
+
+    def after_all(self, tenant: Tenant, session: Session, reply: bytes) -> None:
+        """Send `reply` once every earlier frame of the tenant is durable, whoever sent it."""
+        if session.unconfirmed == 0 and self._queue(tenant).idle:
+            session.send(reply)
+        else:
+            self._send_with_open(tenant, session, reply)
+
+    def _send_with_open(self, tenant: Tenant, session: Session, reply: bytes) -> None:
         session.unconfirmed += 1
         block = self._queue(tenant).open()
         block.replies.append((session, reply))
@@ -260,6 +270,11 @@ class _Queue:
         self._open: _Block | None = None
         self.in_flight: deque[_Block] = deque()
         self.due = False
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits to become durable."""
+        return self._open is None and not self.in_flight
 
     def open(self) -> _Block:
         """The block that takes frames now."""

@@ -74,10 +74,11 @@ def unpack(tenant: Tenant, protocol: str, data: bytes) -> FrameBlock:
         with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
             batch = reader.read_next_batch()
             batch.validate(full=True)
-    except (pa.ArrowInvalid, StopIteration) as error:
+            fields = batch.schema.names
+    except (pa.ArrowException, OSError, ValueError, KeyError, StopIteration) as error:
         raise InvalidBlock(str(error)) from error
     if batch.schema != BLOCK_SCHEMA:
-        raise InvalidBlock(f"columns {batch.schema.names}")
+        raise InvalidBlock(f"columns {fields}")
     trace = (batch.schema.metadata or {}).get(_TRACE)
     plain = batch.replace_schema_metadata(None)
     return FrameBlock(tenant, protocol, plain, trace and trace.decode("ascii", "replace"))

@@ -51,7 +51,10 @@ class Stream(Protocol):
         """The last confirmed sequence of the reader; 0 before the first."""
 
     async def release(self, stream: str, seq: int) -> None:
-        """Messages up to and including `seq` are no longer needed by anybody."""
+        """Messages up to and including `seq` are no longer needed by anybody.
+
+        In a stream that ends before `seq`, the next message gets `seq + 1`.
+        """
 
     async def info(self, stream: str) -> StreamInfo:
         """The extent of a durable stream."""

@@ -13,6 +13,7 @@ from litestar.types import Guard
 
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
+from carcloud.ports.errors import EngineError
 from carcloud.services.tenancy.api import NotSignedIn, Role, Tenancy
 from carcloud.web.problems import Refused
 from carcloud.web.security import SAFE_METHODS
@@ -60,6 +61,16 @@ class Callers:
         if caller.expires_us is not None and caller.expires_us <= now_us():
             raise NotSignedIn("the session has ended: sign in again")
         return caller
+
+    async def still_signed_in(self, token: str) -> bool:
+        """Whether a token is good; records that do not answer are no reason to doubt it."""
+        try:
+            await self.find(token)
+        except NotSignedIn:
+            return False
+        except EngineError:
+            return True
+        return True
 
     def forget(self, token: str) -> None:
         """The session has ended."""

@@ -79,8 +79,7 @@ def _answer(
     pages: Path, path: str, known_etag: str | None, codings: tuple[str, ...] = ()
 ) -> Response[bytes]:
     root = pages.resolve()
-    file = (root / path).resolve()
-    if path and file.is_relative_to(root) and file.is_file():
+    if path and (file := _found(root, path)):
         return _file(file, path, known_etag, codings)
     if path.startswith("assets/") or Path(path).suffix in _TYPES:
         raise NotFoundException(f"there is no /{path}")
@@ -89,6 +88,15 @@ def _answer(
         return _file(index, "index.html", known_etag, codings)
     return Response(NOT_BUILT.encode(), media_type="text/html",
                     headers={"Cache-Control": ASK_AGAIN})  # fmt: skip
+
+
+def _found(root: Path, path: str) -> Path | None:
+    """The file of a path; raises `NotFoundException` for what no file can be called."""
+    try:
+        file = (root / path).resolve()
+        return file if file.is_relative_to(root) and file.is_file() else None
+    except (ValueError, OSError) as error:  # a NUL, a name that is too long
+        raise NotFoundException("there is no such page") from error
 
 
 def _file(

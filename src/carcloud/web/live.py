@@ -21,10 +21,12 @@ from carcloud.web.observed import WebFigures
 
 TICK_S = 0.5  # s between looks for changed vehicles
 STATUS_S = 0.95  # s between events `status`: every second tick
+CHECK_S = 30.0  # s between looks whether the client is still signed in
 HEARTBEAT_S = 15.0  # s between comments that keep proxies from closing the connection
 
 Versions = tuple[int, int]  # of the twin and of who is connected
 StatusJson = Callable[[Tenant], Awaitable[bytes]]
+StillSignedIn = Callable[[], Awaitable[bool]]
 
 
 class LiveFeed:
@@ -51,16 +53,25 @@ class LiveFeed:
         return room
 
     async def events(
-        self, tenant: Tenant, vehicle: str | None, expires_us: int | None
+        self,
+        tenant: Tenant,
+        vehicle: str | None,
+        expires_us: int | None,
+        still_signed_in: StillSignedIn,
     ) -> AsyncGenerator[bytes, None]:
         """Events for one client until it leaves or its session ends."""
         self._figures.live_clients += 1
         try:
             seen: Versions | None = None
-            seen_twin, told_status, told = 0, 0.0, time.monotonic()
+            seen_twin, told_status = 0, 0.0
+            told = checked = time.monotonic()
             yield b"retry: 2000\n\n"
             while expires_us is None or now_us() < expires_us:
                 now = time.monotonic()
+                if now - checked >= CHECK_S:
+                    checked = now
+                    if not await still_signed_in():
+                        break
                 if now - told_status >= STATUS_S:
                     told_status = told = now
                     yield await self._status_event(tenant)

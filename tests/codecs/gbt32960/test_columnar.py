@@ -308,3 +308,23 @@ def test_layout_knows_every_storage() -> None:
     assert len(set(tables.floats + tables.smalls + tables.wides)) == sum(
         map(len, (tables.floats, tables.smalls, tables.wides))
     )
+
+
+def test_nothing_is_compiled_after_warming() -> None:
+    from carcloud.codecs.gbt32960 import columnar_arrow, columnar_kernel
+
+    warm()
+    compiled = [
+        columnar_kernel.decode_frames,
+        columnar_arrow._float_validity,
+        columnar_arrow._int_validity,
+    ]
+    before = [len(one.signatures) for one in compiled]
+    some = pa.array([b"##", b"$$ and more", b""], pa.binary())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema([("f", pa.binary())])) as writer:
+        writer.write_table(pa.table({"f": some}))
+    read = pa.ipc.open_stream(sink.getvalue()).read_all()["f"]
+    for frames in (some, some[:0], some[1:], read.combine_chunks(), pa.concat_arrays([some, some])):
+        decode_block(frames)
+    assert [len(one.signatures) for one in compiled] == before

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from carcloud.codecs.gbt32960 import columnar_kernel as kernel
 from carcloud.codecs.gbt32960.columnar_arrow import SOURCES, SignalColumns, row_columns
 from carcloud.codecs.gbt32960.columnar_layout import Layout, layout
+from carcloud.codecs.gbt32960.constants import Command, Flag
+from carcloud.codecs.gbt32960.frame import build
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,18 @@ def decode_block(frames: pa.BinaryArray, *, negate_current: bool = True) -> Deco
 
 def warm() -> None:
     """Compile the kernels, or load them from the cache, so that the first block is fast."""
-    decode_block(pa.array([b"##"], pa.binary()))
+    time = bytes((26, 3, 14, 15, 9, 26))
+    bodies = {
+        2016: "01010301027b0012d6870e44278d4c012e13880000",
+        2025: "01010302ffff0012d687177c75ad4c012e1388",  # speed not available
+    }
+    frames = [
+        build(edition, Command.REALTIME, Flag.COMMAND, "WARM", time + bytes.fromhex(body))
+        for edition, body in bodies.items()
+    ]
+    rows = decode_block(pa.array(frames, pa.binary())).rows
+    if rows.num_rows != len(frames):
+        raise RuntimeError("the columnar decoder does not read its own frames")
 
 
 def _table(columns: dict[str, pa.Array]) -> pa.Table:
@@ -99,7 +112,11 @@ def _buffers(frames: pa.BinaryArray) -> tuple[NDArray[np.int32], NDArray[np.uint
     empty = np.zeros(1, np.int32)
     bounds = empty if offsets is None else np.frombuffer(offsets, np.int32)
     bounds = bounds[frames.offset : frames.offset + len(frames) + 1] if len(frames) else empty
-    return bounds, np.frombuffer(data or b"", np.uint8)
+    content = np.frombuffer(data or b"", np.uint8)
+    # Arrow's memory may be writable or not; the kernel is compiled for one of the two.
+    bounds, content = bounds.view(), content.view()
+    bounds.flags.writeable = content.flags.writeable = False
+    return bounds, content
 
 
 def _stride(count: int) -> int:

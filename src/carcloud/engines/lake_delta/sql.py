@@ -26,6 +26,7 @@ _FUNCTIONS_REFUSED = frozenset(
     {"getenv", "current_setting", "getvariable", "nextval", "currval", "write_log", "sleep",
      "json_serialize_sql", "json_serialize_plan", "json_deserialize_sql"}
 )  # fmt: skip
+_CTE = re.compile(r"(?!duckdb_|sqlite_|pg_|information_schema|pragma_)[^\W\d]\w*")
 _FLIPPED = {"GREATERTHAN": "LESSTHAN", "LESSTHAN": "GREATERTHAN", "EQUAL": "EQUAL",
             "GREATERTHANOREQUALTO": "LESSTHANOREQUALTO",
             "LESSTHANOREQUALTO": "GREATERTHANOREQUALTO"}  # fmt: skip
@@ -54,6 +55,8 @@ def admit(parser: duckdb.DuckDBPyConnection, sql: str, tables: list[str]) -> Adm
         raise QueryRefused(f"only a SELECT may run here, this is {kind}")
     tree = _tree(parser, statements[0].query)
     shadowed = {entry["key"].lower() for entry in _ctes(tree)}
+    for name in shadowed:
+        _judge_cte(name)
     for node in _nodes(tree):
         _judge(node, tables, shadowed)
     _judge_offsets(tree)
@@ -88,6 +91,12 @@ def _ctes(tree: Node) -> Iterator[Node]:
     for node in _nodes(tree):
         if "cte_map" in node:
             yield from node["cte_map"]["map"]
+
+
+def _judge_cte(name: str) -> None:
+    """Its name counts in the whole SELECT, so it must not stand for anything else there."""
+    if not _CTE.fullmatch(name) or name in _FUNCTIONS_REFUSED | _TABLE_FUNCTIONS:
+        raise QueryRefused(f"a WITH may not be called {name}: use a plain name of your own")
 
 
 def _judge(node: Node, tables: list[str], shadowed: set[str]) -> None:

@@ -28,6 +28,7 @@ from carcloud.ports.errors import QueryRefused
 
 _LENGTHS = struct.Struct("<II")  # bytes of head and body
 _BATCH = 8192  # rows
+_MOST_BYTES = 64 * MB  # of one answer as Arrow data
 _GRACE = 2  # s after its time is up until a query that cannot be interrupted ends the process
 _OPTIONS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
@@ -121,17 +122,26 @@ def _lock(session: duckdb.DuckDBPyConnection, paths: list[str]) -> None:
 
 
 def _first_rows(session: duckdb.DuckDBPyConnection, sql: str, most: int) -> Message:
-    """The first rows as an Arrow IPC stream, and whether there were more."""
+    """The first rows as an Arrow IPC stream, and whether there were more (or larger ones)."""
     reader = session.execute(sql).to_arrow_reader(_BATCH)
-    sink, left, more = pa.BufferOutputStream(), most, False
+    sink, left, room, more = pa.BufferOutputStream(), most, _MOST_BYTES, False
     with pa.ipc.new_stream(sink, reader.schema) as stream:
         for batch in reader:
-            stream.write_batch(batch.slice(0, left))
-            more = batch.num_rows > left
-            left -= min(left, batch.num_rows)
+            kept = _fitting(batch.slice(0, left), room)
+            stream.write_batch(kept)
+            more = batch.num_rows > kept.num_rows
+            left -= kept.num_rows
+            room -= kept.nbytes
             if more:
                 break
     return Message({"truncated": more}, sink.getvalue().to_pybytes())
+
+
+def _fitting(batch: pa.RecordBatch, room: int) -> pa.RecordBatch:
+    """The first rows of a batch, at most `room` bytes of them."""
+    while batch.num_rows and batch.nbytes > room:
+        batch = batch.slice(0, batch.num_rows // 2)
+    return batch
 
 
 @contextmanager

@@ -117,9 +117,8 @@ class NatsStream:
     async def release(self, stream: str, seq: int) -> None:
         """Messages up to and including `seq` are no longer needed: their disk is freed."""
         extent = await self.info(stream)
-        last = min(seq, extent.last_seq)
-        if last >= extent.first_seq:
-            await self._call(f"STREAM.PURGE.{stream}", {"seq": last + 1})
+        if seq >= extent.first_seq:  # beyond the last message it moves the numbering on
+            await self._call(f"STREAM.PURGE.{stream}", {"seq": seq + 1})
 
     async def info(self, stream: str) -> StreamInfo:
         """The extent of a durable stream."""
@@ -213,7 +212,10 @@ async def _ensure_stream(link: Link, config: dict[str, Any]) -> None:
         except ApiError as conflict:  # another process was faster
             if conflict.code != _NAME_IN_USE and conflict.code not in _FULL_CODES:
                 raise
-            await link.api(f"STREAM.INFO.{name}", {})
+            try:
+                await link.api(f"STREAM.INFO.{name}", {})
+            except ApiError:
+                raise conflict from None
         return
     if any(found.get(key) != value for key, value in config.items()):
         await link.api(f"STREAM.UPDATE.{name}", config)

@@ -288,15 +288,25 @@ class Telemetry:
         """How many letters wait, by reason."""
         return await asyncio.to_thread(self._letters.reasons, tenant)
 
-    async def reprocess(self, tenant: Tenant, letter: str) -> Reprocessed:
-        """Read one letter again; raises `UnknownDeadLetter`."""
-        self._counted.pop(tenant, None)
-        return await self._letters.reprocess(tenant, letter)
+    async def reprocess(
+        self, tenant: Tenant, letter: str, *, force: bool, actor: str
+    ) -> Reprocessed:
+        """Read one letter again; raises `UnknownDeadLetter`, `InvalidArgument`.
 
-    async def reprocess_all(self, tenant: Tenant, reason: str | None) -> tuple[int, int]:
-        """Read all letters (of one reason) again; returns how many (there were, were put back)."""
+        `force` takes a frame that the gateway refused for who sent it or when.
+        """
         self._counted.pop(tenant, None)
-        return await self._letters.reprocess_all(tenant, reason)
+        return await self._letters.reprocess(tenant, letter, force=force, actor=actor)
+
+    async def reprocess_all(
+        self, tenant: Tenant, reason: str | None, *, actor: str
+    ) -> tuple[int, int]:
+        """Read all letters (of one reason) again; returns how many (there were, were put back).
+
+        Frames that the gateway refused for who sent them or when stay.
+        """
+        self._counted.pop(tenant, None)
+        return await self._letters.reprocess_all(tenant, reason, actor=actor)
 
     # operation
 
@@ -305,7 +315,7 @@ class Telemetry:
 
         A lake that does not answer is one of the problems told, not an error.
         """
-        found = self._board.status(vehicles, await self._waiting_letters(tenant))
+        found = self._board.status(vehicles, await self._waiting_letters(tenant), tenant)
         if self._lake_down is None:
             return found
         return structs.replace(found, problems=[*found.problems, self._lake_down])

@@ -5,6 +5,7 @@ A letter that was put back leaves the list; when it is still bad, ingest writes 
 """
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -20,15 +21,23 @@ from carcloud.model.time import now_us
 from carcloud.ports.lake import Lake, QueryLimits
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
-from carcloud.services.telemetry.errors import UnknownDeadLetter
+from carcloud.services.telemetry.errors import InvalidArgument, UnknownDeadLetter
 from carcloud.services.telemetry.ingest import WRITER
 from carcloud.services.telemetry.types import DeadLetter, Reprocessed
+from carcloud.services.tenancy.api import AuditEntry, record_changes
 
 TABLE = "dead_letters"
 BULK_PAGE = 500  # letters
 BLOCK_BYTES = 400_000  # frame bytes of one block
 WAIT_S = 10.0  # s that ingest has to answer one letter
 LOOK_S = 0.1  # s between looks at how far ingest is
+
+# What the gateway could read but would not take: who sent it, or when, was not right. Ingest does
+# not ask again who sent a frame, so reading such a letter again takes it into the tables.
+REFUSED = frozenset(
+    {"no-login", "wrong-vin", "signature", "bad-signature", "refused", "vin-duplicate",
+     "future-time", "too-old"}
+)  # fmt: skip
 
 metadata = sa.MetaData()
 reprocessed = sa.Table(
@@ -99,9 +108,19 @@ class DeadLetters:
             counts[reason] -= count
         return {reason: count for reason, count in counts.most_common() if count > 0}
 
-    async def reprocess(self, tenant: Tenant, letter: str) -> Reprocessed:
-        """Put one letter back and wait for what ingest says; raises `UnknownDeadLetter`."""
+    async def reprocess(
+        self, tenant: Tenant, letter: str, *, force: bool = False, actor: str = "carcloud"
+    ) -> Reprocessed:
+        """Put one letter back and wait for what ingest says; raises `UnknownDeadLetter`.
+
+        A frame that the gateway refused is taken with `force` alone, else `InvalidArgument`.
+        """
         found = await asyncio.to_thread(self.get, tenant, letter)
+        code = refusal(found)
+        if code is not None and not force:
+            raise InvalidArgument("force", f"the gateway refused this frame, {code}: force it")
+        after = {"vehicle": found.vehicle, "reason": found.reason, "force": code is not None}
+        await asyncio.to_thread(self._audit, tenant, actor, found.id, after)
         [seq] = await self._publish(tenant, [found])
         if not await self._ingested(seq):
             return Reprocessed("queued")
@@ -109,14 +128,20 @@ class DeadLetters:
         again = await asyncio.to_thread(self._query, tenant, where, 1)
         return Reprocessed("still-bad", again[0].reason) if again else Reprocessed("stored")
 
-    async def reprocess_all(self, tenant: Tenant, reason: str | None) -> tuple[int, int]:
-        """Put back every letter (of one reason); returns how many (there were, were put back)."""
+    async def reprocess_all(
+        self, tenant: Tenant, reason: str | None, *, actor: str = "carcloud"
+    ) -> tuple[int, int]:
+        """Put back every letter (of one reason); returns how many (there were, were put back).
+
+        Frames that the gateway refused stay: each needs somebody's own decision.
+        """
+        await asyncio.to_thread(self._audit, tenant, actor, "*", {"reason": reason})
         tried = queued = 0
         after: tuple[int, str] | None = None
         while True:
             letters = await asyncio.to_thread(self.page, tenant, reason, None, after, BULK_PAGE)
             tried += len(letters)
-            for block in _blocks(letters):
+            for block in _blocks([letter for letter in letters if refusal(letter) is None]):
                 queued += len(await self._publish(tenant, block))
             if len(letters) < BULK_PAGE:
                 return tried, queued
@@ -134,19 +159,24 @@ class DeadLetters:
 
     async def _publish(self, tenant: Tenant, letters: Sequence[DeadLetter]) -> list[int]:
         """Put letters of one protocol back as one block; returns the sequence of each."""
-        first = letters[0]
-        known = await asyncio.to_thread(self._put_back, tenant, [first.id])
-        attempt = known.get(first.id, (0, 0))[0] + 1
+        known = await asyncio.to_thread(self._put_back, tenant, [one.id for one in letters])
+        attempts = [(one.id, known.get(one.id, (0, 0))[0] + 1) for one in letters]
+        told = hashlib.blake2b(repr((tenant, attempts)).encode(), digest_size=16).hexdigest()
         block = pack(
             [letter.vehicle for letter in letters],
             [letter.received_us for letter in letters],
             [None] * len(letters),
             [letter.data for letter in letters],
         )
-        message_id = f"reprocess-{first.id}-{attempt}"
-        seq = await self._stream.publish(frames_subject(tenant, first.protocol), block, message_id)
+        subject = frames_subject(tenant, letters[0].protocol)
+        seq = await self._stream.publish(subject, block, f"reprocess-{told}")
         await asyncio.to_thread(self._remember, tenant, letters, seq)
         return [seq] * len(letters)
+
+    def _audit(self, tenant: Tenant, actor: str, letter: str, after: dict[str, Any]) -> None:
+        entry = AuditEntry(tenant, actor, "dead-letter.reprocess", letter, None, after)
+        with self._records.transaction() as connection:
+            record_changes(connection, [entry])
 
     def _remember(self, tenant: Tenant, letters: Sequence[DeadLetter], seq: int) -> None:
         rows = [
@@ -223,6 +253,12 @@ class DeadLetters:
                 return False
             self._has_table.add(tenant)
         return True
+
+
+def refusal(letter: DeadLetter) -> str | None:
+    """The code by which the gateway refused a frame that could be read; None = it could not."""
+    code = letter.reason.partition(":")[0]
+    return code if code in REFUSED else None
 
 
 def _text(value: str) -> str:

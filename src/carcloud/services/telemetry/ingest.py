@@ -8,7 +8,7 @@ beyond its own recorded sequence. So a frame is in the lake once, whatever is ki
 import asyncio
 import logging
 import time as clock
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from carcloud.model import blocks
 from carcloud.model.figures import Histogram
-from carcloud.model.ids import Tenant
+from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.streams import FRAMES, live_subject
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
@@ -84,6 +84,10 @@ class _Tables:
     letters: list[pa.Table] = field(default_factory=list)
 
 
+class StreamReplaced(EngineError):
+    """The stream does not go on where the lake is."""
+
+
 class Ingest:
     """Reads the frames stream and writes the lake; run one at a time per installation."""
 
@@ -97,8 +101,10 @@ class Ingest:
         commit_rows: int,
         future_s: float,
         dedup_entries: int,
+        tenants: Callable[[], Sequence[Tenant]] = lambda: (DEFAULT_TENANT,),
         tracer: Tracer = NO_TRACER,
     ) -> None:
+        """`tenants` names those that may have rows, to see that stream and lake belong together."""
         self._stream = stream
         self._lake = lake
         self._decoders = decoders
@@ -115,6 +121,8 @@ class Ingest:
         self._reached = 0  # sequence up to which messages are read
         self._lookups = 0  # in the lake, of judges that are gone
         self._stopping = asyncio.Event()
+        self._hopeless: set[int] = set()  # messages that become dead letters as they are
+        self._tenants = tenants
         self.figures = IngestFigures()
 
     def stop(self) -> None:
@@ -122,7 +130,8 @@ class Ingest:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Ingest until `stop`."""
+        """Ingest until `stop`; raises `StreamReplaced`, `EngineError`."""
+        await self._check_stream()
         batch: list[Message] = []
         frames, deadline = 0, clock.monotonic() + self._commit_s
         reading = self._stream.read(FRAMES.name, WRITER, batch=64, wait_s=self._commit_s / 4)
@@ -139,6 +148,19 @@ class Ingest:
                 break
         if batch:
             await self._commit_until_done(batch)
+
+    async def _check_stream(self) -> None:
+        """Sequences must go on where the lake is, or new frames would look like old ones.
+
+        A stream that begins again is refused: nothing is lost while somebody looks at it.
+        """
+        position = await asyncio.to_thread(lambda: lake_position(self._lake, self._tenants()))
+        extent = await self._stream.info(FRAMES.name)
+        if extent.last_seq < position:
+            raise StreamReplaced(
+                f"the stream is at {extent.last_seq}, the lake has frames up to {position}: "
+                "the stream was replaced; give back the old one, or begin with a new data folder"
+            )
 
     async def measure(self) -> None:
         """Bring the lag behind the stream up to date; raises `EngineError`."""
@@ -174,6 +196,17 @@ class Ingest:
                 log.warning("%s", self.figures.problem)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
+            except Exception:
+                # Nobody thought of this one. It must not stop the frames of everybody else.
+                self._forget_repeats()
+                if batch[0].seq in self._hopeless:
+                    raise
+                log.exception("a micro-batch of %d messages failed", len(batch))
+                if len(batch) == 1:
+                    self._hopeless.add(batch[0].seq)
+                for message in batch:
+                    await self._commit_until_done([message])
+                return
             else:
                 self.figures.problem = self.figures.waiting_since_us = None
                 self._reached = seq
@@ -205,7 +238,8 @@ class Ingest:
         contexts: list[str] = []
         for (tenant, protocol), messages in _grouped(batch).items():
             into = tables.setdefault(tenant, _Tables())
-            groups.append((tenant, protocol, _joined(tenant, protocol, messages, into, contexts)))
+            frames = _joined(tenant, protocol, messages, into, contexts, self._hopeless)
+            groups.append((tenant, protocol, frames))
         self._span = self._tracer.resume("ingest batch", contexts) if contexts else None
         self._mean = max(1.0, sum(frames.num_rows for *_, frames in groups) / len(batch))
         received = [pc.min(frames["received"]).as_py() for *_, frames in groups if frames.num_rows]
@@ -280,7 +314,7 @@ class Ingest:
         kept = kept.add_column(2, "received", as_time(frames["received"].take(source)))
         kept = kept.append_column("seq", frames["seq"].take(source))
         kept = kept.append_column("correction", pa.array(correction))
-        into.signals.append(kept)
+        into.signals.append(_plain(kept))
         bad = np.fromiter(decoded.faults.keys(), np.int64, len(decoded.faults))
         gone = np.zeros(frames.num_rows, np.bool_)
         gone[bad] = True
@@ -314,6 +348,8 @@ class Ingest:
             newest = next(
                 (t.max_time_us for t in self._lake.tables(tenant) if t.name == SIGNALS), None
             )
+            if newest is not None:
+                newest = min(newest, now_us() + self._future_us)
             judge = self._repeats[tenant] = Repeats(
                 lambda names, first, last: _stored(self._lake, ref, names, first, last),
                 newest_us=newest,
@@ -348,6 +384,12 @@ class Ingest:
             self._lake.append(ref, rows, writer=WRITER, seq=seq)
 
 
+def lake_position(lake: Lake, tenants: Iterable[Tenant]) -> int:
+    """The highest stream sequence in any table of these tenants; 0 for an empty lake."""
+    refs = [TableRef(tenant, name) for tenant in tenants for name in (SIGNALS, RAW, LETTERS)]
+    return max((lake.position(ref, WRITER) for ref in refs), default=0)
+
+
 def _grouped(batch: Iterable[Message]) -> dict[tuple[Tenant, str], list[Message]]:
     groups: dict[tuple[Tenant, str], list[Message]] = {}
     for message in batch:
@@ -357,7 +399,12 @@ def _grouped(batch: Iterable[Message]) -> dict[tuple[Tenant, str], list[Message]
 
 
 def _joined(
-    tenant: Tenant, protocol: str, messages: list[Message], into: _Tables, contexts: list[str]
+    tenant: Tenant,
+    protocol: str,
+    messages: list[Message],
+    into: _Tables,
+    contexts: list[str],
+    hopeless: Collection[int],
 ) -> pa.Table:
     """All frames of some messages with their stream sequence; unreadable messages are letters.
 
@@ -365,6 +412,9 @@ def _joined(
     """
     parts = [pa.table(_EMPTY_BLOCK)]
     for message in messages:
+        if message.seq in hopeless:
+            into.letters.append(unreadable(protocol, message, "it made ingest fail"))
+            continue
         try:
             block = blocks.unpack(tenant, protocol, message.data)
         except blocks.InvalidBlock as error:
@@ -389,6 +439,15 @@ def _together(parts: list[pa.Table]) -> pa.Table | None:
     if not parts:
         return None
     return pa.concat_tables(parts, promote_options="default")
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Without dictionaries, which parts of a batch may or may not have for one column."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields))
 
 
 def _stored(

@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from carcloud.model.time import now_us
+from carcloud.model.time import DAY, now_us
 from carcloud.ports.stream import Message
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
 
 _TIME = pa.timestamp("us", "UTC")
+_NEAR = 8 * DAY  # us; a reissue is at most seven days old
 _LIVE_BYTES = 2_000_000
 
 
@@ -25,7 +26,9 @@ def raw(
 ) -> pa.Table:
     """Rows of the table `frames`, for the frames to keep."""
     received = frames["received"].to_numpy()
-    times = np.where(decoded.times >= 0, decoded.times, received)
+    # A login or logout may name any moment: one far off would open a partition of its own.
+    near = np.abs(decoded.times - received) <= _NEAR
+    times = np.where((decoded.times >= 0) & near, decoded.times, received)
     table = pa.table(
         {
             "vehicle": frames["vehicle"],

@@ -6,18 +6,19 @@ re-sent reports) are looked up in an index of recent reports and, where that doe
 far enough, in the lake.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from carcloud.model.time import DAY
+from carcloud.model.time import DAY, SECOND
 
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 UInt64 = npt.NDArray[np.uint64]
 
+_LOOKUP = 500_000  # vehicles x seconds of one lookup in the lake
 _NEVER = np.iinfo(np.int64).min
 
 Stored = tuple[Sequence[str], Int64, Int64]  # vehicles, times (us), digests
@@ -103,6 +104,7 @@ class Repeats:
         self._lookup = lookup
         self._start_mark = _NEVER if newest_us is None else newest_us
         self._future_us = future_us
+        self._horizon = _NEVER  # no report stored so far has a later time
         self._codes: dict[str, int] = {}
         self._marks = np.full(1024, self._start_mark, np.int64)
         self._recent = RecentReports(entries, reach_us=self._start_mark)
@@ -122,11 +124,16 @@ class Repeats:
         keys = _keys(codes, times)
         repeat = np.zeros(len(times), np.bool_)
         correction = np.zeros(len(times), np.bool_)
-        suspects = np.flatnonzero((times <= self._marks[codes]) | _twice(keys))
+        # No vehicle's own time is later than this; what is came in by another way and is asked for.
+        latest = now_us + self._future_us
+        unusual = times > latest
+        suspects = np.flatnonzero((times <= self._marks[codes]) | _twice(keys) | unusual)
         if len(suspects):
-            self._examine(suspects, vehicles, times, keys, digests, repeat, correction)
-        np.maximum.at(self._marks, codes, times)
-        self._recent.add(keys[~repeat], digests[~repeat], now_us + self._future_us)
+            asked = (times <= self._recent.reach_us) | unusual
+            self._examine(suspects, vehicles, times, keys, digests, asked, repeat, correction)
+        np.maximum.at(self._marks, codes, np.minimum(times, latest))
+        self._horizon = max(self._horizon, latest)  # the clock may have stepped back
+        self._recent.add(keys[~repeat], digests[~repeat], self._horizon)
         return Verdict(repeat, correction)
 
     def _coded(self, vehicles: Sequence[str]) -> Int64:
@@ -144,18 +151,18 @@ class Repeats:
         times: Int64,
         keys: UInt64,
         digests: Int64,
+        asked: Bool,
         repeat: Bool,
         correction: Bool,
     ) -> None:
         seen: dict[int, set[int]] = {}
-        beyond: dict[int, int] = {}  # key -> row, for keys the index may not reach
+        beyond: dict[int, int] = {}  # key -> row, where the lake may know more than the index
         for row in suspects.tolist():
             key = int(keys[row])
             if key not in seen:
-                found = self._recent.matches(keys[row])
-                seen[key] = set(found)
-                if times[row] <= self._recent.reach_us and not found:
-                    beyond[key] = row
+                seen[key] = set(self._recent.matches(keys[row]))
+            if asked[row] and int(digests[row]) not in seen[key]:
+                beyond[key] = row
         if beyond:
             self._ask_lake(list(beyond.values()), vehicles, times, seen)
         for row in suspects.tolist():
@@ -168,13 +175,10 @@ class Repeats:
     def _ask_lake(
         self, rows: list[int], vehicles: Sequence[str], times: Int64, seen: dict[int, set[int]]
     ) -> None:
-        by_day: dict[int, list[int]] = {}
-        for row in rows:
-            by_day.setdefault(int(times[row]) // DAY, []).append(row)
-        for day_rows in by_day.values():
+        for piece in _pieces(sorted(rows, key=lambda row: int(times[row])), vehicles, times):
             self.lake_lookups += 1
-            wanted = sorted({vehicles[row] for row in day_rows})
-            moments = times[day_rows]
+            wanted = sorted({vehicles[row] for row in piece})
+            moments = times[piece]
             names, stored_times, stored_digests = self._lookup(
                 wanted, int(moments.min()), int(moments.max())
             )
@@ -182,6 +186,21 @@ class Repeats:
             for key, digest in zip(stored_keys.tolist(), stored_digests.tolist(), strict=True):
                 if key in seen:
                     seen[key].add(digest)
+
+
+def _pieces(rows: list[int], vehicles: Sequence[str], times: Int64) -> Iterator[list[int]]:
+    """Rows in order of time, cut so that no lookup has to read much of the lake."""
+    piece: list[int] = []
+    names: set[str] = set()
+    for row in rows:
+        names.add(vehicles[row])
+        span = int(times[row] - times[piece[0]]) // SECOND + 1 if piece else 1
+        if piece and (len(names) * span > _LOOKUP or span * SECOND > DAY):
+            yield piece
+            piece, names = [], {vehicles[row]}
+        piece.append(row)
+    if piece:
+        yield piece
 
 
 def _keys(codes: Int64, times: Int64) -> UInt64:

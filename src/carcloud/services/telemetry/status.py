@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from carcloud.model.figures import by_label
+from carcloud.model.ids import Tenant
 from carcloud.model.streams import FRAMES, status_subject
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
@@ -39,6 +40,7 @@ class ReportedProblem(msgspec.Struct, frozen=True):
     code: str
     detail: str = ""
     since: int | float = 0
+    tenant: str | None = None  # whose it is; None = everybody's
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -153,8 +155,11 @@ class StatusBoard:
                 self._stream_back = time.monotonic()
             self._stream_down = None
 
-    def status(self, vehicles: int, dead_letters: int) -> Status:
-        """The present state; the two counts are the tenant's."""
+    def status(self, vehicles: int, dead_letters: int, tenant: Tenant | None = None) -> Status:
+        """The present state; the two counts are the tenant's, other tenants' problems are not told.
+
+        Without a tenant, the problems of all.
+        """
         now = time.monotonic()
         self._forget(now)
         freshness = [g for g in self._gauges("ingest", "freshness_ms", now)]
@@ -168,7 +173,11 @@ class StatusBoard:
             lag_frames=int(sum(self._gauges("ingest", "lag_frames", now))),
             dead_letters=dead_letters,
             disk=self._disk,
-            problems=self._problems(now),
+            problems=[
+                problem
+                for problem in self._problems(now)
+                if tenant is None or problem.tenant in (None, tenant)
+            ],
             roles=[_role(process, now) for _, process in sorted(self._processes.items())],
         )
 
@@ -225,7 +234,7 @@ class StatusBoard:
             else:
                 for told in process.report.problems:
                     since = int(told.since) or process.heard_us
-                    problems.append(Problem(told.code, since, told.detail))
+                    problems.append(Problem(told.code, since, told.detail, told.tenant))
         return problems + self._missing()
 
     def _missing(self) -> list[Problem]:
@@ -256,10 +265,15 @@ class StatusBoard:
                 await asyncio.to_thread(self.look_at_disk if measured else self.look_at_room)
             except OSError as error:
                 log.warning("the data folder cannot be measured: %s", error)
+            except Exception:  # the next look may succeed
+                log.exception("the data folder cannot be measured")
 
     async def _watch_stream(self) -> None:
         while True:
-            await self.look_at_stream()
+            try:
+                await self.look_at_stream()
+            except Exception:  # the next look may succeed
+                log.exception("the stream cannot be looked at")
             await asyncio.sleep(LOOK_S)
 
 

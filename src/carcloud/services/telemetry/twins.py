@@ -13,12 +13,14 @@ from carcloud.ports.blobs import Blobs
 from carcloud.ports.errors import EngineError, NotFound
 from carcloud.ports.lake import Lake, Slice, TableInfo, TableRef
 from carcloud.ports.stream import Stream
+from carcloud.services.telemetry.ingest import WRITER
 from carcloud.services.telemetry.twin import Twin
 
 log = logging.getLogger(__name__)
 
 SIGNALS = "signals"
 SNAPSHOT_S = 60.0  # s between snapshots
+CATCH_UP_ROWS = 200_000  # rows read at once after a snapshot or a gap
 REBUILD_ROWS = 500_000  # rows read at once when there is no snapshot
 
 
@@ -110,26 +112,49 @@ class Twins:
         if kept.seq == 0:
             await self._rebuild(table, kept)
             return
-        rows = await asyncio.to_thread(self._lake.read, table, Slice(after_seq=kept.seq))
-        self._merge(kept, rows)
+        more = True
+        while more:
+            rows, more = await asyncio.to_thread(self._next_rows, table, kept.seq)
+            if rows.num_rows:
+                kept.twin.apply(rows)
+                kept.advance(_last_seq(rows))
+
+    def _next_rows(self, table: TableRef, after: int) -> tuple[pa.Table, bool]:
+        """About `CATCH_UP_ROWS` rows that follow in the stream, no message in parts; any more?"""
+        rows = self._lake.read(table, Slice(after_seq=after, by_seq=True, limit=CATCH_UP_ROWS))
+        if rows.num_rows < CATCH_UP_ROWS:
+            return rows, False
+        last = _last_seq(rows)
+        whole = rows.filter(pc.less(rows["seq"], last))
+        rest = self._lake.read(table, Slice(after_seq=last - 1, until_seq=last))
+        return pa.concat_tables([whole, rest], promote_options="default"), True
 
     async def _rebuild(self, table: TableRef, kept: _Kept) -> None:
-        """Without a snapshot: the whole table, a stretch of time after the other."""
-        infos = await asyncio.to_thread(self._lake.tables, table.tenant)
-        for start, end in _stretches([info for info in infos if info.name == table.name]):
-            what = Slice(start_us=start, end_us=end)
-            self._merge(kept, await asyncio.to_thread(self._lake.read, table, what))
+        """Without a snapshot: the whole table, a stretch of time after the other.
 
-    def _merge(self, kept: _Kept, rows: pa.Table) -> None:
-        if rows.num_rows:
-            kept.twin.apply(rows.sort_by("seq"))
-            kept.advance(pc.max(rows["seq"]).as_py())
+        The new twin is shown when it is complete, so that a rebuild that fails begins anew. Rows
+        that are committed meanwhile are left for the next catch-up: some lie in stretches that
+        have been read, others do not.
+        """
+        until = await asyncio.to_thread(self._lake.position, table, WRITER)
+        infos = await asyncio.to_thread(self._lake.tables, table.tenant)
+        twin = Twin()
+        for start, end in _stretches([info for info in infos if info.name == table.name]):
+            what = Slice(start_us=start, end_us=end, until_seq=until)
+            rows = await asyncio.to_thread(self._lake.read, table, what)
+            if rows.num_rows:
+                twin.apply(rows.sort_by("seq"))
+        kept.twin = twin
+        kept.advance(until)
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(SNAPSHOT_S)
             for tenant, kept in list(self._kept.items()):
-                await self._save(tenant, kept)
+                try:
+                    await self._save(tenant, kept)
+                except Exception:  # one twin must not keep the others from being written
+                    log.exception("snapshot of the twin of %s failed", tenant)
 
     async def _save(self, tenant: Tenant, kept: _Kept) -> None:
         if kept.seq == kept.saved_seq:
@@ -165,6 +190,10 @@ class Twins:
 def snapshot_key(tenant: Tenant) -> str:
     """Where the snapshot of a tenant's twin lies."""
     return f"{tenant}/twin/snapshot.arrow"
+
+
+def _last_seq(rows: pa.Table) -> int:
+    return int(pc.max(rows["seq"]).as_py())
 
 
 def _stretches(infos: list[TableInfo]) -> list[tuple[int, int]]:

@@ -142,6 +142,7 @@ class Problem(Struct, frozen=True):
     code: str
     since_us: int
     detail: str
+    tenant: str | None = None  # whose it is; None = everybody's
 
 
 class Role(Struct, frozen=True):

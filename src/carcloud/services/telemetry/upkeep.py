@@ -21,16 +21,22 @@ class Retention:
     dead_letters: int | None
 
 
-def upkeep_round(lake: Lake, tenants: Iterable[Tenant], keep: Retention) -> list[str]:
-    """Look after every table once; returns what went wrong, if anything. Blocks."""
+def upkeep_round(
+    lake: Lake, tenants: Iterable[Tenant], keep: Retention
+) -> list[tuple[Tenant, str]]:
+    """Look after every table once; returns what went wrong with whose, if anything. Blocks."""
     days = {SIGNALS: keep.signals, RAW: keep.frames, LETTERS: keep.dead_letters}
-    troubles = []
+    troubles: list[tuple[Tenant, str]] = []
     for tenant in tenants:
         for table, keep_days in days.items():
             try:
                 done = lake.upkeep(TableRef(tenant, table), keep_days=keep_days)
             except EngineError as error:
-                troubles.append(f"{tenant}.{table}: {error}")
+                troubles.append((tenant, f"{tenant}.{table}: {error}"))
+                continue
+            except Exception as error:  # one table must not keep the others from their care
+                log.exception("upkeep of %s.%s failed", tenant, table)
+                troubles.append((tenant, f"{tenant}.{table}: {error!r}"))
                 continue
             if done.files_before != done.files_after or done.rows_expired:
                 log.info(

@@ -52,7 +52,7 @@ class Desk:
 
     def _known(self, wanted: Iterable[str]) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        ordered = sorted(wanted)
+        ordered = possible(wanted)
         columns = [c for c in credentials.c if c.name != "vehicle"]
         query = select(vehicles, *columns).outerjoin(credentials)
         for start in range(0, len(ordered), _CHUNK):
@@ -133,6 +133,17 @@ class Desk:
         self._db.execute(insert(logins), [_login_row(last[id], self._now) for id in ordered])
 
 
+def possible(wanted: Iterable[str]) -> list[str]:
+    """Those that can be vehicles' ids, sorted; others (with a NUL, say) no database can look up."""
+    found: list[str] = []
+    for one in sorted(wanted):
+        try:
+            found.append(ids.vehicle(one))
+        except ids.InvalidId:
+            continue
+    return found
+
+
 def _refusal(row: Any, login: Login) -> Refusal | None:
     if row["lifecycle"] == Lifecycle.SUSPENDED.value:
         return "suspended"
@@ -148,7 +159,7 @@ def _login_row(login: Login, now: int) -> dict[str, Any]:
         "vehicle": login.vehicle,
         "protocol": login.protocol[:40],
         "address": login.address[:60],
-        "iccid": login.iccid[:20] if login.iccid else None,
+        "iccid": login.iccid[:20].replace("\0", "\ufffd") if login.iccid else None,
         "edition": login.edition,
         "time": login.time or now,
     }

@@ -9,6 +9,7 @@ from carcloud.model import ids
 from carcloud.model.ids import Tenant
 from carcloud.services.tenancy.api import AuditEntry, record_changes
 from carcloud.services.vehicles import rows
+from carcloud.services.vehicles.admission import possible
 from carcloud.services.vehicles.store import vehicles
 from carcloud.services.vehicles.types import (
     Carried,
@@ -32,7 +33,7 @@ def carry(db: Connection, wanting: Sequence[Carried], now: int) -> list[CarriedR
     Unknown vehicles are registered in the platform's tenant with the labels `source` = platform
     and `platform` = its id. Credentials are not asked for: the platform vouches for its vehicles.
     """
-    known = _known(db, sorted({one.vehicle for one in wanting}))
+    known = _known(db, possible({one.vehicle for one in wanting}))
     new: list[tuple[Carried, Vehicle]] = []
     woken: list[tuple[Carried, Vehicle]] = []
     answers: list[CarriedRefusal | None] = []

@@ -58,6 +58,12 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
 
 
+class How(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`force` takes a frame that the gateway refused for who sent it or when."""
+
+    force: bool = False
+
+
 class BulkOutcome(msgspec.Struct, frozen=True):
     """How many letters there were, and how many were put back into the stream."""
 
@@ -116,14 +122,21 @@ async def read_dead_letter(
     "/dead-letters/{letter:str}/reprocess",
     status_code=200,
     summary="Read one dead letter again",
-    description="Puts the frame back into the stream and waits up to ten seconds for the outcome.",
+    description=(
+        "Puts the frame back into the stream and waits up to ten seconds for the outcome. A frame "
+        "that the gateway refused for who sent it or when is taken with `force` alone."
+    ),
     responses=errors(400, 401, 403, 404, 503, 507),
 )
 async def reprocess_dead_letter(
-    letter: FromPath[str], caller: TheCaller, telemetry: TheTelemetry
+    letter: FromPath[str],
+    caller: TheCaller,
+    telemetry: TheTelemetry,
+    data: JSONBody[How | None] = None,
 ) -> Outcome:
     """Read one dead letter again."""
-    done = await telemetry.reprocess(caller.tenant, letter)
+    force = data is not None and data.force
+    done = await telemetry.reprocess(caller.tenant, letter, force=force, actor=caller.user)
     return Outcome(done.outcome, done.reason)
 
 
@@ -131,14 +144,17 @@ async def reprocess_dead_letter(
     "/dead-letters/reprocess",
     status_code=200,
     summary="Read dead letters again",
-    description="Puts all letters, or those of one reason, back into the stream.",
+    description=(
+        "Puts all letters, or those of one reason, back into the stream; not frames that the "
+        "gateway refused for who sent them or when."
+    ),
     responses=errors(400, 401, 403, 413, 503, 507),
 )
 async def reprocess_dead_letters(
     data: JSONBody[Which], caller: TheCaller, telemetry: TheTelemetry
 ) -> BulkOutcome:
     """Read many dead letters again."""
-    tried, queued = await telemetry.reprocess_all(caller.tenant, data.reason)
+    tried, queued = await telemetry.reprocess_all(caller.tenant, data.reason, actor=caller.user)
     return BulkOutcome(tried, queued)
 
 

@@ -16,7 +16,7 @@ from carcloud.ports.errors import EngineError
 from carcloud.services.telemetry.api import Disk, Role, Status, Telemetry
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.describe import errors
-from carcloud.web.given import TheCaller, TheLiveFeed, TheTelemetry, TheVehicles
+from carcloud.web.given import TheCaller, TheCallers, TheLiveFeed, TheTelemetry, TheVehicles
 from carcloud.web.live import EventStream
 from carcloud.web.problems import Refused
 
@@ -115,6 +115,7 @@ _EVENTS = ResponseSpec(
 )
 async def follow_live(
     caller: TheCaller,
+    callers: TheCallers,
     live: TheLiveFeed,
     vehicle: Annotated[
         str | None, QueryParameter(description="Also follow this one's twin")
@@ -124,7 +125,9 @@ async def follow_live(
     if not live.has_room():
         raise Refused(429, "too many live connections", headers={"Retry-After": "10"})
     name = None if vehicle is None else vehicle_id(vehicle)
-    events = live.events(caller.tenant, name, caller.expires_us)
+    events = live.events(
+        caller.tenant, name, caller.expires_us, lambda: callers.still_signed_in(caller.token)
+    )
     return EventStream(events)
 
 

@@ -1,0 +1,35 @@
+"""`carcloud demo --json`: the main job, as a newcomer runs it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+KEYS = {
+    "sent", "acknowledged", "stored", "duplicates", "missing", "dead_letters", "ack_p50_ms",
+    "ack_p99_ms", "queryable_p50_ms", "queryable_p99_ms", "peak_memory_mb",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_short_demo_stores_what_it_acknowledges(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "carcloud", "demo", "--for", "12", "--vehicles", "40",
+            "--loss", "120", "--json", "--data", str(tmp_path / "demo"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report.keys() >= KEYS
+    assert report["sent"] >= report["acknowledged"] > 200
+    assert report["stored"] >= report["acknowledged"]
+    assert (report["missing"], report["duplicates"], report["dead_letters"]) == (0, 0, 0)
+    assert report["ack_p50_ms"] <= report["ack_p99_ms"]
+    assert report["queryable_p50_ms"] <= report["queryable_p99_ms"]
+    assert "http://127.0.0.1:" in done.stderr

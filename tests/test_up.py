@@ -150,9 +150,7 @@ def test_a_new_stream_goes_on_where_the_lake_is(tmp_path):
         return seq
 
     for expected in (1001, 1001):  # also after the stream is taken away once more
-        server = NatsServer.start(
-            tmp_path / "stream", user="u", password="p", max_bytes=20 * 10**9
-        )
+        server = NatsServer.start(tmp_path / "stream", user="u", password="p", max_bytes=20 * 10**9)
         server.ready()
         run.write_stream(f"nats://127.0.0.1:{server.port}", "u", "p")
         assert go_on(settings) == 1000

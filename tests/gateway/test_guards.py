@@ -118,10 +118,10 @@ def test_waiting_platforms_do_not_delay_vehicles(server):
             car = await Car.connect(site.port)
             car.send(login())
             assert (await car.reply()).flag == Flag.SUCCESS
-            for link in links:
-                link.writer.close()
-            while nobody.waiting:
-                await asyncio.sleep(0.001)
+            for session in list(site.gateway.sessions):
+                session.close("test")
+            await asyncio.sleep(0.05)
+            assert nobody.waiting == 0
 
     run(scene())
 
@@ -194,9 +194,10 @@ def test_questions_about_keys_and_carried_vehicles_are_bounded(server, monkeypat
                 await asyncio.sleep(0.001)
             two.send(build(2025, Command.ACTIVATION, 0xFE, OTHER, now6()))
             assert (await two.reply()).flag == Flag.ERROR
-            one.writer.close()
-            while keys.waiting:  # withdrawn
-                await asyncio.sleep(0.001)
+            for session in list(site.gateway.sessions):
+                session.close("test")
+            await asyncio.sleep(0.05)
+            assert keys.waiting == 0
         desk: CarriedDesk = AdmissionDesk(lambda asked: [""] * len(asked), 1, failed="")
         carried = CarriedVehicles(desk)
         assert carried.refusal(T, PLATFORM, parse(login(VIN)), "p") is None

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from carcloud.model.ids import Tenant
 from carcloud.services.telemetry import presence, status
 from carcloud.services.telemetry.presence import _hear, _Tenant
 from carcloud.services.telemetry.status import Report, StatusBoard, report_json
@@ -115,3 +116,15 @@ def test_presence_follows_changes_and_full_lists(clock: Clock) -> None:
     assert {v for v, at in state.changes.items() if at == state.version} == {"C", "D"}
     _hear(state, b"nonsense")
     assert msgspec.json.encode(state.gateways["g2"].sessions["D"].since_us) == b"5"
+
+
+def test_problems_of_other_tenants_are_not_told(board: StatusBoard) -> None:
+    problems = [
+        {"code": "upkeep", "detail": "all"},
+        {"code": "upkeep", "detail": "a", "tenant": "fleet-a"},
+        {"code": "upkeep", "detail": "b", "tenant": "fleet-b"},
+    ]
+    board.hear(report("jobs", "jobs-1", problems=problems))
+    told = [one.detail for one in board.status(0, 0, Tenant("fleet-a")).problems]
+    assert told == ["all", "a"]
+    assert len(board.status(0, 0).problems) == 3

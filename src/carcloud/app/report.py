@@ -59,9 +59,9 @@ class Reporter:
         """The figures of this moment."""
         figures = self._figures()
         present: dict[tuple[str, str | None], str] = {
-            **{(code, None): detail for code, detail in figures.problems.items()},
-            **figures.of_tenants,
+            (code, None): detail for code, detail in figures.problems.items()
         }
+        present |= {(code, tenant): told for (code, tenant), told in figures.of_tenants.items()}
         self._since = {key: self._since.get(key) or now_us() for key in present}
         return {
             "role": self._role,

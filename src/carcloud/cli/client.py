@@ -140,7 +140,7 @@ def _unreachable(url: str, error: Exception) -> Failure:
 _NEXT_STEP = {
     401: "give a valid --token, or set CARCLOUD_TOKEN",
     403: "ask for a token with this permission",
-    404: "check the name; `carcloud vehicles list` shows what there is",
+    404: "check the name against the list",
     412: "somebody changed it meanwhile: look again, then repeat",
     429: "wait a little, then repeat",
     503: "an engine is down: `carcloud status` tells which",
@@ -153,7 +153,9 @@ def _refused(answer: httpx.Response) -> Failure:
         problem = answer.json()
         said = str(problem.get("detail") or problem["title"])
         fields = problem.get("errors") or []
-        said += "".join(f"; {error['field']}: {error['detail']}" for error in fields)
+        said += "".join(
+            f"; {error['field']}: {error['detail']}" for error in fields if error["detail"] != said
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         said = f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"
     return Failure(said.rstrip("."), _NEXT_STEP.get(answer.status_code, ""))

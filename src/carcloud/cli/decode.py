@@ -39,13 +39,19 @@ def gbt32960(settings: Settings, file: BinaryIO, strict: bool) -> None:
     VSS path, or an `error` with the byte offset and the clause that was broken. Empty lines and
     lines that start with # are passed over.
     """
+    from carcloud.codecs.gbt32960.control import UpgradeOrder
     from carcloud.codecs.gbt32960.describe import decode_line
 
     covers_mark = settings.flag("gateway.gbt32960.signature_covers_mark")
+    order: UpgradeOrder = (
+        "B.16" if settings.text("gateway.gbt32960.upgrade_order") == "b16" else "B.15"
+    )
     failed = 0
     for line in _lines(file):
         decoded = (
-            _too_long() if line is None else decode_line(line, signature_covers_mark=covers_mark)
+            _too_long()
+            if line is None
+            else decode_line(line, signature_covers_mark=covers_mark, upgrade_order=order)
         )
         failed += "error" in decoded
         click.echo(json.dumps(decoded, ensure_ascii=False, separators=(",", ":")))

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from carcloud.codecs.gbt32960.control import UpgradeOrder
 from carcloud.codecs.gbt32960.decode import decode
 from carcloud.codecs.gbt32960.errors import FrameError
 from carcloud.codecs.gbt32960.frame import parse
 from carcloud.codecs.gbt32960.signals import signals
 
 
-def decode_line(line: str, *, signature_covers_mark: bool = False) -> dict[str, Any]:
+def decode_line(
+    line: str, *, signature_covers_mark: bool = False, upgrade_order: UpgradeOrder = "B.15"
+) -> dict[str, Any]:
     """The decoded frame with its VSS signals, or `{"error": {code, offset, clause, detail}}`.
 
     Spaces between bytes are allowed. Never raises, whatever the line holds.
@@ -18,7 +21,9 @@ def decode_line(line: str, *, signature_covers_mark: bool = False) -> dict[str, 
     except ValueError as error:
         return _error(FrameError("hex", 0, "two hexadecimal digits per byte", str(error)))
     try:
-        message = decode(parse(raw), signature_covers_mark=signature_covers_mark)
+        message = decode(
+            parse(raw), signature_covers_mark=signature_covers_mark, upgrade_order=upgrade_order
+        )
     except FrameError as error:
         return _error(error)
     return message.to_json() | {"signals": signals(message)}

@@ -1,6 +1,7 @@
 """Stream and lake belong together: sequences of frames must go on where the lake is."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from carcloud.app.engines import open_engines
 from carcloud.config import Settings
@@ -15,7 +16,8 @@ def go_on(settings: Settings) -> int:
     Call it before gateways start: only a stream that never had a message is moved on. One that
     began again and has frames is left alone, and ingest refuses it.
     """
-    return asyncio.run(_go_on(settings))
+    with ThreadPoolExecutor(1) as thread:  # the caller may have an event loop of its own
+        return thread.submit(lambda: asyncio.run(_go_on(settings))).result()
 
 
 async def _go_on(settings: Settings) -> int:

@@ -7,7 +7,7 @@ import logging
 import shutil
 import signal
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from carcloud.gateway.limits import Limits
 from carcloud.gateway.outbox import Outbox
 from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
-from carcloud.model.streams import sessions_subject
+from carcloud.model.streams import event_subject, sessions_subject
+from carcloud.model.time import iso, now_us
 from carcloud.ports.errors import EngineError
 from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.services.compliance.api import PlatformAccounts
@@ -59,6 +60,7 @@ class GatewayRole:
         self._data = Path(settings.text("data"))
         self._reserve = settings.whole("disk.reserve_mb") * 1_000_000
         self._room = True
+        self._events = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
         self._vehicles = Vehicles(engines.records, secret=sealing_secret(settings))
@@ -224,29 +226,40 @@ class GatewayRole:
         gateway = self.gateway
         opened, gateway.opened = gateway.opened, []
         closed, gateway.closed = gateway.closed, []
-        if full:
-            sessions = gateway.by_vehicle.values()
-            opened = [(s.tenant, s.row()) for s in sessions if s.tenant and not s.is_platform]
-            closed = []
-        rows: dict[Tenant, list[object]] = {}
-        gone: dict[Tenant, list[str]] = {}
-        for tenant, row in opened:
-            rows.setdefault(tenant, []).append(row)
-        for tenant, vehicle in closed:
-            gone.setdefault(tenant, []).append(vehicle)
-        for tenant in rows.keys() | gone.keys():
-            message = {
-                "instance": self._instance,
-                "full": full,
-                "open": rows.get(tenant, []),
-                "closed": gone.get(tenant, []),
-            }
-            try:
+        try:
+            for tenant, change in _by_tenant(opened, closed).items():
+                await self._publish_event(tenant, change)
+            if full:
+                sessions = gateway.by_vehicle.values()
+                opened = [(s.tenant, s.row()) for s in sessions if s.tenant and not s.is_platform]
+                closed = []
+            for tenant, change in _by_tenant(opened, closed).items():
+                told = {"instance": self._instance, "full": full, **change}
                 await self._engines.stream.broadcast(
-                    sessions_subject(tenant), json.dumps(message).encode()
+                    sessions_subject(tenant), json.dumps(told).encode()
                 )
-            except EngineError:
-                return  # the next full list mends it
+        except EngineError as error:
+            log.info("sessions not told: %s", error)  # the next full list mends it
+
+    async def _publish_event(self, tenant: Tenant, change: dict[str, list[object]]) -> None:
+        """`events.<tenant>.vehicles.sessions`: who came and who went in the last second."""
+        self._events += 1
+        await self._engines.stream.publish(
+            event_subject(tenant, "vehicles", "sessions"),
+            json.dumps({"time": iso(now_us()), **change}).encode(),
+            f"{self._instance}-sessions-{self._events}",
+        )
+
+
+def _by_tenant(
+    opened: Iterable[tuple[Tenant, list[object]]], closed: Iterable[tuple[Tenant, str]]
+) -> dict[Tenant, dict[str, list[object]]]:
+    changes: dict[Tenant, dict[str, list[object]]] = {}
+    for tenant, row in opened:
+        changes.setdefault(tenant, {"open": [], "closed": []})["open"].append(row)
+    for tenant, vehicle in closed:
+        changes.setdefault(tenant, {"open": [], "closed": []})["closed"].append(vehicle)
+    return changes
 
 
 def _ended(task: asyncio.Task[None]) -> None:

@@ -25,7 +25,7 @@ EVENTS = StreamSpec(
     "EVENTS",
     "events.>",
     True,
-    "JSON events, events.<tenant>.<service>.<event>; kept for a day",
+    "JSON events, events.<tenant>.<service>.<event>, as vehicles.sessions; kept for a day",
 )
 LIVE = StreamSpec(
     "LIVE",

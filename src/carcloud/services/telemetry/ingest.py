@@ -131,7 +131,7 @@ class Ingest:
 
     async def run(self) -> None:
         """Ingest until `stop`; raises `StreamReplaced`, `EngineError`."""
-        await self._check_stream()
+        await self._check_until_done()
         batch: list[Message] = []
         frames, deadline = 0, clock.monotonic() + self._commit_s
         reading = self._stream.read(FRAMES.name, WRITER, batch=64, wait_s=self._commit_s / 4)
@@ -148,6 +148,22 @@ class Ingest:
                 break
         if batch:
             await self._commit_until_done(batch)
+
+    async def _check_until_done(self) -> None:
+        attempt = 0
+        while not self._stopping.is_set():
+            try:
+                await self._check_stream()
+            except StreamReplaced:
+                raise
+            except EngineError as error:
+                self.figures.problem = f"rows wait in the stream: {error}"
+                log.warning("%s", self.figures.problem)
+                await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+                attempt += 1
+            else:
+                self.figures.problem = None
+                return
 
     async def _check_stream(self) -> None:
         """Sequences must go on where the lake is, or new frames would look like old ones.

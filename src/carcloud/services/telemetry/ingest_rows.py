@@ -28,6 +28,7 @@ def raw(
     received = frames["received"].to_numpy()
     # A login or logout may name any moment: one far off would open a partition of its own.
     near = np.abs(decoded.times - received) <= _NEAR
+    near[decoded.row_frame] = True  # the time of a report is checked where it comes in
     times = np.where((decoded.times >= 0) & near, decoded.times, received)
     table = pa.table(
         {

@@ -1,0 +1,41 @@
+"""Events that services publish, read from the stream of a running cloud."""
+
+import asyncio
+import json
+
+import pytest
+
+from carcloud.app.engines import open_engines
+from carcloud.app.first_start import prepare
+from carcloud.simulator.options import SimulateOptions
+from carcloud.supervisor import Supervisor
+from tests.kill.test_spine import drive, settings_for
+
+
+@pytest.mark.slow
+def test_vehicles_that_come_and_go_are_events(tmp_path):
+    settings = settings_for(tmp_path)
+    prepare(settings)
+    supervisor = Supervisor(settings)
+
+    async def events() -> list[tuple[str, dict]]:
+        engines = await open_engines(settings)
+        found = []
+        async for messages in engines.stream.read("EVENTS", "test", batch=64, wait_s=1.0):
+            if not messages:
+                break
+            found += [(message.subject, json.loads(message.data)) for message in messages]
+        await engines.close()
+        return found
+
+    try:
+        supervisor.start()
+        port = settings.whole("gateway.gbt32960.port")
+        result = drive(supervisor, SimulateOptions(port=port, vehicles=5, seconds=3), lambda: None)
+        asyncio.run(asyncio.sleep(1.5))
+        found = asyncio.run(events())
+    finally:
+        supervisor.stop()
+    assert {subject for subject, _ in found} == {"events.default.vehicles.sessions"}
+    assert {row[0] for _, event in found for row in event["open"]} == set(result.vehicles)
+    assert {vehicle for _, event in found for vehicle in event["closed"]} == set(result.vehicles)

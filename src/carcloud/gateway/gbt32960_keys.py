@@ -43,6 +43,7 @@ _RSA_BITS: Final = range(1024, 4097)  # a larger key costs too much at every rep
 _BODY: Final = 24  # offset of the data unit
 _KEY: Final = 27  # offset of the key in a key exchange
 _KEY_AT_LEAST: Final = 256  # bytes blanked in a damaged key exchange, whatever its length says
+_KEY_AT_MOST: Final = 1024  # bytes; a longer length in damaged bytes is no key's
 _USER: Final = 32  # offset of the user in a platform login
 _PASSWORD: Final = slice(44, 64)
 _PLATFORM_LOGIN_SIZE: Final = 66
@@ -263,7 +264,7 @@ def kept_bytes(raw: bytes) -> bytes:
         else:
             start = at + _KEY
             told = int.from_bytes(raw[start - 2 : start], "big")
-            end = start + max(told, _KEY_AT_LEAST)
+            end = start + min(max(told, _KEY_AT_LEAST), _KEY_AT_MOST)
         end = min(end, len(raw))
         if start < end:
             blanked[start:end] = bytes(end - start)

@@ -19,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from typing import Any
 
 import uvloop
@@ -64,7 +63,7 @@ def _sustained(rate: float, seconds: float) -> list[Row]:
 
 def _half_load(rate: float, seconds: float) -> list[Row]:
     with site() as cloud:
-        probe, fleet = _Fleet(cloud, 50), {}
+        probe = _Fleet(cloud, 50)
         probe.start()
         fleet, _ = load(cloud, rate=rate, seconds=seconds, vehicles=2_000)
         probe.stop()
@@ -109,7 +108,7 @@ class _Fleet:
         stop = asyncio.Event()
         names = vins(self._options.seed, self._options.vehicles)
         probing = asyncio.create_task(self.freshness.run(names))
-        running = asyncio.create_task(simulate(replace(self._options), stop=stop))
+        running = asyncio.create_task(simulate(self._options, stop=stop))
         await asyncio.to_thread(self._stop.wait)
         probing.cancel()
         stop.set()

@@ -45,7 +45,13 @@ STATUS = StreamSpec(
     False,
     "each process's own figures once a second, status.<role>.<instance>; JSON",
 )
-STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS)
+USAGE = StreamSpec(
+    "USAGE",
+    "usage.*",
+    True,
+    "what tenants used, usage.<tenant>; JSON, kept until metering has counted it",
+)
+STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS, USAGE)
 
 
 def frames_subject(tenant: Tenant, protocol: str) -> str:
@@ -66,6 +72,11 @@ def sessions_subject(tenant: Tenant) -> str:
 def event_subject(tenant: Tenant, service: str, event: str) -> str:
     """Where a service publishes an event."""
     return f"events.{tenant}.{service}.{event}"
+
+
+def usage_subject(tenant: Tenant) -> str:
+    """Where services tell what a tenant used."""
+    return f"usage.{tenant}"
 
 
 def status_subject(role: str, instance: str) -> str:

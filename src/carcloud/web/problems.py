@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from msgspec import UNSET, UnsetType
 
 from carcloud.model.ids import InvalidId
+from carcloud.model.limits import LIMIT, Bound, OverLimit
 from carcloud.ports.errors import (
     Conflict,
     EngineError,
@@ -34,6 +36,16 @@ class FieldError(msgspec.Struct, frozen=True):
     detail: str
 
 
+class QuotaReached(msgspec.Struct, frozen=True):
+    """The limit in the way of a request, what is used of it, and how to have it raised."""
+
+    limit: str
+    value: int
+    used: int
+    unit: str
+    how: str
+
+
 class ProblemDetails(msgspec.Struct, frozen=True):
     """An error as RFC 9457 describes it; `errors` names the fields at fault."""
 
@@ -43,10 +55,13 @@ class ProblemDetails(msgspec.Struct, frozen=True):
     detail: str
     instance: str
     errors: list[FieldError] = []
+    quota: QuotaReached | UnsetType = UNSET
 
 
 class Refused(Exception):
     """The request cannot be served; carries the status and the fields at fault."""
+
+    quota: QuotaReached | UnsetType = UNSET
 
     def __init__(
         self,
@@ -68,8 +83,22 @@ class Refused(Exception):
 Translate = Callable[[Any], Refused]
 _RETRY = {"Retry-After": "2"}
 
+
+def over_limit(error: OverLimit) -> Refused:
+    """The refusal of what would go over a quota: 403 for amounts, 429 where time helps."""
+    headers = {}
+    if error.bound is not Bound.AMOUNT:
+        headers["Retry-After"] = str(error.retry_after_s or 1)
+    status = 403 if error.bound is Bound.AMOUNT else 429
+    refused = Refused(status, str(error), code="quota", headers=headers)
+    unit = LIMIT[error.limit].unit
+    refused.quota = QuotaReached(error.limit, error.value, error.used, unit, error.how)
+    return refused
+
+
 TRANSLATIONS: dict[type[Exception], Translate] = {
     InvalidId: lambda e: Refused(400, str(e), field=e.field),
+    OverLimit: over_limit,
     InvalidArgument: lambda e: Refused(400, str(e), field=e.field),
     UnknownDeadLetter: lambda e: Refused(404, f"there is no dead letter {e}"),
     QueryRefused: lambda e: Refused(400, str(e), field="sql", code="query-refused"),
@@ -105,6 +134,7 @@ def respond(request: Request[Any, Any, Any], refused: Refused) -> Response[bytes
         detail=refused.detail or title,
         instance=request.url.path,
         errors=refused.errors,
+        quota=refused.quota,
     )
     return Response(
         msgspec.json.encode(document),

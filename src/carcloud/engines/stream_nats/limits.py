@@ -5,4 +5,5 @@ MAX_PENDING = 256 * 1024 * 1024  # waiting for one slow client before the server
 
 EVENTS_BYTES = 256 * 1024 * 1024  # the newest events that are kept
 POSITIONS_BYTES = 8 * 1024 * 1024  # one small message for each reader
-SIDE_STREAMS_BYTES = EVENTS_BYTES + POSITIONS_BYTES
+USAGE_BYTES = 64 * 1024 * 1024  # usage that metering has not counted yet
+SIDE_STREAMS_BYTES = EVENTS_BYTES + POSITIONS_BYTES + USAGE_BYTES

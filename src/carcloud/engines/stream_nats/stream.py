@@ -6,10 +6,15 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from carcloud.engines.stream_nats.limits import EVENTS_BYTES, MAX_MESSAGE, POSITIONS_BYTES
+from carcloud.engines.stream_nats.limits import (
+    EVENTS_BYTES,
+    MAX_MESSAGE,
+    POSITIONS_BYTES,
+    USAGE_BYTES,
+)
 from carcloud.engines.stream_nats.link import Address, ApiError, Link, answer_of
 from carcloud.engines.stream_nats.reader import Reader
-from carcloud.model.streams import EVENTS, FRAMES
+from carcloud.model.streams import EVENTS, FRAMES, USAGE
 from carcloud.ports.errors import Full, Unavailable
 from carcloud.ports.stream import Message, StreamInfo
 
@@ -187,10 +192,12 @@ def _stream_configs(max_bytes: int, replicas: int) -> list[dict[str, Any]]:
     }
     frames = {"name": FRAMES.name, "subjects": [FRAMES.subjects], "max_bytes": max_bytes}
     events = {"name": EVENTS.name, "subjects": [EVENTS.subjects], "max_bytes": EVENTS_BYTES}
+    usage = {"name": USAGE.name, "subjects": [USAGE.subjects], "max_bytes": USAGE_BYTES}
     positions = {"name": _POSITIONS, "subjects": ["positions.*.*"], "max_bytes": POSITIONS_BYTES}
     return [
         {**shared, **frames, "discard": "new"},  # a full stream refuses; it never forgets
         {**shared, **events, "discard": "old", "max_age": _DAY_S * _NS},
+        {**shared, **usage, "discard": "new"},  # nor is usage forgotten: who tells it waits
         {**shared, **positions, "discard": "old", "max_msgs_per_subject": 1},
     ]
 

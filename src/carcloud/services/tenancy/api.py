@@ -16,6 +16,7 @@ from carcloud.ports.records import Records
 from carcloud.services.tenancy import audit, throttle
 from carcloud.services.tenancy.audit import append as record_changes
 from carcloud.services.tenancy.errors import Exists, Invalid, NotSignedIn, Throttled, Unknown
+from carcloud.services.tenancy.limits import KnownLimits, Quota, TenantLimits
 from carcloud.services.tenancy.passwords import Passwords
 from carcloud.services.tenancy.store import metadata, sessions, tenants, tokens, users
 from carcloud.services.tenancy.types import (
@@ -29,8 +30,9 @@ from carcloud.services.tenancy.types import (
 )
 
 __all__ = [
-    "ApiToken", "AuditEntry", "AuditPage", "Exists", "Identity", "Invalid", "NotSignedIn",
-    "Role", "Session", "Tenancy", "Throttled", "Unknown", "User", "record_changes",
+    "ApiToken", "AuditEntry", "AuditPage", "Exists", "Identity", "Invalid", "KnownLimits",
+    "NotSignedIn", "Quota", "Role", "Session", "Tenancy", "TenantLimits", "Throttled", "Unknown",
+    "User", "record_changes",
 ]  # fmt: skip
 
 _USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
@@ -46,6 +48,7 @@ class Tenancy:
         self._records = records
         self._now = now
         self._passwords = Passwords()
+        self.limits = TenantLimits(records, now)
         records.create(metadata)
 
     def bootstrap(self) -> tuple[str, str] | None:
@@ -78,6 +81,10 @@ class Tenancy:
         with self._records.reading() as db:
             rows = db.execute(select(tenants.c.id).order_by(tenants.c.id)).scalars()
             return [Tenant(row) for row in rows]
+
+    def limit(self, tenant: Tenant, name: str) -> int:
+        """How much of a thing a tenant may have, see `model/limits.py`; raises `Unknown`."""
+        return self.limits.limit(tenant, name)
 
     def create_user(
         self, tenant: Tenant, name: str, password: str, role: Role, *, actor: str

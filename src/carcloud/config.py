@@ -100,6 +100,11 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("gateway.login_timeout_s", 30, "A connection that has not logged in by then is closed"),
     Setting("gateway.idle_timeout_s", 300, "A session that has sent nothing for so long is closed"),
+    Setting(
+        "gateway.carried_timeout_s",
+        90,
+        "A vehicle that a platform brings is offline when it has not reported for so long",
+    ),
     Setting("gateway.half_frame_s", 10, "A frame whose rest has not come by then is given up"),
     Setting("gateway.faults_per_minute", 100, "Damaged frames after which a connection is closed"),
     Setting("gateway.reply_backlog_kb", 256, "Unread replies above which a peer is not read"),

@@ -40,7 +40,7 @@ class Cloud:
 
     def send_without_login(self, vin: str) -> None:
         """A report on a connection that has not logged in: it becomes a dead letter."""
-        from carcloud.gateway.gbt32960_rules import time6
+        from carcloud.gateway.gbt32960.rules import time6
 
         body = time6(int((time.time() - 60) * 1e6)) + bytes.fromhex("0500073d8aa501dc89d0")
         with socket.create_connection(("127.0.0.1", self.port)) as link:

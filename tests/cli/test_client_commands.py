@@ -11,6 +11,7 @@ from carcloud.cli.client import DEMO_DATA
 STATUS = {
     "time": "2026-03-14T07:09:26Z",
     "connected": 299,
+    "platforms": 2,
     "vehicles": 300,
     "frames_per_second": 299.4,
     "stored_per_second": 299.4,

@@ -10,8 +10,8 @@ import pytest
 
 from carcloud.engines.stream_nats import NatsServer, NatsStream
 from carcloud.gateway.admission import LOGIN_FAILED, OTHER_TERMINAL, Admission, AdmissionDesk, Login
-from carcloud.gateway.gbt32960 import Gbt32960Gateway
-from carcloud.gateway.gbt32960_rules import Rules
+from carcloud.gateway.gbt32960.gateway import Gbt32960Gateway
+from carcloud.gateway.gbt32960.rules import Rules
 from carcloud.gateway.limits import Limits
 from carcloud.gateway.outbox import Outbox
 from carcloud.model import blocks

@@ -9,9 +9,9 @@ import pytest
 
 from carcloud.codecs.gbt32960.frame import Splitter, build, parse, reply
 from carcloud.gateway.admission import AdmissionDesk
-from carcloud.gateway.carried import CarriedDesk, CarriedVehicles
-from carcloud.gateway.forward_gbt32960 import Pace, PlatformLink, Queue, as_sent
-from carcloud.gateway.gbt32960_rules import time6
+from carcloud.gateway.gbt32960.carried import CarriedDesk, CarriedVehicles
+from carcloud.gateway.gbt32960.forward import Forwarder, Pace, Queue, as_sent
+from carcloud.gateway.gbt32960.rules import time6
 from carcloud.model.time import now_us
 from carcloud.services.compliance.api import Batch, LinkSpec, Outgoing, Progress, fresh_enough
 from carcloud.services.vehicles.api import Carried
@@ -83,7 +83,7 @@ def test_frames_arrive_late_ones_as_reissue_old_ones_not_at_all(server):
         async with listening(server) as site:
             frames = [outgoing(n, age) for n, age in enumerate((1, 2, 300, 400, 8 * 86400), 1)]
             lake = Lake(frames)
-            task = asyncio.create_task(PlatformLink(spec(site.port), lake.queue(), PACE).run())
+            task = asyncio.create_task(Forwarder(spec(site.port), lake.queue(), PACE).run())
             await until(lambda: lake.done)
             task.cancel()
             assert (lake.forwarded, lake.expired) == (4, 1)
@@ -99,7 +99,7 @@ def test_a_lost_platform_gets_everything_after_it_is_back(server):
         lake = Lake([outgoing(n, 1 + n / 10) for n in range(1, 40)])
         async with listening(server) as site:
             port = site.port
-            task = asyncio.create_task(PlatformLink(spec(port), lake.queue(), PACE).run())
+            task = asyncio.create_task(Forwarder(spec(port), lake.queue(), PACE).run())
             for _ in range(4):
                 await asyncio.sleep(0.03)
                 for session in list(site.gateway.sessions):
@@ -121,7 +121,7 @@ def test_error_replies_are_tried_three_times_and_then_given_up(server):
         async with listening(server) as site:
             future = Outgoing(1, VIN, now_us(), "realtime", report(shift_s=4000))
             lake = Lake([future, outgoing(2, 1)])
-            task = asyncio.create_task(PlatformLink(spec(site.port), lake.queue(), PACE).run())
+            task = asyncio.create_task(Forwarder(spec(site.port), lake.queue(), PACE).run())
             await until(lambda: lake.done)
             task.cancel()
             assert (lake.forwarded, lake.refused) == (1, 1)
@@ -144,7 +144,7 @@ def test_one_refused_vehicle_does_not_hold_up_the_others(server):
             bad = Outgoing(1, VIN, now_us(), "realtime", report(shift_s=4000))
             lake = Lake([bad, *(outgoing(n, n / 10) for n in range(2, 30))])
             pace = dataclasses.replace(PACE, error_again=3600)
-            task = asyncio.create_task(PlatformLink(spec(site.port), lake.queue(), pace).run())
+            task = asyncio.create_task(Forwarder(spec(site.port), lake.queue(), pace).run())
             await until(lambda: lake.position == 29)
             task.cancel()
             assert (lake.forwarded, lake.refused) == (28, 0)
@@ -168,7 +168,7 @@ def test_replies_of_every_reading_are_understood(body):
     async def scene() -> None:
         platform = await asyncio.start_server(answer, "127.0.0.1", 0)
         lake = Lake([outgoing(n, n / 10) for n in range(1, 20)])
-        link = PlatformLink(spec(platform.sockets[0].getsockname()[1]), lake.queue(), PACE)
+        link = Forwarder(spec(platform.sockets[0].getsockname()[1]), lake.queue(), PACE)
         task = asyncio.create_task(link.run())
         await until(lambda: lake.done)
         task.cancel()
@@ -191,7 +191,7 @@ def test_a_platform_that_says_nothing_is_left_alone_for_long():
         platform = await asyncio.start_server(listen, "127.0.0.1", 0)
         pace = dataclasses.replace(PACE, login_reply=0.05, logins=2, long_wait=3600)
         lake = Lake([outgoing(1, 1)])
-        link = PlatformLink(spec(platform.sockets[0].getsockname()[1]), lake.queue(), pace)
+        link = Forwarder(spec(platform.sockets[0].getsockname()[1]), lake.queue(), pace)
         task = asyncio.create_task(link.run())
         await until(lambda: len(lake.told) == 2)
         await asyncio.sleep(0.3)
@@ -207,7 +207,7 @@ def test_a_platform_that_goes_is_noticed_while_nothing_waits(server):
     async def scene() -> None:
         async with listening(server) as site:
             lake = Lake([outgoing(1, 1)])
-            task = asyncio.create_task(PlatformLink(spec(site.port), lake.queue(), PACE).run())
+            task = asyncio.create_task(Forwarder(spec(site.port), lake.queue(), PACE).run())
             await until(lambda: lake.done)
             for session in list(site.gateway.sessions):
                 session.close("test")
@@ -231,7 +231,7 @@ def test_vehicles_of_a_platform_are_asked_for_once_and_refused_ones_kept_out(ser
             site.gateway.carried = CarriedVehicles(desk)
             answering = asyncio.create_task(desk.run())
             lake = Lake([outgoing(n, 20 - n, RETIRED if n % 2 else VIN) for n in range(1, 13)])
-            task = asyncio.create_task(PlatformLink(spec(site.port), lake.queue(), PACE).run())
+            task = asyncio.create_task(Forwarder(spec(site.port), lake.queue(), PACE).run())
             await until(lambda: lake.done)
             task.cancel()
             answering.cancel()
@@ -258,7 +258,7 @@ def test_a_login_that_comes_again_is_answered_and_not_kept_again(server):
             later = build(2016, 1, 0xFE, VIN, time6(now_us() + 5_000_000) + bytes(24))
             sent = [raw, raw, later, raw]
             lake = Lake([Outgoing(n, VIN, now_us(), "login", x) for n, x in enumerate(sent, 1)])
-            task = asyncio.create_task(PlatformLink(spec(site.port), lake.queue(), PACE).run())
+            task = asyncio.create_task(Forwarder(spec(site.port), lake.queue(), PACE).run())
             await until(lambda: lake.done)
             task.cancel()
             assert lake.forwarded == 4

@@ -10,7 +10,7 @@ import pytest
 
 from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.frame import Frame, Splitter, build
-from carcloud.gateway.gbt32960_rules import Rules, time6
+from carcloud.gateway.gbt32960.rules import Rules, time6
 from carcloud.gateway.limits import Limits
 from tests.gateway.conftest import WRONG_ICCID, listening
 
@@ -214,7 +214,7 @@ def test_a_second_connection_of_a_vehicle_wins(server):
             second.send(login())
             assert (await second.reply()).flag == Flag.SUCCESS
             assert await first.closed()
-            assert len(site.gateway.by_vehicle) == 1
+            assert len(site.gateway.roster.vehicles) == 1
 
     run(scene())
 

@@ -6,8 +6,8 @@ import struct
 from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.frame import build, parse
 from carcloud.gateway.admission import Admission, AdmissionDesk, Login
-from carcloud.gateway.carried import CarriedDesk, CarriedVehicles
-from carcloud.gateway.gbt32960_keys import KEY_FAILED, kept_bytes, kept_form
+from carcloud.gateway.gbt32960.carried import CarriedDesk, CarriedVehicles
+from carcloud.gateway.gbt32960.keys import KEY_FAILED, kept_bytes, kept_form
 from carcloud.gateway.limits import LoginThrottle
 from carcloud.gateway.outbox import Outbox
 from carcloud.model.ids import Tenant
@@ -181,8 +181,8 @@ def test_only_an_accepted_login_makes_the_next_copy_a_repetition():
 
 
 def test_questions_about_keys_and_carried_vehicles_are_bounded(server, monkeypatch):
-    monkeypatch.setattr("carcloud.gateway.gbt32960._MOST_KEYS_WAITING", 1)
-    monkeypatch.setattr("carcloud.gateway.carried._MOST_WAITING", 1)
+    monkeypatch.setattr("carcloud.gateway.gbt32960.key_requests._MOST_WAITING", 1)
+    monkeypatch.setattr("carcloud.gateway.gbt32960.carried._MOST_WAITING", 1)
 
     async def scene() -> None:
         async with listening(server) as site:

@@ -18,7 +18,7 @@ from carcloud.app.report import memory_bytes
 from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.frame import Frame, bcc, build
 from carcloud.config import Settings
-from carcloud.gateway.gbt32960_rules import Rules
+from carcloud.gateway.gbt32960.rules import Rules
 from carcloud.gateway.limits import Limits
 from carcloud.supervisor import Supervisor
 from tests.gateway.conftest import Site, listening

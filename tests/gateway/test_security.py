@@ -229,7 +229,7 @@ def test_activations_that_are_refused_by_flag(server, tmp_path, settings, flag):
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
 def test_no_activation_breaks_the_clerk(body):
-    from carcloud.gateway.gbt32960_keys import _Refused, kept_form, read_activation, read_key
+    from carcloud.gateway.gbt32960.keys import _Refused, kept_form, read_activation, read_key
 
     activation = chip().activation(1_800_000_000)[24:-1]
     for unit in (body, activation[: len(body)] + body, activation[:24] + body):
@@ -408,7 +408,7 @@ def test_one_vehicle_that_sends_much_does_not_hold_up_another(server, tmp_path):
             quiet, _ = await site.car(logging_in(OTHER), answers=1)
             turns = []
             gateway = site.role.gateway
-            session = gateway.by_vehicle[VIN]
+            session = gateway.roster.vehicles[VIN].session
             rest = type(session)._rest
 
             def counted(self, pieces):

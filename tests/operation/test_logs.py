@@ -10,7 +10,7 @@ import pytest
 
 from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.frame import build
-from carcloud.gateway.gbt32960_rules import time6
+from carcloud.gateway.gbt32960.rules import time6
 from tests.operation.conftest import Running
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from carcloud.engines.records_sql import SqlRecords
-from carcloud.gateway.carried import CarriedClerk
+from carcloud.gateway.gbt32960.carried import CarriedClerk
 from carcloud.model.ids import Tenant
 from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.tenancy.api import Tenancy

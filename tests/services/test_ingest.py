@@ -15,7 +15,7 @@ import pytest
 from carcloud.codecs.gbt32960.frame import build
 from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.stream_nats import NatsServer, NatsStream
-from carcloud.gateway.gbt32960_rules import time6
+from carcloud.gateway.gbt32960.rules import time6
 from carcloud.model import blocks
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import Unavailable

@@ -19,7 +19,7 @@ from carcloud.codecs.gbt32960.frame import build
 from carcloud.codecs.gbt32960.security import BlockCipher, DataUnitCipher, RsaCipher, Sm2Cipher
 from carcloud.config import InvalidSetting, Settings
 from carcloud.engines.stream_nats import NatsStream
-from carcloud.gateway.gbt32960_rules import time6
+from carcloud.gateway.gbt32960.rules import time6
 from carcloud.kernels.geo import gcj02_to_wgs84
 from carcloud.model.time import DAY, now_us
 from carcloud.ports.errors import Unavailable

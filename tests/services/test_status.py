@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
 from carcloud.services.telemetry import presence, status
-from carcloud.services.telemetry.presence import _hear, _Tenant
+from carcloud.services.telemetry.presence import Presence, _hear, _Tenant
 from carcloud.services.telemetry.status import Report, StatusBoard, report_json
 
 
@@ -39,9 +40,23 @@ def report(role: str = "gateway", instance: str = "g1", pid: int = 1, **more: An
     return report_json(Report(role, instance, pid, **more))
 
 
+def online(vehicles: int, platforms: int = 0, tenant: str = "default") -> dict[str, float]:
+    return {
+        **by_label("vehicles_online", "tenant", {tenant: vehicles}),
+        **by_label("platforms_online", "tenant", {tenant: platforms}),
+    }
+
+
+def test_vehicles_and_platforms_are_counted_apart_over_all_gateways(board: StatusBoard) -> None:
+    board.hear(report(gauges={"connections": 11, **online(7, 2)}))
+    board.hear(report(instance="g2", gauges={**online(3), **online(5, 1, "fleet-a")}))
+    seen = [board.status(0, 0, tenant) for tenant in (None, Tenant("default"), Tenant("fleet-a"))]
+    assert [(one.connected, one.platforms) for one in seen] == [(15, 3), (10, 2), (5, 1)]
+
+
 def test_rates_come_from_counters(board: StatusBoard, clock: Clock) -> None:
     for second in range(8):
-        board.hear(report(counters={"frames_total": 100 * second}, gauges={"connections": 7}))
+        board.hear(report(counters={"frames_total": 100 * second}, gauges=online(7)))
         clock.now += 1
     seen = board.status(3, 4)
     assert seen.frames_per_second == pytest.approx(100)
@@ -116,6 +131,20 @@ def test_presence_follows_changes_and_full_lists(clock: Clock) -> None:
     assert {v for v, at in state.changes.items() if at == state.version} == {"C", "D"}
     _hear(state, b"nonsense")
     assert msgspec.json.encode(state.gateways["g2"].sessions["D"].since_us) == b"5"
+
+
+def test_a_vehicle_of_a_platform_is_online_and_its_own_link_is_shown_first(clock: Clock) -> None:
+    seen = Presence(None)  # type: ignore[arg-type]  # only `follow` needs it
+    tenant = Tenant("default")
+    state = seen._tenants[tenant] = _Tenant()
+    brought, own = ["A", 5, "10.0.0.2", 2016, "LOWERPLATFORM0001"], ["A", 9, "10.0.0.3", 2025]
+    for instance, row in (("g1", brought), ("g2", own)):
+        told = {"instance": instance, "full": False, "open": [row], "closed": [], "platforms": []}
+        _hear(state, json.dumps(told).encode())
+        assert seen.online(tenant) == {"A"}
+        there = seen.session(tenant, "A")
+        assert there is not None
+        assert there.platform == (row[4] if row is brought else None)
 
 
 def test_problems_of_other_tenants_are_not_told(board: StatusBoard) -> None:

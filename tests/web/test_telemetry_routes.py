@@ -256,13 +256,16 @@ def test_status_and_metrics(client: httpx.Client, cloud: Any) -> None:
         "uptime_s": 1.5,
         "memory_bytes": 1000,
         "counters": {"frames_total": 10},
-        "gauges": {"connections": 3},
+        "gauges": {
+            'vehicles_online{tenant="default"}': 3,
+            'platforms_online{tenant="default"}': 1,
+        },
         "problems": [{"code": "stream-waits", "detail": "no answer", "since": START}],
     }
     cloud.tell_status(report)
     cloud.tell_status({**report, "counters": {"frames_total": 30}})
     status = client.get("/v1/status").json()
-    assert status["connected"] == 3
+    assert (status["connected"], status["platforms"]) == (3, 1)
     assert status["frames_per_second"] > 0
     assert "stream-waits" in [one["code"] for one in status["problems"]]
     assert status["disk"]["free_bytes"] > 0
@@ -271,6 +274,7 @@ def test_status_and_metrics(client: httpx.Client, cloud: Any) -> None:
     text = client.get("/metrics").text
     assert 'carcloud_frames_total{role="gateway",instance="g1"} 30' in text
     assert "# TYPE carcloud_frames_total counter" in text
+    assert 'carcloud_vehicles_online{tenant="default",role="gateway",instance="g1"} 3' in text
 
 
 def test_what_the_gateway_refused_is_read_again_by_force_alone(

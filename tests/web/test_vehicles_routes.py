@@ -114,7 +114,7 @@ def test_search_and_live_state(client: httpx.Client, cloud: Any, make_frame: Any
     cloud.register(*names, labels={"set": "search"})
     for n, name in enumerate(names[:2]):
         cloud.send(name, make_frame(1_700_000_000_000_000 + n, soc=50 - n, alarm=n, speed=10 + n))
-    session = [[names[0], 1_700_000_000_000_000, "127.0.0.1:5", "2016"]]
+    session = [[names[0], 1_700_000_000_000_000, "127.0.0.1:5", "2016", "LOWERPLATFORM0001"]]
     told = {"instance": "g-search", "full": True, "open": session, "closed": []}
     client.get("/v1/vehicles", params={"online": True})  # begins to follow
     cloud.tell_sessions(told)
@@ -132,6 +132,7 @@ def test_search_and_live_state(client: httpx.Client, cloud: Any, make_frame: Any
     assert ids(q="srch00000002") == [names[2]]
     shown = client.get(f"/v1/vehicles/{names[0]}").json()
     assert shown["session"]["edition"] == "2016"
+    assert shown["session"]["platform"] == "LOWERPLATFORM0001"
 
 
 def test_import(client: httpx.Client) -> None:

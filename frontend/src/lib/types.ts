@@ -36,6 +36,7 @@ export interface Role {
 export interface Status {
   time: string
   connected: number
+  platforms: number
   vehicles: number
   frames_per_second: number
   stored_per_second: number
@@ -90,6 +91,7 @@ export interface VehicleSession {
   since: string
   edition: string | number | null
   frames: number
+  platform: string | null
 }
 
 export interface Vehicle {

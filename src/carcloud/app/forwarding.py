@@ -9,7 +9,7 @@ from carcloud.app.platform_keys import opening, platform_keys
 from carcloud.app.secret import sealing_secret
 from carcloud.codecs.gbt32960.constants import Encryption
 from carcloud.config import Settings
-from carcloud.gateway.forward_gbt32960 import PlatformLink, Queue
+from carcloud.gateway.gbt32960.forward import Forwarder, Queue
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.services.compliance.api import (
@@ -83,7 +83,7 @@ class Forwarding:
     async def _link(self, tenant: Tenant, spec: LinkSpec) -> None:
         """One link until cancelled, through every trouble of the engines."""
         queue = _queue(self._compliance, self._decrypt, tenant, spec.name)
-        link = PlatformLink(spec, queue)
+        link = Forwarder(spec, queue)
         try:
             while True:
                 try:

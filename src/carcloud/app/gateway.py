@@ -7,7 +7,7 @@ import logging
 import shutil
 import signal
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,16 @@ from carcloud.app.secret import sealing_secret
 from carcloud.codecs.gbt32960.errors import FrameError
 from carcloud.config import Settings
 from carcloud.gateway.admission import LOGIN_FAILED, OTHER_TERMINAL, Admission, AdmissionDesk, Login
-from carcloud.gateway.carried import CARRIED_FAILED, CarriedClerk, CarriedDesk, CarriedVehicles
-from carcloud.gateway.gbt32960 import HANDSHAKE_S, PROTOCOL, Gbt32960Gateway, KeyDesk, LoginDesk
-from carcloud.gateway.gbt32960_keys import KEY_FAILED, KeyClerk, SignatureCheck
-from carcloud.gateway.gbt32960_rules import Rules, platform_credentials
+from carcloud.gateway.gbt32960.carried import (
+    CARRIED_FAILED,
+    CarriedClerk,
+    CarriedDesk,
+    CarriedVehicles,
+)
+from carcloud.gateway.gbt32960.gateway import HANDSHAKE_S, Gbt32960Gateway, KeyDesk, LoginDesk
+from carcloud.gateway.gbt32960.keys import KEY_FAILED, KeyClerk, SignatureCheck
+from carcloud.gateway.gbt32960.roster import Changes
+from carcloud.gateway.gbt32960.rules import PROTOCOL, Rules, platform_credentials
 from carcloud.gateway.limits import Limits
 from carcloud.gateway.outbox import Outbox
 from carcloud.model.figures import by_label
@@ -45,6 +51,7 @@ _REASONS = {
 }
 _PLATFORMS_PER_SECOND = 2  # a password costs a tenth of a second of a core
 _KEYS_PER_SECOND = 200  # activations and key exchanges; each is checked and written
+_OWN_LINK = 4  # columns of a vehicle that a platform brings are more: see `roster.Row`
 _FULL_LIST_S = 15  # between broadcasts of all open sessions
 
 
@@ -61,6 +68,7 @@ class GatewayRole:
         self._reserve = settings.whole("disk.reserve_mb") * 1_000_000
         self._room = True
         self._events = 0
+        self._told: set[Tenant] = set()  # that somebody of has been told of
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
         self._vehicles = Vehicles(engines.records, secret=sealing_secret(settings))
@@ -131,14 +139,17 @@ class GatewayRole:
         return self.desk, self.platforms, self.keys, self.carried
 
     async def _hear_sessions(self, _subject: str, data: bytes) -> None:
-        """A vehicle that has connected to another gateway since leaves this one (B.2.7)."""
+        """Who has connected to another gateway since leaves this one (B.2.7)."""
         told = json.loads(data)
         if told["instance"] == self._instance:
             return
-        for vehicle, since, *_ in told["open"]:
-            mine = self.gateway.by_vehicle.get(vehicle)
-            if mine is not None and mine.logged_in_us < since:
-                mine.close("replaced by a connection to another gateway")
+        roster = self.gateway.roster
+        theirs = [row for row in told["open"] if len(row) == _OWN_LINK]
+        for rows, links in ((theirs, roster.vehicles), (told["platforms"], roster.platforms)):
+            for name, since, *_ in rows:
+                mine = links.get(name)
+                if mine is not None and mine.since_us < since:
+                    mine.session.close("replaced by a connection to another gateway")
 
     async def stop(self) -> None:
         """Take no more, make durable what is here, then close the connections."""
@@ -155,6 +166,7 @@ class GatewayRole:
         """What the status of this process says."""
         outbox, told = self.outbox.figures, self.gateway.figures
         waits = next((desk.problem for desk in self._desks() if desk.problem), None)
+        vehicles, platforms = self.gateway.roster.counts()
         problems = {"stream-waits": self.outbox.problem, "records-wait": waits}
         return Figures(
             counters={
@@ -177,7 +189,8 @@ class GatewayRole:
             },
             gauges={
                 "connections": self.gateway.door.open,
-                "sessions": len(self.gateway.by_vehicle),
+                **by_label("vehicles_online", "tenant", vehicles),
+                **by_label("platforms_online", "tenant", platforms),
                 "logins_waiting": self.desk.waiting + self.platforms.waiting,
                 "pending_bytes": self.outbox.pending_bytes,
                 "reading_paused": float(self.outbox.pressed),
@@ -223,43 +236,30 @@ class GatewayRole:
 
     async def _tell_sessions(self, *, full: bool) -> None:
         """Who is connected, for the console: changes each second, everybody now and then."""
-        gateway = self.gateway
-        opened, gateway.opened = gateway.opened, []
-        closed, gateway.closed = gateway.closed, []
+        changes = told = self.gateway.roster.take_changes()
+        self._told |= set(changes)
+        if full:
+            told = dict.fromkeys(self._told, Changes()) | self.gateway.roster.everybody()
+            self._told = {tenant for tenant, there in told.items() if there.open or there.platforms}
         try:
-            for tenant, change in _by_tenant(opened, closed).items():
+            for tenant, change in changes.items():
                 await self._publish_event(tenant, change)
-            if full:
-                sessions = gateway.by_vehicle.values()
-                opened = [(s.tenant, s.row()) for s in sessions if s.tenant and not s.is_platform]
-                closed = []
-            for tenant, change in _by_tenant(opened, closed).items():
-                told = {"instance": self._instance, "full": full, **change}
+            for tenant, there in told.items():
+                message = {"instance": self._instance, "full": full, **there.told()}
                 await self._engines.stream.broadcast(
-                    sessions_subject(tenant), json.dumps(told).encode()
+                    sessions_subject(tenant), json.dumps(message).encode()
                 )
         except EngineError as error:
             log.info("sessions not told: %s", error)  # the next full list mends it
 
-    async def _publish_event(self, tenant: Tenant, change: dict[str, list[object]]) -> None:
+    async def _publish_event(self, tenant: Tenant, change: Changes) -> None:
         """`events.<tenant>.vehicles.sessions`: who came and who went in the last second."""
         self._events += 1
         await self._engines.stream.publish(
             event_subject(tenant, "vehicles", "sessions"),
-            json.dumps({"time": iso(now_us()), **change}).encode(),
+            json.dumps({"time": iso(now_us()), **change.told()}).encode(),
             f"{self._instance}-sessions-{self._events}",
         )
-
-
-def _by_tenant(
-    opened: Iterable[tuple[Tenant, list[object]]], closed: Iterable[tuple[Tenant, str]]
-) -> dict[Tenant, dict[str, list[object]]]:
-    changes: dict[Tenant, dict[str, list[object]]] = {}
-    for tenant, row in opened:
-        changes.setdefault(tenant, {"open": [], "closed": []})["open"].append(row)
-    for tenant, vehicle in closed:
-        changes.setdefault(tenant, {"open": [], "closed": []})["closed"].append(vehicle)
-    return changes
 
 
 def _ended(task: asyncio.Task[None]) -> None:
@@ -312,6 +312,7 @@ def _limits(settings: Settings) -> Limits:
         logins_per_second=settings.number("gateway.logins_per_second"),
         frames_per_second_per_vehicle=settings.number("gateway.frames_per_second_per_vehicle"),
         login_timeout_s=settings.number("gateway.login_timeout_s"),
+        carried_timeout_s=settings.number("gateway.carried_timeout_s"),
         idle_timeout_s=settings.number("gateway.idle_timeout_s"),
         half_frame_s=settings.number("gateway.half_frame_s"),
         faults_per_minute=settings.whole("gateway.faults_per_minute"),

@@ -78,6 +78,7 @@ def _figures(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("time", status["time"]),
         ("connected", f"{status['connected']} of {status['vehicles']} vehicles"),
+        ("platforms", str(status["platforms"])),
         ("frames received", f"{status['frames_per_second']:.0f}/s"),
         ("frames stored", f"{status['stored_per_second']:.0f}/s"),
         ("freshness", "nothing stored yet" if freshness is None else f"{freshness:.0f} ms"),

@@ -1,1 +1,1 @@
-"""Sockets and sessions of vehicles, one module per protocol."""
+"""Sockets and sessions of vehicles, one folder per protocol; what they share stands beside."""

@@ -51,7 +51,7 @@ Answer = TypeVar("Answer")
 class AdmissionDesk(Generic[Question, Answer]):
     """Queues logins and has them answered `per_second` at most, in a thread.
 
-    Activations and key exchanges have a desk of their own (see `gbt32960_keys`), and so have the
+    Activations and key exchanges have a desk of their own (see `gbt32960.keys`), and so have the
     logins of platforms, whose passwords cost much to check. `failed` is the answer to a question
     that nobody could answer because of a fault of ours.
     """

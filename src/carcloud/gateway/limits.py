@@ -15,6 +15,7 @@ class Limits:
     frames_per_second_per_vehicle: float = 50
     login_timeout_s: float = 30
     idle_timeout_s: float = 300
+    carried_timeout_s: float = 90  # of a vehicle that reports over a platform's link
     half_frame_s: float = 10  # a frame must be complete by then, or it is given up
     faults_per_minute: int = 100  # damaged frames of one session before it is closed
     reply_backlog_bytes: int = 256 * 1024  # unread replies above which a peer is not read either

@@ -49,8 +49,11 @@ METRICS: tuple[Metric, ...] = (
         settings=("gateway.logins_per_second",),
     ),
     Metric("logins_waiting", "gauge", _GATEWAY, "Logins not answered yet"),
-    Metric("connections", "gauge", _GATEWAY, "Open vehicle connections"),
-    Metric("sessions", "gauge", _GATEWAY, "Vehicles and platforms that are logged in"),
+    Metric("connections", "gauge", _GATEWAY, "Open connections, logged in or not"),
+    Metric("vehicles_online", "gauge", _GATEWAY,
+           "Vehicles that are logged in, or report over a platform's link", ("tenant",),
+           ("gateway.carried_timeout_s",)),
+    Metric("platforms_online", "gauge", _GATEWAY, "Platforms that are logged in", ("tenant",)),
     Metric(
         "connections_refused_total", "counter", _GATEWAY, "Connections above a limit", ("limit",),
         ("gateway.max_connections", "gateway.max_connections_per_address"),

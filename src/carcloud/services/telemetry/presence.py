@@ -21,12 +21,22 @@ log = logging.getLogger(__name__)
 GONE_S = 40.0  # s; a gateway that told nothing for two full lists and a bit is gone
 
 
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """A vehicle that is there; `platform` over whose link it reports, None = on its own."""
+
+    vehicle: str
+    since_us: int
+    address: str | None
+    edition: str | int | None
+    platform: str | None = None
+
+
 class Told(msgspec.Struct, frozen=True):
-    """One message of a gateway; a row of `open` is (vehicle, since us, address, edition)."""
+    """One message of a gateway."""
 
     instance: str
     full: bool
-    open: list[tuple[str, int, str | None, str | int | None]]
+    open: list[Row]
     closed: list[str]
 
 
@@ -76,15 +86,14 @@ class Presence:
                 await state.stop()
 
     def session(self, tenant: Tenant, vehicle: str) -> Session | None:
-        """The vehicle's open session."""
+        """The vehicle's open session, rather one of its own than a platform's."""
         state = self._tenants.get(tenant)
-        for gateway in state.gateways.values() if state else ():
-            if vehicle in gateway.sessions and _lives(gateway):
-                return gateway.sessions[vehicle]
-        return None
+        living = [g for g in state.gateways.values() if _lives(g)] if state else []
+        found = [gateway.sessions[vehicle] for gateway in living if vehicle in gateway.sessions]
+        return min(found, key=lambda session: session.platform is not None, default=None)
 
     def online(self, tenant: Tenant) -> set[str]:
-        """The vehicles that are connected."""
+        """The vehicles that are connected, or report over a platform's link."""
         state = self._tenants.get(tenant)
         living = [g for g in state.gateways.values() if _lives(g)] if state else []
         return set().union(*(gateway.sessions for gateway in living))
@@ -115,9 +124,9 @@ def _hear(state: _Tenant, data: bytes) -> None:
         gateway.sessions.clear()
     for vehicle in told.closed:
         gateway.sessions.pop(vehicle, None)
-    for vehicle, since, address, edition in told.open:
-        known = None if edition is None else str(edition)
-        gateway.sessions[vehicle] = Session(address, since, known)
+    for row in told.open:
+        edition = None if row.edition is None else str(row.edition)
+        gateway.sessions[row.vehicle] = Session(row.address, row.since_us, edition, row.platform)
     lost = [name for name, one in state.gateways.items() if not _lives(one)]
     for name in lost:
         before |= set(state.gateways.pop(name).sessions)

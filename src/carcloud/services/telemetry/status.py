@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from carcloud.model.figures import by_label
+from carcloud.model.figures import by_label, labelled
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import FRAMES, status_subject
 from carcloud.model.time import now_us
@@ -156,16 +156,17 @@ class StatusBoard:
             self._stream_down = None
 
     def status(self, vehicles: int, dead_letters: int, tenant: Tenant | None = None) -> Status:
-        """The present state; the two counts are the tenant's, other tenants' problems are not told.
+        """The present state: counts and problems are the tenant's, rates those of all.
 
-        Without a tenant, the problems of all.
+        Without a tenant, those who are connected and the problems of all.
         """
         now = time.monotonic()
         self._forget(now)
         freshness = [g for g in self._gauges("ingest", "freshness_ms", now)]
         return Status(
             time_us=now_us(),
-            connected=int(sum(self._gauges("gateway", "connections", now))),
+            connected=self._online("vehicles_online", tenant, now),
+            platforms=self._online("platforms_online", tenant, now),
             vehicles=vehicles,
             frames_per_second=round(self._rate("gateway", "frames_total", now), 1),
             stored_per_second=round(self._rate("ingest", "stored_total", now), 1),
@@ -211,6 +212,19 @@ class StatusBoard:
             for (its_role, _), process in self._processes.items()
             if its_role == role and process.alive(now) and name in process.report.gauges
         ]
+
+    def _online(self, name: str, tenant: Tenant | None, now: float) -> int:
+        """Sum over gateways of a gauge that is labelled by tenant."""
+        wanted = None if tenant is None else labelled(name, tenant=tenant)
+        return int(
+            sum(
+                value
+                for (role, _), process in self._processes.items()
+                if role == "gateway" and process.alive(now)
+                for key, value in process.report.gauges.items()
+                if (key == wanted if wanted else family(key) == name)
+            )
+        )
 
     def _rate(self, role: str, counter: str, now: float) -> float:
         return sum(p.rate(counter, now) for (r, _), p in self._processes.items() if r == role)

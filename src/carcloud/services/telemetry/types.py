@@ -41,11 +41,15 @@ class VehicleTwin(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """An open connection of a vehicle; `edition` of its protocol, None = not known."""
+    """A vehicle that is connected; `edition` of its protocol, None = not known.
+
+    `platform`: it reports over the link of this platform, whose address is told; None = its own.
+    """
 
     address: str | None
     since_us: int
     edition: str | None
+    platform: str | None = None
 
 
 class Overview(Struct, frozen=True):
@@ -167,7 +171,8 @@ class Status(Struct, frozen=True):
     """How the cloud is doing now."""
 
     time_us: int
-    connected: int
+    connected: int  # vehicles, those that report over a platform's link too
+    platforms: int  # that are connected
     vehicles: int
     frames_per_second: float
     stored_per_second: float

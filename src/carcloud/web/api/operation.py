@@ -36,6 +36,7 @@ class StatusView(msgspec.Struct, frozen=True):
 
     time: str
     connected: int
+    platforms: int
     vehicles: int
     frames_per_second: float
     stored_per_second: float
@@ -67,6 +68,7 @@ def status_view(status: Status) -> StatusView:
     return StatusView(
         time=iso(status.time_us),
         connected=status.connected,
+        platforms=status.platforms,
         vehicles=status.vehicles,
         frames_per_second=status.frames_per_second,
         stored_per_second=status.stored_per_second,

@@ -64,12 +64,13 @@ class CredentialsView(msgspec.Struct, frozen=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
-    """The open connection of a vehicle."""
+    """How a vehicle is connected: by itself, or over the link of a platform."""
 
     address: str | None
     since: str
     edition: str | None
     frames: int | None
+    platform: str | None
 
 
 class VehicleView(msgspec.Struct, frozen=True):
@@ -350,7 +351,9 @@ def _credentials(secrets: Credentials) -> CredentialsView:
 
 
 def _session(session: Session) -> SessionInfo:
-    return SessionInfo(session.address, iso(session.since_us), session.edition, None)
+    return SessionInfo(
+        session.address, iso(session.since_us), session.edition, None, session.platform
+    )
 
 
 router = Router(

@@ -60,7 +60,7 @@ class NoReply(LinkLost):
     """The further platform did not answer in time."""
 
 
-class PlatformLink:
+class Forwarder:
     """Forwards one link's frames until cancelled."""
 
     def __init__(self, spec: LinkSpec, queue: Queue, pace: Pace = Pace()) -> None:

@@ -12,6 +12,7 @@ from carcloud.codecs.gbt32960.errors import FrameError
 from carcloud.codecs.gbt32960.frame import BodyReading, Frame, bcc, build, reply
 from carcloud.model.time import from_us, now_us
 
+PROTOCOL = "gbt32960"
 BEIJING = timezone(timedelta(hours=8))  # §6.3.2: all times are GMT+8
 
 

@@ -1,0 +1,1 @@
+"""What tenants used and what it costs: meters, price books, statements, budgets."""

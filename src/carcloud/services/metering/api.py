@@ -105,7 +105,7 @@ class Metering:
     def position(self, source: str) -> int:
         """How far a source is counted; 0 before the first time."""
         with self._records.reading() as db:
-            return counting.position(db, source)
+            return counting.position(db, source, lock=False)
 
     def begin_anew(self, source: str) -> None:
         """The source has numbers from 1 again; ids keep what comes twice from counting twice."""

@@ -17,10 +17,10 @@ _CHUNK = 400  # keys in one SELECT
 Hour = tuple[Tenant, str, str, int]  # tenant, project, meter, hour
 
 
-def position(db: Connection, source: str) -> int:
-    """How far a source is counted; locks it until the transaction ends."""
-    query = select(positions.c.position).where(positions.c.source == source).with_for_update()
-    return int(db.execute(query).scalar() or 0)
+def position(db: Connection, source: str, *, lock: bool = True) -> int:
+    """How far a source is counted; nobody else counts it until the transaction ends."""
+    query = select(positions.c.position).where(positions.c.source == source)
+    return int(db.execute(query.with_for_update() if lock else query).scalar() or 0)
 
 
 def move(db: Connection, source: str, to: int) -> None:

@@ -3,15 +3,18 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from carcloud.app.roles import ingest_figures
 from carcloud.codecs.gbt32960.frame import build
 from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.stream_nats import NatsServer, NatsStream
@@ -20,6 +23,7 @@ from carcloud.model import blocks
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import Unavailable
 from carcloud.ports.lake import Slice, TableRef
+from carcloud.services.telemetry import ingest as ingest_module
 from carcloud.services.telemetry.decode_gbt32960 import decoder
 from carcloud.services.telemetry.ingest import Ingest, StreamReplaced
 
@@ -176,6 +180,51 @@ async def connect_to(port: int) -> NatsStream:
 
 
 @pytest.mark.kill
+def test_an_ingest_that_is_stuck_says_so_until_it_goes_on(server, tmp_path, monkeypatch):
+    """A disk that hangs: no error comes, frames only wait."""
+    monkeypatch.setattr(ingest_module, "_PATIENCE_S", 0.5)
+    free = threading.Event()
+
+    class Hanging(DeltaLake):
+        def append(self, *args, **more):
+            free.wait(30)
+            return super().append(*args, **more)
+
+    async def looked(ingest: Ingest, code: str, present: bool) -> str:
+        async with asyncio.timeout(60):
+            while True:
+                await ingest.measure()
+                problems = ingest_figures(ingest).problems
+                if (code in problems) is present:
+                    return problems.get(code, "")
+                await asyncio.sleep(0.05)
+
+    async def scene() -> None:
+        stream = await connect(server)
+        ingest = make(stream, Hanging(tmp_path / "lake"))
+        running = asyncio.create_task(ingest.run())
+        await ingest.measure()
+        await asyncio.sleep(1)
+        await ingest.measure()
+        assert not ingest_figures(ingest).problems  # nothing waits: it is idle, not stuck
+        vin = "LTESTVNA4A0000101"
+        for second in range(3):
+            frame = block((vin, report(vin, second)))
+            await stream.publish("frames.default.gbt32960", frame, f"stuck-{second}")
+        told = await looked(ingest, "ingest-stuck", True)
+        assert re.fullmatch(r"\d+ frames wait, and nothing has been committed for \d+ s", told)
+        free.set()
+        await looked(ingest, "ingest-stuck", False)
+        async with asyncio.timeout(20):
+            while ingest.figures.stored < 3:
+                await asyncio.sleep(0.02)
+        ingest.stop()
+        await running
+        await stream.close()
+
+    asyncio.run(scene())
+
+
 def test_killed_at_any_moment_every_frame_is_one_row(server, tmp_path):
     root = Path(__file__).parents[2]
     lake_path = tmp_path / "lake"

@@ -150,6 +150,7 @@ def ingest_figures(ingest: Ingest) -> Figures:
         "stream_bytes": float(told.stream_bytes),
         "dedup_entries": float(remembered),
     }
+    problems = {"lake-waits": told.problem, "ingest-stuck": ingest.stuck}
     fresh = told.freshness_ms
     if fresh is not None:
         gauges["freshness_ms"] = fresh
@@ -168,7 +169,7 @@ def ingest_figures(ingest: Ingest) -> Figures:
             **told.commit_frames.figures("commit_frames"),
         },
         gauges=gauges,
-        problems={} if told.problem is None else {"lake-waits": told.problem},
+        problems={code: text for code, text in problems.items() if text is not None},
     )
 
 

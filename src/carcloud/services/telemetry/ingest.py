@@ -34,6 +34,7 @@ from carcloud.services.telemetry.ingest_rows import (
     refused_letters,
     unreadable,
 )
+from carcloud.services.telemetry.progress import Progress
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.telemetry.repeats import Repeats
 
@@ -43,6 +44,7 @@ WRITER = "ingest"
 SIGNALS, RAW, LETTERS = "signals", "frames", "dead_letters"
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _COUNTED_ANEW = ("frames", "duplicates", "corrections", "dead_letters")  # by a further attempt
+_PATIENCE_S = 20.0  # s without a commit after which frames that wait are a problem
 _SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0)
 _FRAMES = (10.0, 100.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0, 100_000.0)
 
@@ -121,6 +123,8 @@ class Ingest:
         self._reached = 0  # sequence up to which messages are read
         self._lookups = 0  # in the lake, of judges that are gone
         self._stopping = asyncio.Event()
+        self._progress = Progress(_PATIENCE_S + 2 * commit_s)
+        self._running = False
         self._hopeless: set[int] = set()  # messages that become dead letters as they are
         self._tenants = tenants
         self.figures = IngestFigures()
@@ -132,6 +136,7 @@ class Ingest:
     async def run(self) -> None:
         """Ingest until `stop`; raises `StreamReplaced`, `EngineError`."""
         await self._check_until_done()
+        self._running = True
         batch: list[Message] = []
         frames, deadline = 0, clock.monotonic() + self._commit_s
         reading = self._stream.read(FRAMES.name, WRITER, batch=64, wait_s=self._commit_s / 4)
@@ -184,6 +189,16 @@ class Ingest:
         behind = max(0, extent.last_seq - max(self._reached, extent.first_seq - 1))
         self.figures.lag_frames = round(behind * self._mean)
         self.figures.stream_bytes = extent.bytes
+        self._progress.look(self.figures.commits, behind * self._running, clock.monotonic())
+
+    @property
+    def stuck(self) -> str | None:
+        """What is wrong when frames wait, no engine complains, and still nothing is committed."""
+        seconds = self._progress.stuck_s(clock.monotonic())
+        if seconds is None or self.figures.problem is not None:
+            return None
+        waiting = f"{self.figures.lag_frames:,} frames wait"
+        return f"{waiting}, and nothing has been committed for {seconds:.0f} s"
 
     @property
     def dedup(self) -> tuple[int, int]:

@@ -133,6 +133,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("query.rows", 10_000, "Rows a SQL query returns to the browser"),
     Setting("query.concurrent", 4, "SQL queries at the same time"),
     Setting("query.waiting", 16, "SQL queries that wait for their turn; more are refused"),
+    Setting("metering.close_days", 3, "Days after a month's end when its statement is closed"),
     Setting("disk.reserve_mb", 512, "Free disk below which nothing more is accepted"),
     Setting("tracing.endpoint", "", "OTLP/HTTP endpoint for traces; empty = no tracing"),
     Setting("tracing.sample", 0.01, "Share of blocks that are traced"),

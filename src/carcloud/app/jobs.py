@@ -10,11 +10,13 @@ from pathlib import Path
 from carcloud.app.endings import begin
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_forwarding
+from carcloud.app.metering import MeteringJobs
 from carcloud.app.report import Figures, Reporter
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.rundir import RunDir
+from carcloud.services.metering.api import Metering
 from carcloud.services.telemetry.upkeep import Retention, upkeep_round
 from carcloud.services.tenancy.api import Tenancy
 
@@ -29,6 +31,13 @@ class JobsRole:
         self._engines = engines
         self._tenancy = Tenancy(engines.records)
         self.forwarding = make_forwarding(settings, engines)
+        self.metering = MeteringJobs(
+            engines.stream,
+            engines.lake,
+            Metering(engines.records),
+            self._tenancy.tenants,
+            close_days=settings.number("metering.close_days"),
+        )
         self._general: str | None = None  # why there is no care at all
         self._troubles: list[tuple[Tenant, str]] = []
         self.rounds = 0
@@ -36,11 +45,17 @@ class JobsRole:
 
     def figures(self) -> Figures:
         """What the status of this process says."""
+        metering = self.metering.figures()
+        counters = {"upkeep_rounds_total": self.rounds, "upkeep_failures_total": self.failures}
         return Figures(
-            {"upkeep_rounds_total": self.rounds, "upkeep_failures_total": self.failures},
+            {**counters, **metering.counters},
             {"forwarding_links": self.forwarding.running, "disk_reserve_bytes": self._reserve()},
-            {} if self._general is None else {"upkeep": self._general},
-            {**_by_tenant("upkeep", self._troubles), **_by_tenant("forwarding", self._behind())},
+            {**metering.problems, **({} if self._general is None else {"upkeep": self._general})},
+            {
+                **_by_tenant("upkeep", self._troubles),
+                **_by_tenant("forwarding", self._behind()),
+                **metering.of_tenants,
+            },
         )
 
     async def care(self) -> None:
@@ -69,6 +84,7 @@ class JobsRole:
         ingest, which must store what was acknowledged."""
         if shutil.disk_usage(self._settings.text("data")).free < self._reserve() // 2:
             raise OSError("waits for room on the disk: see disk.reserve_mb")
+        self.metering.count_lake_now()  # before old rows are dropped
         return upkeep_round(self._engines.lake, self._tenancy.tenants(), keep)
 
     def _reserve(self) -> int:
@@ -99,6 +115,7 @@ async def run_jobs(settings: Settings, instance: str) -> None:
     tasks = [
         begin(reporter.run, "the status report"),
         begin(role.care, "the care of the lake"),
+        begin(role.metering.run, "metering"),
         begin(role.forwarding.run, "forwarding"),
         begin(role.forwarding.watch, "the watch of forwarding"),
     ]

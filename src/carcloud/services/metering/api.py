@@ -19,6 +19,7 @@ from carcloud.services.metering import (
     periods,
     prices,
     rating,
+    sizes,
     statements,
 )
 from carcloud.services.metering.counter import UsageCounter
@@ -157,6 +158,22 @@ class Metering:
         with self._records.reading() as db:
             found = db.execute(query.group_by(hours.c.tenant))
             return {Tenant(tenant): int(quantity) for tenant, quantity in found}
+
+    # sizes
+
+    def note_size(self, tenant: Tenant, part: str, meter: str, size: int) -> None:
+        """A tenant holds `size` bytes in a part (`lake`, `storage`) now: for quota and bill.
+
+        Called every few minutes; within one slot of five minutes it is billed once.
+        """
+        now = self._now()
+        self._retried(lambda db: sizes.note(db, tenant, part, size, now))
+        self.count([sizes.byte_hours(tenant, meter, size, now)])
+
+    def sizes(self) -> dict[Tenant, int]:
+        """Bytes that every tenant holds in all parts, as measured last."""
+        with self._records.reading() as db:
+            return sizes.sizes(db)
 
     # prices
 

@@ -109,3 +109,12 @@ alerts = Table(
     Column("time", BigInteger, nullable=False),
     Column("told", Boolean, nullable=False),  # the event is in the stream
 )
+
+stored = Table(
+    "stored_bytes",
+    metadata,
+    Column("tenant", String(40), primary_key=True),
+    Column("part", String(20), primary_key=True),  # lake, storage
+    Column("bytes", BigInteger, nullable=False),
+    Column("time", BigInteger, nullable=False),
+)

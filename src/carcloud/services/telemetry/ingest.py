@@ -350,7 +350,8 @@ class Ingest:
         gone = np.zeros(frames.num_rows, np.bool_)
         gone[bad] = True
         gone[repeated] = True
-        into.frames.append(raw(protocol, frames, decoded, ~gone))
+        reports = np.bincount(row_frame[keep_rows], minlength=frames.num_rows)
+        into.frames.append(raw(protocol, frames, decoded, ~gone, reports))
         if len(bad):
             faults = [decoded.faults[index] for index in sorted(decoded.faults)]
             into.letters.append(letters(protocol, frames.take(pa.array(np.sort(bad))), faults))

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from carcloud.model.time import DAY, now_us
 from carcloud.ports.stream import Message
@@ -22,9 +23,16 @@ def as_time(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def raw(
-    protocol: str, frames: pa.Table, decoded: DecodedFrames, keep: npt.NDArray[np.bool_]
+    protocol: str,
+    frames: pa.Table,
+    decoded: DecodedFrames,
+    keep: npt.NDArray[np.bool_],
+    reports: npt.NDArray[np.int64],
 ) -> pa.Table:
-    """Rows of the table `frames`, for the frames to keep."""
+    """Rows of the table `frames`, for the frames to keep.
+
+    `reports` says how many rows of `signals` each frame gave; metering counts by it.
+    """
     received = frames["received"].to_numpy()
     # A login or logout may name any moment: one far off would open a partition of its own.
     near = np.abs(decoded.times - received) <= _NEAR
@@ -38,6 +46,8 @@ def raw(
             "seq": frames["seq"],
             "protocol": pa.array([protocol] * frames.num_rows, pa.string()),
             "kind": decoded.kinds,
+            "reports": pa.array(reports, pa.int32()),
+            "size": pc.binary_length(frames["frame"]).cast(pa.int32()),
             "frame": frames["frame"],
         }
     )

@@ -134,6 +134,11 @@ METRICS: tuple[Metric, ...] = (
     # jobs
     Metric("upkeep_rounds_total", "counter", _JOBS, "Rounds of compaction and retention"),
     Metric("upkeep_failures_total", "counter", _JOBS, "Tables that a round could not care for"),
+    Metric("usage_counted_total", "counter", _JOBS, "Usages that services told, counted once each"),
+    Metric(
+        "usage_messages_total", "counter", _JOBS, "Messages of vehicles counted from the lake"
+    ),
+    Metric("usage_refused_total", "counter", _JOBS, "Messages of usage that cannot be read"),
     Metric("forwarding_links", "gauge", _JOBS, "Links to further platforms that run"),
 )  # fmt: skip
 

@@ -116,8 +116,10 @@ def command(
     """Connect a simulated fleet over TCP and report until stopped.
 
     Every vehicle logs in, reports, sends heartbeats, keeps what the server has not confirmed, and
-    sends it again as reissue after a lost connection. Ctrl-C stops: outstanding acknowledgements
-    are waited for, then the vehicles log out.
+    sends it again as reissue after a lost connection. Around an alarm of level 3 a vehicle with a
+    longer period reports every second: the 30 s before as reissue, then 30 s (2016) or until the
+    alarm is over (2025). Ctrl-C stops: outstanding acknowledgements are waited for, then the
+    vehicles log out.
     """
     try:
         options = SimulateOptions(

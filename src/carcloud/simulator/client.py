@@ -9,6 +9,7 @@ import numpy as np
 from carcloud.codecs.gbt32960.constants import Command
 from carcloud.model.time import SECOND, now_us
 from carcloud.simulator import messages
+from carcloud.simulator.backfill import AlarmWatch
 from carcloud.simulator.chance import Cars
 from carcloud.simulator.fleet import Fleet
 from carcloud.simulator.frames import FrameWriter
@@ -58,6 +59,10 @@ class FleetClient:
         self._attempts = np.zeros(cars, np.int64)
         self._behind: dict[int, None] = {}  # cars with late reports, longest waiting first
         self._kept_bytes = 0
+        faulty = np.flatnonzero(fleet.plan.kind) if options.period_s > 1.0 else np.zeros(0, int)
+        self._watched = faulty  # no healthy car comes to an alarm of level 3
+        self._watches = {car: AlarmWatch(int(self._editions[car])) for car in faulty.tolist()}
+        self._told = np.zeros(cars, np.int64)  # collection time of the last report
         self._reports = Phases(cars, options.period_s)
         self._heartbeats = Phases(cars, options.heartbeat_s, offset=0.37)
         self._reconnects, self._login_ends = Wheel(), Wheel()
@@ -211,6 +216,7 @@ class FleetClient:
             self._slot += late
         while self._fleet.seconds < self._slot_seconds():
             self._fleet.step(1.0)
+            self._watch_alarms()
         if not self._draining:
             self._report(self._reports.due(self._slot))
             self._break_connections()
@@ -228,25 +234,54 @@ class FleetClient:
 
     def _report(self, cars: Cars) -> None:
         """Make a report of each of these cars; those that are online send it at once."""
-        cars = cars[self._begun[cars]]
-        if not len(cars):
+        cars = cars[self._begun[cars] & (self._told[cars] < self._slot_seconds())]
+        if not len(cars) or not self._room_for(len(cars)):
             return
-        if self._kept_bytes > self._options.keep_mb * 1e6:
-            self.tally.held_back += len(cars)
-            return
-        seconds = self._slot_seconds()
         frames = self._writer.encode(self._fleet.observe(cars))
         for car, frame in zip(cars.tolist(), frames, strict=True):
-            chip = self._chips[car]
-            report = Report(seconds, chip.protected(frame) if chip else frame, frame[24:30])
-            self._outboxes[car].add(report)
-            self.unconfirmed += 1
-            self._kept_bytes += len(report.frame)
-            link = self._links[car]
-            if link is not None and self._may_send(link):
-                self._send(link, report, late=False)
-            else:
+            self._report_now(car, self._slot_seconds(), frame)
+
+    def _room_for(self, reports: int) -> bool:
+        room = self._kept_bytes <= self._options.keep_mb * 1e6
+        self.tally.held_back += 0 if room else reports
+        return room
+
+    def _report_now(self, car: int, seconds: int, frame: bytes) -> None:
+        report, link = self._kept(car, seconds, frame), self._links[car]
+        self._outboxes[car].add(report)
+        self._told[car] = seconds
+        if car in self._watches:
+            self._watches[car].reported(seconds)
+        if link is not None and self._may_send(link):
+            self._send(link, report, late=False)
+        else:
+            self._behind[car] = None
+
+    def _kept(self, car: int, seconds: int, frame: bytes) -> Report:
+        """A new report, as the car's chip sends it."""
+        chip = self._chips[car]
+        report = Report(seconds, chip.protected(frame) if chip else frame, frame[24:30])
+        self.unconfirmed += 1
+        self._kept_bytes += len(report.frame)
+        return report
+
+    def _watch_alarms(self) -> None:
+        """Once a second: what cars with a grave alarm report besides (see `backfill`)."""
+        cars = self._watched[self._begun[self._watched]]
+        if self._draining or not len(cars):
+            return
+        readings = self._fleet.observe(cars)
+        levels = readings.alarm_levels.max(axis=1).tolist()
+        frames = self._writer.encode(readings)
+        for car, level, frame in zip(cars.tolist(), levels, frames, strict=True):
+            added = self._watches[car].look(readings.seconds, level, frame)
+            if added.before and self._room_for(len(added.before)):
+                self._outboxes[car].add_late(
+                    [self._kept(car, seconds, sample) for seconds, sample in added.before]
+                )
                 self._behind[car] = None
+            if added.now and self._room_for(1):
+                self._report_now(car, readings.seconds, frame)
 
     def _may_send(self, link: Link) -> bool:
         return link.ready and not link.paused and link.outbox.in_flight < _WINDOW

@@ -60,6 +60,12 @@ class Outbox:
             raise ValueError("a vehicle makes one report a second")
         self._waiting[report.key] = report
 
+    def add_late(self, reports: list[Report]) -> None:
+        """Keep reports of the past; they wait among the others by their time."""
+        for report in reports:
+            self.add(report)
+        self._put_back([])
+
     def due(self, now: float) -> Report | None:
         """The oldest waiting report that may be sent now."""
         return next((one for one in self._waiting.values() if one.not_before <= now), None)

@@ -81,6 +81,31 @@ def test_the_sql_page_answers_and_explains_errors(page: Page):
     expect(page.get_by_test_id("problem")).to_contain_text("SELECT", timeout=LONG)
 
 
+@pytest.mark.parametrize("how", ["button", "Escape"])
+def test_a_running_query_is_cancelled_on_the_server(page: Page, cloud: Cloud, how: str):
+    page.get_by_role("link", name="SQL").click()
+    page.get_by_test_id("sql-editor").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("SELECT sum(hash(range)) FROM range(100000000000000)")
+    page.keyboard.press("Control+Enter")
+    cancel = page.get_by_test_id("cancel-sql")
+    expect(cancel).to_be_visible()
+    page.wait_for_timeout(SECONDS)
+    with page.expect_response(lambda answer: "/v1/queries/" in answer.url) as told:
+        cancel.click() if how == "button" else page.keyboard.press("Escape")
+    assert (told.value.request.method, told.value.status) == ("DELETE", 204)
+    expect(page.get_by_test_id("result-summary")).to_have_text("Cancelled.")
+    expect(page.get_by_test_id("run-sql")).to_be_visible()
+    busy = """async () => (await (await fetch('/metrics')).text())
+        .split('\\n').filter(line => /^carcloud_queries_running.* [1-9]/.test(line)).length"""
+    for _ in range(20):  # processes tell their figures once a second
+        if not page.evaluate(busy):
+            break
+        page.wait_for_timeout(SECONDS / 4)
+    assert not page.evaluate(busy)
+    assert page.get_by_test_id("problem").count() == 0
+
+
 def test_a_dead_letter_is_inspected_and_processed_again(page: Page, cloud: Cloud):
     vin = "LTESTVNA4A0000777"
     cloud.send_without_login(vin)

@@ -190,17 +190,7 @@ def test_every_example_query_runs(page: Page, cloud: Cloud):
         expect(page.get_by_test_id("run-sql")).to_be_visible(timeout=LONG)
         problem = page.get_by_test_id("problem")
         expect(page.get_by_test_id("result-table").or_(problem)).to_be_visible(timeout=LONG)
-        # the table of dead letters is made by the first one
-        assert problem.count() == 0 or "dead_letters" in problem.inner_text(), index
-
-
-def test_a_running_query_is_stopped(page: Page, cloud: Cloud):
-    page.goto(f"{cloud.url}/sql")
-    page.route("**/v1/query", lambda route: None)  # an answer that never comes
-    page.get_by_test_id("run-sql").click()
-    page.get_by_test_id("stop-sql").click()
-    expect(page.get_by_test_id("result-summary")).to_contain_text("Stopped")
-    expect(page.get_by_test_id("run-sql")).to_be_visible()
+        assert problem.count() == 0, index
 
 
 def test_the_palette_finds_pages_and_vehicles(page: Page, cloud: Cloud):

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from carcloud.engines.lake_delta import Care, DeltaLake
 from carcloud.model.ids import Tenant
 from carcloud.model.time import DAY, SECOND, to_us
-from carcloud.ports.errors import Full, QueryLimit, QueryRefused
-from carcloud.ports.lake import Lake, QueryLimits, Slice, TableRef
+from carcloud.ports.errors import Full, QueryCancelled, QueryLimit, QueryRefused
+from carcloud.ports.lake import Cancel, KnownTable, Lake, QueryLimits, Slice, TableRef
 
 TENANT, OTHER = Tenant("fleet-a"), Tenant("fleet-b")
 SIGNALS = TableRef(TENANT, "signals")
@@ -74,6 +74,53 @@ def test_a_table_that_was_never_written_is_empty(lake: Lake) -> None:
     assert lake.read(SIGNALS, Slice(columns=["vehicle", "time"], newest_first=True)).num_rows == 0
     assert lake.tables(TENANT) == []
     assert lake.upkeep(SIGNALS, keep_days=1).files_after == 0
+
+
+KEYS = pa.schema([("vehicle", pa.string()), ("time", TIME), ("seq", pa.int64())])
+TRIPS = KnownTable(
+    "trips",
+    pa.schema([*KEYS, ("km", pa.float64())]),
+    later=pa.schema([("driver", pa.string()), ("stops", pa.list_(pa.string()))]),
+)
+
+
+def test_a_known_table_is_there_before_its_first_row(tmp_path: Path) -> None:
+    lake = DeltaLake(tmp_path, known=[TRIPS])
+    trips = TableRef(TENANT, "trips")
+    [info] = lake.tables(TENANT)
+    assert (info.name, info.rows, info.files, info.min_time_us) == ("trips", 0, 0, None)
+    names = ["vehicle", "time", "seq", "km", "driver", "stops", "date"]
+    assert [name for name, _ in info.columns] == names
+    assert select(lake, "SELECT count(*) n, max(km) k FROM trips") == [{"n": 0, "k": None}]
+    found = lake.query(TENANT, "SELECT * FROM trips WHERE date = '2026-03-01'", QueryLimits())
+    assert found.table.schema.names == names
+    assert pa.types.is_list(found.table.schema.field("stops").type)
+    assert lake.read(trips, Slice(columns=["km"])).schema.field("km").type == pa.float64()
+    assert lake.position(trips, "w") == 0
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(QueryRefused, match=r"no table x. Tables: trips"):
+        select(lake, "SELECT * FROM x")
+
+
+def test_known_columns_come_with_the_first_row_that_has_them(tmp_path: Path) -> None:
+    lake, trips = DeltaLake(tmp_path, known=[TRIPS]), TableRef(TENANT, "trips")
+    lake.append(trips, rows(("a", 0, 1)), writer="w", seq=1)
+    assert [name for name, _ in lake.tables(TENANT)[0].columns] == [*KEYS.names, "km", "date"]
+    [row] = select(lake, "SELECT * FROM trips")
+    assert list(row) == ["vehicle", "time", "seq", "km", "date"]
+    assert select(lake, "SELECT t.DRIVER d FROM trips t") == [{"d": None}]
+    assert lake.read(trips, Slice(columns=["driver"])).to_pylist() == [{"driver": None}]
+    lake.append(trips, rows(("a", 1, 2), driver=["x"]), writer="w", seq=2)
+    assert select(lake, "SELECT max(driver) d, count(*) n FROM trips") == [{"d": "x", "n": 2}]
+    with pytest.raises(ValueError, match="'km'"):
+        lake.append(trips, rows(("a", 2, 3), km=["far"]), writer="w", seq=3)
+
+
+def test_a_table_of_an_earlier_version_shows_its_new_columns(tmp_path: Path) -> None:
+    DeltaLake(tmp_path).append(TableRef(TENANT, "trips"), rows(("a", 0, 1)), writer="w", seq=1)
+    lake = DeltaLake(tmp_path, known=[TRIPS])
+    assert select(lake, "SELECT km FROM trips") == [{"km": None}]
+    assert [name for name, _ in lake.tables(TENANT)[0].columns] == [*KEYS.names, "km", "date"]
 
 
 def test_the_same_seq_is_stored_once(lake: Lake) -> None:
@@ -555,6 +602,41 @@ def test_a_lost_worker_does_not_harm_the_next_query(filled: Lake) -> None:
         worker.process.kill()
         worker.process.wait()
     _together([lambda: ask(3)] * 3)
+
+
+ENDLESS = "SELECT sum(hash(range)) FROM range(100000000000000)"
+
+
+def test_a_cancelled_query_ends_at_once_and_frees_its_place(filled: Lake) -> None:
+    """Two run, as many as may, and a third waits; all are cancelled, none waits for its limit."""
+    cancels = [Cancel() for _ in range(3)]
+    ended: list[float] = []
+
+    def ask(cancel: Cancel) -> None:
+        with pytest.raises(QueryCancelled):
+            filled.query(TENANT, ENDLESS, QueryLimits(seconds=100), cancel)
+        ended.append(time.monotonic())
+
+    threads = [threading.Thread(target=ask, args=(cancel,)) for cancel in cancels]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.7)
+    asked = time.monotonic()
+    for cancel in reversed(cancels):
+        cancel.ask()
+    for thread in threads:
+        thread.join(20)
+    assert len(ended) == 3
+    assert max(ended) - asked < 5
+    assert select(filled, "SELECT count(*) n FROM signals", seconds=20) == [{"n": 40}]
+
+
+def test_a_query_that_was_cancelled_before_it_began_does_not_run(filled: Lake) -> None:
+    cancel = Cancel()
+    cancel.ask()
+    with pytest.raises(QueryCancelled):
+        filled.query(TENANT, ENDLESS, QueryLimits(seconds=100), cancel)
+    assert select(filled, "SELECT 1 AS one") == [{"one": 1}]
 
 
 # --- upkeep -------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from carcloud.app.engines import LAKE_TABLES
 from carcloud.config import Settings
 from carcloud.engines.blobs_object import ObjectBlobs
 from carcloud.engines.lake_delta import DeltaLake
@@ -125,6 +126,11 @@ class Cloud:
             answer = client.post("/v1/session", json={"user": user, "password": PASSWORD})
             assert answer.status_code == 200, answer.text
             yield client
+
+    def settle(self, tenant: str, user: str) -> None:
+        """A new tenant, and somebody who administers it."""
+        self.tenancy.ensure_tenant(tenant)
+        self.tenancy.create_user(Tenant(tenant), user, PASSWORD, Role.ADMIN, actor="test")
 
     def register(self, *names: str, tenant: Tenant = DEFAULT_TENANT, **more: Any) -> None:
         for name in names:
@@ -235,7 +241,8 @@ class _running:
         account = {"user": "u", "password": "p" * 24, "max_bytes": ROOM}
         self.stream = await NatsStream.connect(url, **account)  # type: ignore[arg-type]
         self.records = SqlRecords(f"sqlite:///{self.data / 'records.sqlite'}")
-        lake, blobs = DeltaLake(self.data / "tenants"), ObjectBlobs(str(self.data / "blobs"))
+        lake = DeltaLake(self.data / "tenants", known=LAKE_TABLES)
+        blobs = ObjectBlobs(str(self.data / "blobs"))
         decoder = Decoder()
         self.ingest = Ingest(
             self.stream,

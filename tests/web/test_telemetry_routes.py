@@ -1,6 +1,8 @@
 """What vehicles sent, over HTTP: twin, history, SQL in all formats, dead letters, status."""
 
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -136,6 +138,32 @@ def test_catalogue_and_tables(client: httpx.Client, car: str) -> None:
     assert "Vehicle.Speed" in columns
 
 
+def test_tables_answer_before_their_first_row(cloud: Any) -> None:
+    cloud.settle("fresh", "newcomer")
+    with cloud.client("newcomer") as newcomer:
+        tables = {one["name"]: one for one in newcomer.get("/v1/tables").json()["items"]}
+        assert list(tables) == ["dead_letters", "frames", "signals"]
+        assert {one["rows"] for one in tables.values()} == {0}
+        columns = {one["name"]: one["type"] for one in tables["signals"]["columns"]}
+        assert columns["Vehicle.Speed"] == "float"
+        assert columns[CELLS] == "list<item: float>"
+        for name in tables:
+            sql = f"SELECT count(*), max(time) FROM {name}"  # noqa: S608
+            answer = newcomer.post("/v1/query", json={"sql": sql}).json()
+            assert answer["rows"] == [[0, None]]
+        sql = 'SELECT vehicle, max("Vehicle.Speed") FROM signals GROUP BY 1'
+        assert newcomer.post("/v1/query", json={"sql": sql}).json()["rows"] == []
+        assert newcomer.get("/v1/dead-letters").json()["items"] == []
+
+
+def test_a_signal_that_no_row_has_yet_is_null(client: httpx.Client, car: str) -> None:
+    never = "Vehicle.Powertrain.FuelCell.Voltage"
+    sql = f'SELECT count(*) > 0, max("{never}") FROM signals'  # noqa: S608
+    assert client.post("/v1/query", json={"sql": sql}).json()["rows"] == [[True, None]]
+    all_columns = client.post("/v1/query", json={"sql": "SELECT * FROM signals LIMIT 1"}).json()
+    assert never not in [one["name"] for one in all_columns["columns"]]
+
+
 SQL = f"""SELECT time, "Vehicle.Speed" AS speed, "{CELLS}" AS cells FROM signals
           WHERE vehicle = '{CAR}' ORDER BY time"""  # noqa: S608
 
@@ -186,6 +214,51 @@ def test_a_bad_query_names_the_field(client: httpx.Client, car: str, body: Any, 
     answer = client.post("/v1/query", json=body)
     assert answer.status_code == 400, answer.text
     assert fields(answer) == [field]
+
+
+ENDLESS = "SELECT sum(hash(range)) FROM range(100000000000000)"
+
+
+def _running(cloud: Any, count: int) -> None:
+    """Wait until so many queries run."""
+    deadline = time.monotonic() + 20
+    while cloud.telemetry.queries.running != count:
+        assert time.monotonic() < deadline, f"{cloud.telemetry.queries.running} run"
+        time.sleep(0.02)
+
+
+def test_a_query_is_cancelled_by_its_id(client: httpx.Client, cloud: Any, car: str) -> None:
+    """Two run, as many as the lake here runs at once; a third one gets the place of the first."""
+    before = cloud.telemetry.queries.cancelled
+    with ThreadPoolExecutor() as threads:
+        asked = [
+            threads.submit(client.post, "/v1/query", json={"sql": ENDLESS, "id": f"slow-{i}"})
+            for i in range(2)
+        ]
+        _running(cloud, 2)
+        again = client.post("/v1/query", json={"sql": "SELECT 1", "id": "slow-1"})
+        assert (again.status_code, fields(again)) == (400, ["id"])
+        with cloud.client("viewer") as somebody_else:
+            assert somebody_else.delete("/v1/queries/slow-0").status_code == 404
+        for query, answer in zip(("slow-0", "slow-1"), asked, strict=True):
+            began = time.monotonic()
+            assert client.delete(f"/v1/queries/{query}").status_code == 204
+            refused = answer.result(5)
+            assert refused.status_code == 409
+            assert refused.json()["type"] == "urn:carcloud:problem:query-cancelled"
+            assert client.delete(f"/v1/queries/{query}").status_code == 404
+            quick = client.post("/v1/query", json={"sql": "SELECT count(*) FROM signals"})
+            assert quick.status_code == 200, quick.text
+            assert time.monotonic() - began < 15  # not the 30 s of query.seconds
+    assert cloud.telemetry.queries.cancelled == before + 2
+
+
+def test_a_query_ends_when_its_client_leaves(client: httpx.Client, cloud: Any, car: str) -> None:
+    for _ in range(2):
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/v1/query", json={"sql": ENDLESS}, timeout=1.5)
+    _running(cloud, 0)
+    assert client.post("/v1/query", json={"sql": "SELECT 1"}).json()["rows"] == [[1]]
 
 
 def letters(client: httpx.Client, vehicle: str) -> list[dict[str, Any]]:

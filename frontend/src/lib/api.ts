@@ -155,12 +155,10 @@ export const api = {
     }),
   signals: () => json<T.Page<T.CatalogueSignal>>('/v1/signals'),
   tables: () => json<T.Page<T.Table>>('/v1/tables'),
-  query: (sql: string, rows: number, signal?: AbortSignal) =>
-    json<T.QueryResult>('/v1/query', {
-      method: 'POST',
-      json: { sql, rows },
-      ...(signal ? { signal } : {}),
-    }),
+  query: (sql: string, rows: number, id: string, signal: AbortSignal) =>
+    json<T.QueryResult>('/v1/query', { method: 'POST', json: { sql, rows, id }, signal }),
+  cancelQuery: (id: string) =>
+    json<void>(`/v1/queries/${encodeURIComponent(id)}`, { method: 'DELETE' }),
   exportQuery: async (sql: string, type: string): Promise<Blob> =>
     (await send('/v1/query', { method: 'POST', json: { sql }, accept: type })).blob(),
 

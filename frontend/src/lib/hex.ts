@@ -13,3 +13,9 @@ export const hexByte = (byte: number): string => byte.toString(16).padStart(2, '
 
 export const printable = (byte: number): string =>
   byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '·'
+
+/** So many random bytes as hexadecimal text. */
+export function randomHex(bytes: number): string {
+  const drawn = crypto.getRandomValues(new Uint8Array(bytes))
+  return Array.from(drawn, hexByte).join('')
+}

@@ -13,6 +13,10 @@ from carcloud.ports.lake import Lake
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
 from carcloud.rundir import RunDir
+from carcloud.services.telemetry.tables import TABLES as TELEMETRY
+
+LAKE_TABLES = (*TELEMETRY,)
+"""The tables that every tenant has, of all services."""
 
 
 class Engines:
@@ -58,9 +62,10 @@ async def open_engines(settings: Settings) -> Engines:
 
 def open_lake(settings: Settings) -> Lake:
     """The lake alone, for tools that need nothing else."""
-    from carcloud.engines.lake_delta import DeltaLake
+    from carcloud.engines.lake_delta import Care, DeltaLake
 
-    return DeltaLake(Path(settings.text("data")) / "tenants")
+    care = Care(query_workers=settings.whole("query.concurrent"))
+    return DeltaLake(Path(settings.text("data")) / "tenants", care, LAKE_TABLES)
 
 
 def open_records(settings: Settings) -> Records:

@@ -56,6 +56,7 @@ def web_figures(figures: WebFigures, services: Services) -> Figures:
             **figures.counters(),
             "queries_total": queries.answered,
             "queries_cut_total": queries.cut,
+            "queries_cancelled_total": queries.cancelled,
             **by_label("queries_refused_total", "limit", queries.refused),
         },
         gauges={"live_clients": figures.live_clients, "queries_running": queries.running},

@@ -1,14 +1,18 @@
 """`carcloud query`: one SELECT, asked of a running carcloud."""
 
 import json
+import secrets
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 
 from carcloud.cli.client import Client, with_client
 from carcloud.cli.examples import ExampleCommand
+from carcloud.cli.failure import Failure
 from carcloud.cli.tables import show
 
 _MEDIA = {
@@ -47,15 +51,17 @@ _MEDIA = {
 def command(sql: str, kind: str, out: Path | None, rows: int | None, client: Client) -> None:
     """Ask the lake one read-only SELECT; SQL of `-` reads it from standard input.
 
-    Tables: signals, frames, dead_letters. Column names with dots need double quotes.
+    Tables: signals, frames, dead_letters. Column names with dots need double quotes. Ctrl-C
+    cancels the query on the server too.
     """
     asked: dict[str, Any] = {"sql": sys.stdin.read() if sql == "-" else sql}
+    asked["id"] = secrets.token_hex(8)
     if rows is not None:
         asked["rows"] = rows
     if kind in _MEDIA:
-        _write_bytes(_fetch(client, asked, _MEDIA[kind]), kind, out)
+        _write_bytes(_ask(client, asked, {"accept": _MEDIA[kind]}).content, kind, out)
         return
-    answer = client.send("POST", "/v1/query", json=asked).json()
+    answer = _ask(client, asked, {}).json()
     if kind == "json":
         _write_text(_objects(answer), out)
     elif out is not None:
@@ -66,8 +72,14 @@ def command(sql: str, kind: str, out: Path | None, rows: int | None, client: Cli
         click.echo(f"only the first {len(answer['rows'])} rows; --rows asks for more", err=True)
 
 
-def _fetch(client: Client, asked: dict[str, Any], media: str) -> bytes:
-    return client.send("POST", "/v1/query", json=asked, headers={"accept": media}).content
+def _ask(client: Client, asked: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+    """The answer; a Ctrl-C meanwhile ends the query on the server before it ends this command."""
+    try:
+        return client.send("POST", "/v1/query", json=asked, headers=headers)
+    except KeyboardInterrupt:
+        with suppress(Failure):  # it has ended, or its server sees that the connection closed
+            client.send("DELETE", f"/v1/queries/{asked['id']}")
+        raise
 
 
 def _objects(answer: dict[str, Any]) -> str:

@@ -27,5 +27,9 @@ class QueryRefused(Exception):
     """The SQL is not one read-only SELECT on the tenant's tables; `reason` is for the person."""
 
 
+class QueryCancelled(Exception):
+    """Somebody cancelled the query, or nobody waits for its answer any more."""
+
+
 class QueryLimit(Exception):
     """The SQL ran into its limit of time or memory; the message says which, and the setting."""

@@ -1,6 +1,8 @@
 """The lake port: open tables of history, one folder per tenant. Calls block; use a thread."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +17,19 @@ class TableRef:
 
     tenant: Tenant
     name: str  # lower-case letters and underscores
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTable:
+    """A table that every tenant has, empty before its first row.
+
+    `columns` are there from the start. `later` come with the first row that has them; until then
+    they are null for who names them.
+    """
+
+    name: str
+    columns: pa.Schema  # with vehicle, time and seq
+    later: pa.Schema = field(default_factory=lambda: pa.schema([]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,41 @@ class QueryLimits:
     memory_mb: int = 1024
 
 
+class Cancel:
+    """Ends one query from outside; threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._actions: list[Callable[[], None]] = []
+        self._asked = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether the query is to end."""
+        return self._asked
+
+    def ask(self) -> None:
+        """End the query now, or as soon as it begins."""
+        with self._lock:
+            self._asked, actions = True, [*self._actions]
+        for action in actions:
+            action()
+
+    @contextmanager
+    def calls(self, action: Callable[[], None]) -> Iterator[None]:
+        """Run `action`, once, when it is asked for within the block, or was before."""
+        with self._lock:
+            self._actions.append(action)
+            late = self._asked
+        if late:
+            action()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._actions.remove(action)
+
+
 @dataclass(frozen=True, slots=True)
 class QueryResult:
     """Rows of a query; `truncated` when there were more than the limit."""
@@ -78,6 +128,7 @@ class Lake(Protocol):
     """Every table has `vehicle`, `time` and `seq` columns and is partitioned by UTC date.
 
     Methods raise `Unavailable` or `Full`; reading a table that was never written gives no rows.
+    The engine is told of the `KnownTable`s when it is made.
     """
 
     def append(self, table: TableRef, rows: pa.Table, *, writer: str, seq: int) -> bool:
@@ -98,10 +149,15 @@ class Lake(Protocol):
         """How many rows a slice has; reads only keys, and those only where it must."""
 
     def tables(self, tenant: Tenant) -> list[TableInfo]:
-        """The tenant's tables."""
+        """The tenant's tables, known ones also before their first row."""
 
-    def query(self, tenant: Tenant, sql: str, limits: QueryLimits) -> QueryResult:
-        """One read-only SELECT on the tenant's tables; raises `QueryRefused`, `QueryLimit`."""
+    def query(
+        self, tenant: Tenant, sql: str, limits: QueryLimits, cancel: Cancel | None = None
+    ) -> QueryResult:
+        """One read-only SELECT on the tenant's tables; raises `QueryRefused`, `QueryLimit`.
+
+        Raises `QueryCancelled` at once when `cancel` is asked; nothing works on the query then.
+        """
 
     def upkeep(self, table: TableRef, *, keep_days: int | None) -> Upkeep:
         """Merge small files, sort by vehicle and time, drop what is older than `keep_days`."""

@@ -18,11 +18,17 @@ from carcloud.ports.errors import (
     EngineError,
     Full,
     NotFound,
+    QueryCancelled,
     QueryLimit,
     QueryRefused,
     Unavailable,
 )
-from carcloud.services.telemetry.api import InvalidArgument, TooBusy, UnknownDeadLetter
+from carcloud.services.telemetry.api import (
+    InvalidArgument,
+    TooBusy,
+    UnknownDeadLetter,
+    UnknownQuery,
+)
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +107,8 @@ TRANSLATIONS: dict[type[Exception], Translate] = {
     OverLimit: over_limit,
     InvalidArgument: lambda e: Refused(400, str(e), field=e.field),
     UnknownDeadLetter: lambda e: Refused(404, f"there is no dead letter {e}"),
+    UnknownQuery: lambda e: Refused(404, f"you run no query {e}"),
+    QueryCancelled: lambda e: Refused(409, str(e), code="query-cancelled"),
     QueryRefused: lambda e: Refused(400, str(e), field="sql", code="query-refused"),
     QueryLimit: lambda e: Refused(400, str(e), field="sql", code="query-limit"),
     TooBusy: lambda e: Refused(429, str(e), headers=_RETRY),

@@ -2,12 +2,14 @@
 
 import re
 import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from carcloud.engines.lake_delta import query, upkeep, write
 from carcloud.engines.lake_delta.files import LocalFiles
+from carcloud.engines.lake_delta.known import Known
 from carcloud.engines.lake_delta.log import FOLDER, Log
 from carcloud.engines.lake_delta.parquet import Footers
 from carcloud.engines.lake_delta.read import count, read
@@ -15,7 +17,16 @@ from carcloud.engines.lake_delta.schema import PARTITION
 from carcloud.engines.lake_delta.settings import Care
 from carcloud.engines.lake_delta.snapshot import Snapshot
 from carcloud.model.ids import Tenant, tenant
-from carcloud.ports.lake import QueryLimits, QueryResult, Slice, TableInfo, TableRef, Upkeep
+from carcloud.ports.lake import (
+    Cancel,
+    KnownTable,
+    QueryLimits,
+    QueryResult,
+    Slice,
+    TableInfo,
+    TableRef,
+    Upkeep,
+)
 
 _TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -28,9 +39,12 @@ class DeltaLake:
 
     engine = "lake"
 
-    def __init__(self, root: Path, care: Care | None = None) -> None:
+    def __init__(
+        self, root: Path, care: Care | None = None, known: Iterable[KnownTable] = ()
+    ) -> None:
         self._root = root.absolute()
         self._care = care or Care()
+        self._known = Known(known)
         self._footers = Footers()
         self._desk = query.Desk(self._care.query_workers, self._care.query_threads)
         self._logs: dict[TableRef, Log] = {}
@@ -43,7 +57,7 @@ class DeltaLake:
         """
         if seq < 1:
             raise ValueError(f"seq {seq}: a writer's positions start at 1")
-        return write.append(self._log(table), rows, writer, seq)
+        return write.append(self._log(table), rows, writer, seq, self._known.first(table.name))
 
     def position(self, table: TableRef, writer: str) -> int:
         """The last `seq` this writer committed; 0 before the first."""
@@ -51,7 +65,8 @@ class DeltaLake:
 
     def read(self, table: TableRef, what: Slice) -> pa.Table:
         """Rows of a slice; the computed column `date` comes when `what.columns` names it."""
-        return read(self._log(table).refresh(), self._files(table), self._footers, what)
+        seen = self._shown(table, what.columns or ())
+        return read(seen, self._files(table), self._footers, what)
 
     def count(self, table: TableRef, what: Slice) -> int:
         """How many rows a slice has; files that lie wholly in it are not opened."""
@@ -59,19 +74,24 @@ class DeltaLake:
 
     def tables(self, tenant: Tenant) -> list[TableInfo]:
         """The tenant's tables, by name."""
-        return [_info(name, seen) for name, seen in self._snapshots(tenant).items()]
+        found = self._snapshots(tenant)
+        return [_info(name, self._known.shown(name, seen)) for name, seen in found.items()]
 
-    def query(self, tenant: Tenant, sql: str, limits: QueryLimits) -> QueryResult:
-        """One read-only SELECT on the tenant's tables; raises `QueryRefused`, `QueryLimit`.
+    def query(
+        self, tenant: Tenant, sql: str, limits: QueryLimits, cancel: Cancel | None = None
+    ) -> QueryResult:
+        """One read-only SELECT on the tenant's tables.
+
+        Raises `QueryRefused`, `QueryLimit`, `QueryCancelled` (the process it ran in is killed).
 
         Times are TIMESTAMP in SQL, and UTC; in the result they carry the zone again.
         """
         folder = self._folder(tenant)
         tables = {
-            name: query.Source(seen, LocalFiles(folder / name))
+            name: query.Source(name, seen, LocalFiles(folder / name), self._known)
             for name, seen in self._snapshots(tenant).items()
         }
-        return self._desk.run(tables, self._footers, sql, limits)
+        return self._desk.run(tables, self._footers, sql, limits, cancel or Cancel())
 
     def close(self) -> None:
         """End the processes that queries ran in; they end with this one otherwise."""
@@ -81,13 +101,21 @@ class DeltaLake:
         """Merge small files, drop dates older than `keep_days`, delete what nobody needs."""
         return upkeep.run(self._log(table), keep_days)
 
+    def _shown(self, table: TableRef, columns: Sequence[str]) -> Snapshot:
+        """The newest snapshot, with known columns that a reader names."""
+        named = frozenset(column.lower() for column in columns)
+        return self._known.shown(table.name, self._log(table).refresh(), named)
+
     def _snapshots(self, tenant: Tenant) -> dict[str, Snapshot]:
-        """The newest snapshot of every table that exists."""
+        """The newest snapshot of every table that exists or is known."""
         found: dict[str, Snapshot] = {}
-        for name in sorted(LocalFiles(self._folder(tenant)).folders()):
-            if _TABLE.fullmatch(name) and (self._folder(tenant) / name / FOLDER).is_dir():
+        for name in sorted(self._known.names.union(LocalFiles(self._folder(tenant)).folders())):
+            known = name in self._known.names
+            if known or (
+                _TABLE.fullmatch(name) and (self._folder(tenant) / name / FOLDER).is_dir()
+            ):
                 seen = self._log(TableRef(tenant, name)).refresh()
-                if seen.version >= 0:
+                if known or seen.version >= 0:
                     found[name] = seen
         return found
 

@@ -6,21 +6,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NoReturn
 
 import pyarrow as pa
 
 from carcloud.engines.lake_delta.files import LocalFiles
+from carcloud.engines.lake_delta.known import Known
 from carcloud.engines.lake_delta.parquet import Footers
 from carcloud.engines.lake_delta.read import Filter
 from carcloud.engines.lake_delta.schema import PARTITION, TIME
 from carcloud.engines.lake_delta.snapshot import DataFile, Snapshot
 from carcloud.engines.lake_delta.worker import Message, receive, send, sql_list
-from carcloud.ports.errors import QueryLimit, QueryRefused, Unavailable
-from carcloud.ports.lake import QueryLimits, QueryResult
+from carcloud.ports.errors import QueryCancelled, QueryLimit, QueryRefused, Unavailable
+from carcloud.ports.lake import Cancel, QueryLimits, QueryResult
 
 _MODULE = "carcloud.engines.lake_delta.worker"
 _GRACE = 1.0  # s that a worker has to stop by itself when time is up
@@ -42,8 +43,14 @@ _LEAVES = {
 class Source:
     """A table that a query may name."""
 
+    name: str
     seen: Snapshot
     files: LocalFiles
+    known: Known
+
+    def showing(self, named: Collection[str]) -> "Source":
+        """The same with the columns that the query names, also where no row has them yet."""
+        return replace(self, seen=self.known.shown(self.name, self.seen, named))
 
 
 class Desk:
@@ -51,23 +58,30 @@ class Desk:
 
     def __init__(self, workers: int, threads: int) -> None:
         self._threads = threads
-        self._free = threading.BoundedSemaphore(workers)
+        self._free = workers
+        self._changed = threading.Condition()  # one more is free, or a query was cancelled
         self._idle: list[_Worker] = []
         self._lock = threading.Lock()
 
     def run(
-        self, tables: Mapping[str, Source], footers: Footers, sql: str, limits: QueryLimits
+        self,
+        tables: Mapping[str, Source],
+        footers: Footers,
+        sql: str,
+        limits: QueryLimits,
+        cancel: Cancel,
     ) -> QueryResult:
-        """Run one SELECT within `limits`; raises `QueryRefused`, `QueryLimit`."""
+        """Run one SELECT within `limits`; raises `QueryRefused`, `QueryLimit`, `QueryCancelled`."""
         started = time.monotonic()
-        with self._worker(limits) as worker:
-            ask = _Question(worker, started + limits.seconds, limits)
+        with self._worker(limits, cancel) as worker, cancel.calls(worker.process.kill):
+            ask = _Question(worker, started + limits.seconds, limits, cancel)
             admitted = ask({"sql": sql, "tables": list(tables)}).head
-            views, paths = [], []
+            views, paths, named = [], [], frozenset(admitted["columns"])
             for name, needs in admitted["needs"].items():
-                chosen = _needed(tables[name], needs)
-                views.append(f'CREATE VIEW "{name}" AS {_view(tables[name], footers, chosen)}')
-                paths += [tables[name].files.full(file.path) for file in chosen]
+                source = tables[name].showing(named)
+                chosen = _needed(source, needs)
+                views.append(f'CREATE VIEW "{name}" AS {_view(source, footers, chosen)}')
+                paths += [source.files.full(file.path) for file in chosen]
             question = {"sql": admitted["sql"], "views": views, "paths": paths}
             reply = ask(question | {"rows": limits.rows, "threads": self._threads})
         rows = _zoned(pa.ipc.open_stream(reply.body).read_all())
@@ -80,10 +94,9 @@ class Desk:
                 self._idle.pop().end()
 
     @contextmanager
-    def _worker(self, limits: QueryLimits) -> Iterator["_Worker"]:
+    def _worker(self, limits: QueryLimits, cancel: Cancel) -> Iterator["_Worker"]:
         """A worker of one's own; it is kept for the next query unless it had to be ended."""
-        if not self._free.acquire(timeout=limits.seconds):
-            raise QueryLimit(f"other queries took all of the {limits.seconds:g} s (seconds)")
+        self._wait(limits, cancel)
         try:
             worker = self._take()
             try:
@@ -94,10 +107,28 @@ class Desk:
                 worker.end()  # its answer may still come, and must not reach the next query
                 raise
             finally:
-                if worker.alive():
+                if cancel.asked:  # the signal may be on its way
+                    worker.end()
+                elif worker.alive():
                     self._idle.append(worker)
         finally:
-            self._free.release()
+            with self._changed:
+                self._free += 1
+                self._changed.notify_all()
+
+    def _wait(self, limits: QueryLimits, cancel: Cancel) -> None:
+        """Wait for a place among those that run, and take it."""
+        with cancel.calls(self._look_again), self._changed:
+            free = self._changed.wait_for(lambda: self._free or cancel.asked, limits.seconds)
+            if cancel.asked:
+                raise QueryCancelled
+            if not free:
+                raise QueryLimit(f"other queries took all of the {limits.seconds:g} s (seconds)")
+            self._free -= 1
+
+    def _look_again(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _take(self) -> "_Worker":
         with self._lock:
@@ -136,7 +167,8 @@ class _Worker:
         """Kill the process and wait for it."""
         self.process.kill()
         self.process.wait()
-        self.requests.close()
+        with suppress(BrokenPipeError):  # a question that it has not read
+            self.requests.close()
         self.replies.close()
 
 
@@ -147,6 +179,7 @@ class _Question:
     worker: _Worker
     deadline: float  # monotonic s
     limits: QueryLimits
+    cancel: Cancel
 
     def __call__(self, head: dict[str, Any]) -> Message:
         left = self.deadline - time.monotonic()
@@ -180,6 +213,8 @@ class _Question:
         """The worker died in the middle: by its alarm, or of memory where a signal ended it."""
         self.worker.replies.close()
         code = self.worker.process.wait()
+        if self.cancel.asked:
+            raise QueryCancelled
         if code == -signal.SIGALRM:
             raise self._too_long()
         if code < 0:

@@ -122,9 +122,10 @@ def _filter(what: Slice) -> Filter:
 
 def _output(seen: Snapshot, names: Sequence[str]) -> pa.Schema:
     """The columns to gather: those asked for, and the keys that order needs."""
-    if seen.version < 0:
-        return pa.schema([pa.field(n, TIME if n == "time" else pa.null()) for n in names])
     known = {field.name: field for field in seen.schema}
+    if seen.version < 0:
+        kinds = {"time": TIME} | {field.name: field.type for field in seen.schema}
+        return pa.schema([pa.field(n, kinds.get(n, pa.null())) for n in names])
     known[PARTITION] = pa.field(PARTITION, pa.date32())
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"the table has no column {unknown[0]!r}")

@@ -36,10 +36,14 @@ _WIDEST = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A SELECT that may run: its text, and for each table it names the rows it can need."""
+    """A SELECT that may run: its text, and for each table it names the rows it can need.
+
+    `columns`: all words by which it may name a column, in lower case.
+    """
 
     sql: str
     needs: Mapping[str, list[Filter]] = field(default_factory=dict)
+    columns: frozenset[str] = frozenset()
 
 
 def admit(parser: duckdb.DuckDBPyConnection, sql: str, tables: list[str]) -> Admitted:
@@ -63,7 +67,8 @@ def admit(parser: duckdb.DuckDBPyConnection, sql: str, tables: list[str]) -> Adm
     needs: dict[str, list[Filter]] = {}
     for name, wanted in _needs(parser, tree):
         needs.setdefault(name, []).append(_WIDEST if name in shadowed else wanted)
-    return Admitted(statements[0].query, {n: f for n, f in needs.items() if n in tables})
+    known = {name: filters for name, filters in needs.items() if name in tables}
+    return Admitted(statements[0].query, known, frozenset(_named(tree)))
 
 
 def _tree(parser: duckdb.DuckDBPyConnection, sql: str) -> Node:
@@ -85,6 +90,13 @@ def _nodes(node: Any) -> Iterator[Node]:
     elif isinstance(node, list):
         for value in node:
             yield from _nodes(value)
+
+
+def _named(tree: Node) -> Iterator[str]:
+    """The parts of every reference to a column."""
+    for node in _nodes(tree):
+        for key in ("column_names", "using_columns"):
+            yield from (str(name).lower() for name in node.get(key) or ())
 
 
 def _ctes(tree: Node) -> Iterator[Node]:

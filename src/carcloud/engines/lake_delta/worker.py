@@ -96,7 +96,7 @@ def _admit(parser: duckdb.DuckDBPyConnection, head: dict[str, Any]) -> Message:
         name: [[*f.span, None if f.vehicles is None else sorted(f.vehicles)] for f in filters]
         for name, filters in admitted.needs.items()
     }
-    return Message({"sql": admitted.sql, "needs": needs})
+    return Message({"sql": admitted.sql, "needs": needs, "columns": sorted(admitted.columns)})
 
 
 def _select(head: dict[str, Any]) -> Message:

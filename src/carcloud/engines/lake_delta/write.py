@@ -33,13 +33,16 @@ class _Draft:
     files: Sequence[DataFile]
 
 
-def append(log: Log, rows: pa.Table, writer: str, seq: int) -> bool:
-    """Add rows and `(writer, seq)` in one commit; False when the writer is there already."""
+def append(log: Log, rows: pa.Table, writer: str, seq: int, first: pa.Schema) -> bool:
+    """Add rows and `(writer, seq)` in one commit; False when the writer is there already.
+
+    `first`: the columns that a new table begins with, besides those of the rows.
+    """
     while True:
         seen = log.refresh()
         if seen.writers.get(writer, 0) >= seq:
             return False
-        schema = evolve(seen.schema, rows.schema)
+        schema = evolve(seen.schema if len(seen.schema) else first, rows.schema)
         draft = _Draft(seen, schema, write_by_date(log, conform(rows, schema)))
         try:
             version = log.commit(lambda now, d=draft: _actions(now, d, writer, seq, log.care))  # type: ignore[misc]

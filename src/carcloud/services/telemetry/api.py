@@ -1,10 +1,7 @@
 """The way into telemetry: twins, history, SQL, dead letters and the state of the cloud."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
@@ -14,12 +11,17 @@ from carcloud.model.ids import DEFAULT_TENANT, Tenant, VehicleId
 from carcloud.model.streams import FRAMES
 from carcloud.model.time import now_us
 from carcloud.ports.blobs import Blobs
-from carcloud.ports.errors import EngineError, QueryLimit
-from carcloud.ports.lake import Lake, QueryLimits, QueryResult, TableInfo
+from carcloud.ports.errors import EngineError
+from carcloud.ports.lake import Lake, QueryResult, TableInfo
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
 from carcloud.services.telemetry.dead_letters import DeadLetters
-from carcloud.services.telemetry.errors import InvalidArgument, TooBusy, UnknownDeadLetter
+from carcloud.services.telemetry.errors import (
+    InvalidArgument,
+    TooBusy,
+    UnknownDeadLetter,
+    UnknownQuery,
+)
 from carcloud.services.telemetry.history import (
     MAX_PATHS,
     MAX_POINTS,
@@ -30,6 +32,7 @@ from carcloud.services.telemetry.history import (
 from carcloud.services.telemetry.ingest import Ingest
 from carcloud.services.telemetry.metrics import METRICS, Metric
 from carcloud.services.telemetry.presence import Presence
+from carcloud.services.telemetry.queries import Asker, Queries, QueryFigures, QueryOptions
 from carcloud.services.telemetry.status import StatusBoard
 from carcloud.services.telemetry.twin import Twin
 from carcloud.services.telemetry.twins import Twins
@@ -58,6 +61,7 @@ __all__ = [
     "MAX_POINTS",
     "METRICS",
     "AlarmInterval",
+    "Asker",
     "DeadLetter",
     "DecodeFrame",
     "Disk",
@@ -85,29 +89,11 @@ __all__ = [
     "Trail",
     "Twin",
     "UnknownDeadLetter",
+    "UnknownQuery",
     "VehicleTwin",
 ]
 
 LETTERS_COUNTED_S = 5.0  # s for which the count of dead letters is remembered
-
-
-@dataclass(frozen=True, slots=True)
-class QueryOptions:
-    """Bounds of SQL for people, from the settings `query.*`."""
-
-    limits: QueryLimits = field(default_factory=QueryLimits)
-    concurrent: int = 4
-    waiting: int = 16  # queries that wait for a place; more are refused
-
-
-@dataclass(slots=True)
-class QueryFigures:
-    """SQL queries of people since the start."""
-
-    answered: int = 0
-    cut: int = 0  # answers that had more rows than allowed
-    running: int = 0  # or waiting
-    refused: Counter[str] = field(default_factory=Counter)  # by the setting that refused
 
 
 class Telemetry:
@@ -131,7 +117,6 @@ class Telemetry:
     ) -> None:
         self._lake = lake
         self._stream = stream
-        self._options = options or QueryOptions()
         self._twins = Twins(lake, stream, blobs)
         self._presence = Presence(stream)
         self._history = History(lake)
@@ -140,10 +125,9 @@ class Telemetry:
         self._decoders = dict(decoders or {})
         self._catalogue = tuple(catalogue)
         self._units = {spec.path: spec.unit for spec in catalogue}
-        self._queries = ThreadPoolExecutor(self._options.concurrent, thread_name_prefix="query")
-        self._asked = 0
+        self._queries = Queries(lake, options or QueryOptions())
         self._lake_down: Problem | None = None
-        self.queries = QueryFigures()
+        self.queries = self._queries.figures
         self._counted: dict[Tenant, tuple[float, int]] = {}
 
     async def start(self) -> None:
@@ -157,7 +141,7 @@ class Telemetry:
         await self._board.stop()
         await self._presence.stop()
         await self._twins.stop()
-        self._queries.shutdown(wait=False, cancel_futures=True)
+        self._queries.stop()
 
     # latest state
 
@@ -236,35 +220,20 @@ class Telemetry:
         """The tenant's tables."""
         return await asyncio.to_thread(self._lake.tables, tenant)
 
-    async def query(self, tenant: Tenant, sql: str, rows: int | None = None) -> QueryResult:
-        """One read-only SELECT; raises `QueryRefused`, `QueryLimit`, `TooBusy`.
+    async def query(
+        self, tenant: Tenant, sql: str, rows: int | None = None, asker: Asker | None = None
+    ) -> QueryResult:
+        """One read-only SELECT.
 
-        `rows` None = as many as the settings allow. When the caller stops waiting, a query that
-        has not begun is dropped; one that has runs on to its time limit and keeps its place.
+        Raises `QueryRefused`, `QueryLimit`, `TooBusy`, and `QueryCancelled` after
+        `cancel_query`. `rows` None = as many as the settings allow. When the caller stops
+        waiting, the query ends and its place is free.
         """
-        limits = self._options.limits
-        if rows is not None:
-            limits = QueryLimits(rows, limits.seconds, limits.memory_mb)
-        if self._asked >= self._options.concurrent + self._options.waiting:
-            self.queries.refused["query.waiting"] += 1
-            raise TooBusy(f"{self._options.concurrent} queries run and others wait")
-        self._asked += 1
-        self.queries.running = self._asked
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._queries, self._lake.query, tenant, sql, limits)
-        work.add_done_callback(self._answered)
-        return await work
+        return await self._queries.run(tenant, sql, rows, asker)
 
-    def _answered(self, work: asyncio.Future[QueryResult]) -> None:
-        self._asked -= 1
-        self.queries.running = self._asked
-        error = None if work.cancelled() else work.exception()
-        if isinstance(error, QueryLimit):
-            limit = "query.memory_mb" if "memory_mb" in str(error) else "query.seconds"
-            self.queries.refused[limit] += 1
-        elif error is None and not work.cancelled():
-            self.queries.answered += 1
-            self.queries.cut += work.result().truncated
+    def cancel_query(self, tenant: Tenant, asker: Asker) -> None:
+        """End a query that `asker` runs in this process; raises `UnknownQuery`."""
+        self._queries.cancel(tenant, asker)
 
     # dead letters
 

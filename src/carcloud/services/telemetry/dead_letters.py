@@ -65,7 +65,6 @@ class DeadLetters:
         self._lake = lake
         self._stream = stream
         self._records = records
-        self._has_table: set[Tenant] = set()
 
     def create_tables(self) -> None:
         """Make the table that remembers what was read again."""
@@ -99,8 +98,6 @@ class DeadLetters:
 
     def reasons(self, tenant: Tenant) -> dict[str, int]:
         """How many letters wait, by reason, most frequent first."""
-        if not self._there(tenant):
-            return {}
         rows = self._lake.query(tenant, _REASONS, QueryLimits(rows=1000)).table.to_pylist()
         counts = Counter({str(row["reason"]): int(row["n"]) for row in rows})
         oldest = min((int(row["oldest_us"]) for row in rows), default=0)
@@ -237,22 +234,12 @@ class DeadLetters:
         return self._query(tenant, f"WHERE {' AND '.join(tests)} {order}", limit)
 
     def _query(self, tenant: Tenant, rest: str, limit: int) -> list[DeadLetter]:
-        if not self._there(tenant):
-            return []
         sql = (
             "SELECT id, vehicle, epoch_us(received) AS received_us, protocol, reason, clause, "  # noqa: S608 - values are quoted by `_text`
             f'"offset", frame AS data, seq FROM {TABLE} {rest}'
         )
         rows = self._lake.query(tenant, sql, QueryLimits(rows=limit)).table.to_pylist()
         return [DeadLetter(**row) for row in rows]
-
-    def _there(self, tenant: Tenant) -> bool:
-        """The lake has no table before its first row."""
-        if tenant not in self._has_table:
-            if not any(info.name == TABLE for info in self._lake.tables(tenant)):
-                return False
-            self._has_table.add(tenant)
-        return True
 
 
 def refusal(letter: DeadLetter) -> str | None:

@@ -13,5 +13,9 @@ class UnknownDeadLetter(LookupError):
     """The tenant has no dead letter of that id."""
 
 
+class UnknownQuery(LookupError):
+    """The caller has no query of that id which runs."""
+
+
 class TooBusy(RuntimeError):
     """As many queries run as may run at the same time. Trying again later may work."""

@@ -37,11 +37,11 @@ from carcloud.services.telemetry.ingest_rows import (
 from carcloud.services.telemetry.progress import Progress
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.telemetry.repeats import Repeats
+from carcloud.services.telemetry.tables import LETTERS, RAW, SIGNALS
 
 log = logging.getLogger(__name__)
 
 WRITER = "ingest"
-SIGNALS, RAW, LETTERS = "signals", "frames", "dead_letters"
 _RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 _COUNTED_ANEW = ("frames", "duplicates", "corrections", "dead_letters")  # by a further attempt
 _PATIENCE_S = 20.0  # s without a commit after which frames that wait are a problem

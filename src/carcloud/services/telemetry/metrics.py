@@ -120,6 +120,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("live_refused_total", "counter", _WEB, "Live connections refused",
            settings=("web.max_live_clients",)),
     Metric("queries_total", "counter", _WEB, "SQL queries answered"),
+    Metric("queries_cancelled_total", "counter", _WEB, "SQL queries cancelled by who asked them"),
     Metric("queries_running", "gauge", _WEB, "SQL queries that run or wait"),
     Metric(
         "queries_refused_total", "counter", _WEB, "SQL queries above a limit", ("limit",),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import Lake, TableRef
-from carcloud.services.telemetry.ingest import LETTERS, RAW, SIGNALS
+from carcloud.services.telemetry.tables import LETTERS, RAW, SIGNALS
 
 log = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Response, Router, delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from litestar.params import Body
+from litestar.params import Body, FromPath
 
-from carcloud.services.telemetry.api import QueryResult
+from carcloud.services.telemetry.api import Asker, QueryResult
 from carcloud.web import exports
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheTelemetry
@@ -42,10 +42,11 @@ class Tables(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One read-only SELECT; `rows` = most rows of the answer."""
+    """One read-only SELECT; `rows` = most rows of the answer, `id` = to cancel it by."""
 
     sql: Annotated[str, msgspec.Meta(min_length=1, max_length=100_000)]
     rows: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)] | None = None
+    id: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,64}$")] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -98,11 +99,12 @@ _FILE = "the rows as a file, when the request accepts "
     description=(
         "Runs one read-only SELECT. The answer is JSON, or with `Accept: text/csv`, "
         "`application/vnd.apache.parquet` or `application/vnd.apache.arrow.stream` a file; its "
-        "header `X-Truncated` says whether there were more rows."
+        "header `X-Truncated` says whether there were more rows. The query ends when the client "
+        "closes the connection, or by `DELETE /v1/queries/{id}` with the `id` that it chose."
     ),
     responses={
         200: ResponseSpec(Answer, description="Rows"),
-        **errors(400, 401, 403, 413, 429, 503),
+        **errors(400, 401, 403, 409, 413, 429, 503),
     },
 )
 async def run_query(
@@ -112,7 +114,8 @@ async def run_query(
     data: Annotated[Question, Body(examples=[_EXAMPLE])],
 ) -> Response[Any]:
     """One SQL query."""
-    work = asyncio.ensure_future(telemetry.query(caller.tenant, data.sql, data.rows))
+    asker = Asker(caller.user, data.id)
+    work = asyncio.ensure_future(telemetry.query(caller.tenant, data.sql, data.rows, asker))
     result = await _unless_gone(request, work)
     kind = exports.wanted_format(request.headers.get("accept", ""))
     if kind is None:
@@ -120,6 +123,20 @@ async def run_query(
     content = await asyncio.to_thread(exports.FORMATS[kind], result.table)
     headers = {"X-Truncated": str(result.truncated).lower()}
     return Response(content, media_type=kind, headers=headers)
+
+
+@delete(
+    "/queries/{query_id:str}",
+    summary="Cancel a query",
+    description=(
+        "Ends a query of one's own that runs, by the `id` it was given. It stops at once, and "
+        "`POST /v1/query` answers 409. Asked of the process that runs the query."
+    ),
+    responses=errors(400, 401, 403, 404),
+)
+async def cancel_query(query_id: FromPath[str], caller: TheCaller, telemetry: TheTelemetry) -> None:
+    """Cancel a query of one's own."""
+    telemetry.cancel_query(caller.tenant, Asker(caller.user, query_id))
 
 
 async def _unless_gone(
@@ -150,4 +167,4 @@ def _answer(result: QueryResult) -> Answer:
     return Answer(columns, exports.rows(result.table), result.truncated, seconds)
 
 
-router = Router("/", tags=["query"], route_handlers=[read_tables, run_query])
+router = Router("/", tags=["query"], route_handlers=[read_tables, run_query, cancel_query])

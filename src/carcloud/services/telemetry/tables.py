@@ -1,0 +1,63 @@
+"""The telemetry tables, by their fixed columns: what each tenant's lake holds from the start.
+
+Signals are columns by VSS path; each comes with the first row that has it.
+"""
+
+import pyarrow as pa
+
+from carcloud.model.signals import CATALOGUE, arrow_type
+from carcloud.ports.lake import KnownTable
+
+SIGNALS, RAW, LETTERS = "signals", "frames", "dead_letters"
+_TIME = pa.timestamp("us", "UTC")
+
+TABLES = (
+    KnownTable(
+        SIGNALS,
+        pa.schema(
+            [
+                ("vehicle", pa.string()),
+                ("time", _TIME),  # of the report
+                ("received", _TIME),
+                ("source", pa.string()),  # protocol and message
+                ("digest", pa.int64()),  # of the report's content: the same means a repeat
+                ("partial", pa.bool_()),  # part of the report could not be read
+                ("out_of_range", pa.bool_()),  # a value outside the range of its signal
+                ("seq", pa.int64()),  # of the stream
+                ("correction", pa.bool_()),  # other content than an earlier report of this time
+            ]
+        ),
+        later=pa.schema([(path, arrow_type(s.datatype)) for path, s in CATALOGUE.items()]),
+    ),
+    KnownTable(
+        RAW,
+        pa.schema(
+            [
+                ("vehicle", pa.string()),
+                ("time", _TIME),
+                ("received", _TIME),
+                ("seq", pa.int64()),
+                ("protocol", pa.string()),
+                ("kind", pa.string()),  # realtime, reissue, login ...
+                ("frame", pa.binary()),
+            ]
+        ),
+    ),
+    KnownTable(
+        LETTERS,
+        pa.schema(
+            [
+                ("vehicle", pa.string()),  # as the frame claims
+                ("time", _TIME),  # of receipt
+                ("received", _TIME),
+                ("seq", pa.int64()),
+                ("id", pa.string()),
+                ("protocol", pa.string()),
+                ("reason", pa.string()),
+                ("clause", pa.string()),
+                ("offset", pa.int32()),  # byte of the frame
+                ("frame", pa.binary()),
+            ]
+        ),
+    ),
+)

@@ -146,11 +146,12 @@ class Cloud:
         self.run(self._confirmed(seq))
         return seq
 
-    def refuse(self, vehicle: str, frame: bytes, reason: str) -> int:
-        """As `send`, of a frame that the gateway would not take."""
+    def refuse(self, vehicle: str, frame: bytes, *reasons: str) -> int:
+        """As `send`, of a frame that the gateway would not take, for each reason."""
         self._published += 1
-        fault = json.dumps({"reason": reason, "clause": "B.1", "offset": 2})
-        block = pack([vehicle], [now_us()], [fault], [frame])
+        faults = [json.dumps({"reason": one, "clause": "B.1", "offset": 2}) for one in reasons]
+        count = len(faults)
+        block = pack([vehicle] * count, [now_us()] * count, faults, [frame] * count)
         name = f"test-{self._published}"
         subject = frames_subject(DEFAULT_TENANT, "test")
         seq = self.run(self.stream.publish(subject, block, name))

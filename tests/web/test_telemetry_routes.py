@@ -314,6 +314,24 @@ def test_dead_letters_of_a_reason_are_read_again(client: httpx.Client, cloud: An
     assert answer == {"tried": len(found), "queued": len(found)}
 
 
+def test_reasons_that_differ_in_numbers_are_one_kind(client: httpx.Client, cloud: Any) -> None:
+    texts = [
+        f"length: {n} bytes follow where {n * 7} were told by LTESTKIND{n:08d}" for n in range(1000)
+    ]
+    cloud.refuse("LTESTKIND00000001", b"frame", *texts)
+    page = client.get("/v1/dead-letters", params={"vehicle": "LTESTKIND00000001"}).json()
+    kind = "length: # bytes follow where # were told by #"
+    [group] = [one for one in page["reasons"] if one["reason"].startswith("length")]
+    assert group == {"reason": kind, "clause": "B.1", "count": 1000}
+    assert {one["reason"] for one in page["items"]} <= set(texts)
+    of_kind = client.get("/v1/dead-letters", params={"reason": kind, "limit": 1}).json()
+    assert (of_kind["total"], of_kind["items"][0]["reason"] in texts) == (1000, True)
+    exact = client.get("/v1/dead-letters", params={"reason": texts[77]}).json()
+    assert [one["reason"] for one in exact["items"]] == [texts[77]]
+    put_back = client.post("/v1/dead-letters/reprocess", json={"reason": kind}).json()
+    assert put_back == {"tried": 1000, "queued": 1000}
+
+
 def test_no_such_dead_letter(client: httpx.Client) -> None:
     assert client.get("/v1/dead-letters/none").status_code == 404
     assert client.post("/v1/dead-letters/none/reprocess").status_code == 404

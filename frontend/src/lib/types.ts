@@ -238,6 +238,7 @@ export interface DeadLetter {
 
 export interface ReasonCount {
   reason: string
+  clause: string | null
   count: number
 }
 

@@ -45,6 +45,7 @@ from carcloud.services.telemetry.types import (
     Overview,
     Problem,
     Reading,
+    ReasonGroup,
     Reprocessed,
     Role,
     Series,
@@ -75,6 +76,7 @@ __all__ = [
     "QueryOptions",
     "QueryResult",
     "Reading",
+    "ReasonGroup",
     "Reprocessed",
     "Role",
     "Series",
@@ -246,15 +248,18 @@ class Telemetry:
         after: tuple[int, str] | None = None,
         limit: int = 50,
     ) -> list[DeadLetter]:
-        """Letters that wait, newest first, after the position (received us, id)."""
+        """Letters that wait, newest first, after the position (received us, id).
+
+        `reason`: of this text, or of this kind as `dead_letter_reasons` gives it.
+        """
         return await asyncio.to_thread(self._letters.page, tenant, reason, vehicle, after, limit)
 
     async def dead_letter(self, tenant: Tenant, letter: str) -> DeadLetter:
         """One letter; raises `UnknownDeadLetter`."""
         return await asyncio.to_thread(self._letters.get, tenant, letter)
 
-    async def dead_letter_reasons(self, tenant: Tenant) -> dict[str, int]:
-        """How many letters wait, by reason."""
+    async def dead_letter_reasons(self, tenant: Tenant) -> list[ReasonGroup]:
+        """How many letters wait, by kind of reason."""
         return await asyncio.to_thread(self._letters.reasons, tenant)
 
     async def reprocess(
@@ -306,7 +311,7 @@ class Telemetry:
         if monotonic() - counted >= LETTERS_COUNTED_S:
             self._counted[tenant] = (monotonic(), count)  # others do not count meanwhile
             try:
-                count = sum((await self.dead_letter_reasons(tenant)).values())
+                count = sum(one.count for one in await self.dead_letter_reasons(tenant))
             except EngineError as error:
                 since = self._lake_down.since_us if self._lake_down else now_us()
                 self._lake_down = Problem("lake-down", since, str(error))

@@ -6,6 +6,7 @@ A letter that was put back leaves the list; when it is still bad, ingest writes 
 
 import asyncio
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -23,7 +24,7 @@ from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
 from carcloud.services.telemetry.errors import InvalidArgument, UnknownDeadLetter
 from carcloud.services.telemetry.ingest import WRITER
-from carcloud.services.telemetry.types import DeadLetter, Reprocessed
+from carcloud.services.telemetry.types import DeadLetter, ReasonGroup, Reprocessed
 from carcloud.services.tenancy.api import AuditEntry, record_changes
 
 TABLE = "dead_letters"
@@ -52,9 +53,13 @@ reprocessed = sa.Table(
     sa.Column("requested_us", sa.BigInteger, nullable=False),
 )
 
+# What varies between letters of one kind: times and numbers, VINs, digests. RE2 and Python read it.
+VARIABLE = r"\b(?:0x[0-9A-Fa-f]+|[0-9A-Z]{17}\b|[0-9A-Fa-f]{16,}\b|\d+(?:[-.,:T]\d+)*Z?)"
+_KIND = f"regexp_replace(reason, '{VARIABLE}', '#', 'g')"
 _REASONS = (
-    "SELECT reason, count(*) AS n, min(epoch_us(received)) AS oldest_us "
-    "FROM dead_letters GROUP BY reason"
+    f"SELECT {_KIND} AS kind, count(*) AS n, min(epoch_us(received)) AS oldest_us, "  # noqa: S608
+    "CASE WHEN count(DISTINCT coalesce(clause, '')) = 1 THEN min(clause) END AS clause "
+    "FROM dead_letters GROUP BY kind"
 )
 
 
@@ -96,14 +101,15 @@ class DeadLetters:
             raise UnknownDeadLetter(letter)
         return rows[0]
 
-    def reasons(self, tenant: Tenant) -> dict[str, int]:
-        """How many letters wait, by reason, most frequent first."""
+    def reasons(self, tenant: Tenant) -> list[ReasonGroup]:
+        """How many letters wait, by kind of reason, most frequent first."""
         rows = self._lake.query(tenant, _REASONS, QueryLimits(rows=1000)).table.to_pylist()
-        counts = Counter({str(row["reason"]): int(row["n"]) for row in rows})
+        counts = Counter({str(row["kind"]): int(row["n"]) for row in rows})
+        clauses = {row["kind"]: row["clause"] or None for row in rows}
         oldest = min((int(row["oldest_us"]) for row in rows), default=0)
         for reason, count in self._put_back_by_reason(tenant, oldest).items():
-            counts[reason] -= count
-        return {reason: count for reason, count in counts.most_common() if count > 0}
+            counts[kind_of(reason)] -= count
+        return [ReasonGroup(one, clauses.get(one), n) for one, n in counts.most_common() if n > 0]
 
     async def reprocess(
         self, tenant: Tenant, letter: str, *, force: bool = False, actor: str = "carcloud"
@@ -182,7 +188,7 @@ class DeadLetters:
                 "letter": letter.id,
                 "attempts": 1,
                 "seq": seq,
-                "reason": letter.reason,
+                "reason": kind_of(letter.reason)[:200],
                 "received_us": letter.received_us,
                 "requested_us": now_us(),
             }
@@ -225,7 +231,7 @@ class DeadLetters:
     ) -> list[DeadLetter]:
         tests = ["true"]
         if reason is not None:
-            tests.append(f"reason = {_text(reason)}")
+            tests.append(f"{_text(reason)} IN (reason, {_KIND})")
         if vehicle is not None:
             tests.append(f"vehicle = {_text(vehicle)}")
         if after is not None:
@@ -240,6 +246,11 @@ class DeadLetters:
         )
         rows = self._lake.query(tenant, sql, QueryLimits(rows=limit)).table.to_pylist()
         return [DeadLetter(**row) for row in rows]
+
+
+def kind_of(reason: str) -> str:
+    """A reason with `#` for what varies between letters of one kind."""
+    return re.sub(VARIABLE, "#", reason, flags=re.ASCII)
 
 
 def refusal(letter: DeadLetter) -> str | None:

@@ -133,6 +133,17 @@ class DeadLetter(Struct, frozen=True):
     seq: int
 
 
+class ReasonGroup(Struct, frozen=True):
+    """Dead letters whose reasons differ in numbers and names alone.
+
+    `reason` has `#` in their place; `clause` is None where the letters name several.
+    """
+
+    reason: str
+    clause: str | None
+    count: int
+
+
 class Reprocessed(Struct, frozen=True):
     """What became of a dead letter that was read again: stored, still-bad or (yet) queued."""
 

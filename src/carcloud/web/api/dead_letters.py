@@ -6,7 +6,7 @@ import msgspec
 from litestar import Router, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from carcloud.services.telemetry.api import DeadLetter
+from carcloud.services.telemetry.api import DeadLetter, ReasonGroup
 from carcloud.services.tenancy.api import Role
 from carcloud.web.callers import needs
 from carcloud.web.describe import errors
@@ -29,20 +29,13 @@ class DeadLetterView(msgspec.Struct, frozen=True):
     size: int
 
 
-class ReasonCount(msgspec.Struct, frozen=True):
-    """How many letters wait for one reason."""
-
-    reason: str
-    count: int
-
-
 class DeadLetterPage(msgspec.Struct, frozen=True):
-    """One page of letters, and the reasons of all that wait."""
+    """One page of letters, and the kinds of reasons of all that wait."""
 
     items: list[DeadLetterView]
     next_cursor: str | None
     total: int | None
-    reasons: list[ReasonCount]
+    reasons: list[ReasonGroup]
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,7 +46,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The letters to read again; without a reason, all."""
+    """The letters to read again: of a text or kind of reason, or without one all."""
 
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
 
@@ -81,7 +74,9 @@ async def list_dead_letters(
     *,
     caller: TheCaller,
     telemetry: TheTelemetry,
-    reason: Annotated[str | None, QueryParameter(description="Only of this reason")] = None,
+    reason: Annotated[
+        str | None, QueryParameter(description="Only of this text, or of this kind")
+    ] = None,
     vehicle: Annotated[
         str | None, QueryParameter(description="Only of this claimed vehicle")
     ] = None,
@@ -93,16 +88,15 @@ async def list_dead_letters(
     found = await telemetry.dead_letters(
         caller.tenant, reason=reason, vehicle=vehicle, after=after, limit=limit + 1
     )
-    counts = await telemetry.dead_letter_reasons(caller.tenant)
+    groups = await telemetry.dead_letter_reasons(caller.tenant)
     page, more = found[:limit], len(found) > limit
-    total = None
-    if vehicle is None:
-        total = sum(counts.values()) if reason is None else counts.get(reason, 0)
+    counts = [one.count for one in groups if reason in (None, one.reason)]
+    countable = vehicle is None and (reason is None or counts)
     return DeadLetterPage(
         [_view(letter) for letter in page],
         encode_cursor((page[-1].received_us, page[-1].id)) if more else None,
-        total,
-        [ReasonCount(one, count) for one, count in counts.items()],
+        sum(counts) if countable else None,
+        groups,
     )
 
 

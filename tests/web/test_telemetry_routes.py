@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.services.telemetry.tables import TABLES
 
 START = 1_750_000_000_000_000  # us
 SPAN = {"from": "2025-06-15T15:06:40Z", "to": "2025-06-15T15:07:40Z"}
@@ -214,6 +215,18 @@ def test_a_bad_query_names_the_field(client: httpx.Client, car: str, body: Any, 
     answer = client.post("/v1/query", json=body)
     assert answer.status_code == 400, answer.text
     assert fields(answer) == [field]
+
+
+def test_the_registry_of_tables_knows_what_ingest_writes(
+    client: httpx.Client, cloud: Any, car: str
+) -> None:
+    cloud.send("LTESTREG000000001", b"no JSON: a dead letter")
+    known = {table.name: set(table.columns.names) for table in TABLES}
+    for table in client.get("/v1/tables").json()["items"]:
+        columns = {one["name"] for one in table["columns"]} - {"date"}
+        signals = {name for name in columns if name.startswith("Vehicle.")}
+        assert columns - signals == known[table["name"]]
+        assert bool(signals) == (table["name"] == "signals")
 
 
 ENDLESS = "SELECT sum(hash(range)) FROM range(100000000000000)"

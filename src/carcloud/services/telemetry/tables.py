@@ -39,6 +39,8 @@ TABLES = (
                 ("seq", pa.int64()),
                 ("protocol", pa.string()),
                 ("kind", pa.string()),  # realtime, reissue, login ...
+                ("reports", pa.int32()),  # rows of `signals` that it gave
+                ("size", pa.int32()),  # bytes
                 ("frame", pa.binary()),
             ]
         ),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from carcloud.kernels import geo
 
 METRE = 1 / 111_000  # degrees, about
+SAME = 1e-6 * METRE
 
 PLACES = {
     "Beijing": (116.404, 39.915, 116.410244499, 39.916404282),
@@ -22,6 +23,13 @@ PLACES = {
     "Kashgar": (75.9938, 39.4677, 75.996768187, 39.467938200),
     "formula origin": (105.0, 35.0, 105.003286241, 34.999098632),
     "Paris": (2.3522, 48.8566, 2.3522, 48.8566),
+    # In the customary rectangle, but not in China:
+    "Seoul": (126.978, 37.5665, 126.978, 37.5665),
+    "Hanoi": (105.8342, 21.0278, 105.8342, 21.0278),
+    "Kathmandu": (85.324, 27.7172, 85.324, 27.7172),
+    "Ulaanbaatar": (106.9057, 47.8864, 106.9057, 47.8864),
+    "Manila": (120.9842, 14.5995, 120.9842, 14.5995),
+    "Tokyo": (139.6917, 35.6895, 139.6917, 35.6895),
 }
 lists = st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=1, max_size=20).map(
     lambda points: tuple(np.array(axis) for axis in zip(*points, strict=True))
@@ -56,8 +64,22 @@ def test_compiled_agrees_with_reference(points: tuple[np.ndarray, np.ndarray]) -
 
 @given(inner)
 def test_there_and_back_is_the_same_place(points: tuple[np.ndarray, np.ndarray]) -> None:
-    back = geo.gcj02_to_wgs84(*geo.wgs84_to_gcj02(*points))
-    assert np.allclose(back, points, rtol=0, atol=1e-6 * METRE)
+    there = geo.wgs84_to_gcj02(*points)
+    back = geo.gcj02_to_wgs84(*there)
+    same = geo.inside(*points) == geo.inside(*there)  # at the outline itself the datums meet
+    assert np.allclose(np.array(back)[:, same], np.array(points)[:, same], rtol=0, atol=SAME)
+
+
+def test_the_outline_holds_the_corners_of_the_country_and_its_islands() -> None:
+    """Mohe, Fuyuan, Kashgar, Tashkurgan, Ruili, Hekou, Dongxing, Sanya, Xiamen, Hunchun,
+    Hong Kong, Macau, Taipei."""
+    lon = [122.54, 134.31, 75.99, 75.23, 97.85, 103.96, 107.97, 109.51, 118.09, 130.36, 114.17,
+           113.54, 121.56]  # fmt: skip
+    lat = [52.97, 48.36, 39.47, 37.77, 24.01, 22.53, 21.55, 18.25, 24.48, 42.86, 22.32,
+           22.19, 25.04]  # fmt: skip
+    assert geo.inside(np.array(lon), np.array(lat)).all()
+    moved = np.hypot(*(np.array(geo.wgs84_to_gcj02(np.array(lon), np.array(lat))) - [lon, lat]))
+    assert (moved > 15 * METRE).all()
 
 
 def test_outside_and_missing_positions_stay() -> None:

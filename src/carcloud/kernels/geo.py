@@ -3,9 +3,9 @@
 Each compiled kernel has a plain numpy reference beside it. The formulas are public; the official
 transformation is confidential, so expect metres of difference to a provider's own conversion.
 
-Where the shift applies is decided by the usual rectangle (`inside`), not by a country outline:
-places of neighbouring countries inside it are shifted too. Give only positions that are known to
-be in the other datum.
+Where the shift applies is decided by a coarse outline (`inside`) and not by the customary
+rectangle, which would move Seoul, Hanoi and Kathmandu. Within some 40 km outside coast and border
+places are shifted too: give only positions that are known to be in the other datum.
 """
 
 from typing import Any, Final
@@ -14,19 +14,33 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from carcloud.kernels.china_outline import RINGS
+
 Degrees = NDArray[np.float64]
 
 SEMI_MAJOR: Final = 6378245.0  # m, Krasovsky 1940
 ECCENTRICITY_2: Final = 0.00669342162296594323  # first eccentricity squared
-WEST, EAST, SOUTH, NORTH = 72.004, 137.8347, 0.8293, 55.8271  # degrees
 ROUNDS: Final = 6  # of the fixed-point inverse; five leave less than 1e-10 degrees
 
 
+def _edges() -> Degrees:
+    """Edges of the outline's rings, [edges, 4]: longitude and latitude of both ends."""
+    rings = [np.array(ring) for ring in RINGS]
+    return np.concatenate([np.hstack([ring, np.roll(ring, -1, axis=0)]) for ring in rings])
+
+
+EDGES: Final = _edges()
+_CORNERS: Final = np.concatenate([EDGES[:, :2].min(axis=0), EDGES[:, :2].max(axis=0)])
+
+
 def inside(longitude: Degrees, latitude: Degrees) -> NDArray[np.bool_]:
-    """Where GCJ-02 differs from WGS-84: the customary rectangle, borders included."""
-    return np.asarray(
-        (longitude >= WEST) & (longitude <= EAST) & (latitude >= SOUTH) & (latitude <= NORTH)
-    )
+    """Where GCJ-02 differs from WGS-84: an odd number of the outline's edges lies east of it."""
+    lon, lat = np.asarray(longitude)[..., None], np.asarray(latitude)[..., None]
+    x1, y1, x2, y2 = EDGES.T
+    with np.errstate(divide="ignore", invalid="ignore"):  # of edges that run along a parallel
+        crossing = x1 + (lat - y1) * (x2 - x1) / (y2 - y1)
+    east = ((y1 > lat) != (y2 > lat)) & (lon < crossing)
+    return np.asarray(east.sum(axis=-1) % 2 == 1)
 
 
 def _shift(longitude: Any, latitude: Any) -> tuple[Any, Any]:
@@ -90,17 +104,36 @@ def _convert(longitude: Degrees, latitude: Degrees, rounds: int) -> tuple[Degree
     if lon.shape != lat.shape or lon.ndim != 1:
         raise ValueError(f"longitude {lon.shape} and latitude {lat.shape}, expected one [n]")
     out = np.empty((2, len(lon)))
-    _shift_all(lon, lat, rounds, out)
+    _shift_all(lon, lat, rounds, EDGES, _CORNERS, out)
     return out[0], out[1]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _shift_all(longitude: Degrees, latitude: Degrees, rounds: int, out: Degrees) -> None:
+def _inside(lon: float, lat: float, edges: Degrees, corners: Degrees) -> bool:
+    """`inside` of one point; `corners` are least and greatest longitude and latitude."""
+    if not (corners[0] <= lon <= corners[2] and corners[1] <= lat <= corners[3]):
+        return False
+    odd = False
+    for x1, y1, x2, y2 in edges:
+        if (y1 > lat) != (y2 > lat) and lon < x1 + (lat - y1) * (x2 - x1) / (y2 - y1):
+            odd = not odd
+    return odd
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shift_all(
+    longitude: Degrees,
+    latitude: Degrees,
+    rounds: int,
+    edges: Degrees,
+    corners: Degrees,
+    out: Degrees,
+) -> None:
     """Forward with 0 rounds, inverse by so many rounds, into out[2, n]."""
     for i in range(longitude.size):
         lon, lat = longitude[i], latitude[i]
         out[0, i], out[1, i] = lon, lat
-        if not (WEST <= lon <= EAST and SOUTH <= lat <= NORTH):
+        if not _inside(lon, lat, edges, corners):
             continue
         east, north = _compiled_shift(lon, lat)
         if rounds == 0:

@@ -186,6 +186,70 @@ def test_list_is_by_prefix_and_in_order(blobs: ObjectBlobs) -> None:
     assert list(blobs.list("t3/")) == []
 
 
+SIZES = [0, 1, 1 << 20, 20_000_003]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_blob_written_in_pieces_is_read_in_pieces(blobs: ObjectBlobs, size: int) -> None:
+    data = os.urandom(size)
+    writer = blobs.writer("a/pieces/new")
+    for start in range(0, size, 700_001):
+        writer.write(data[start : start + 700_001])
+    writer.close()
+    assert b"".join(blobs.read("a/pieces/new")) == data
+    assert blobs.info("a/pieces/new").size == size
+    for start, length in ((0, 1), (size // 2, 5_000_000), (size, 10), (size // 3, None)):
+        end = size if length is None else start + length
+        assert b"".join(blobs.read("a/pieces/new", start, length)) == data[start:end]
+    file = blobs.file("a/pieces/new")
+    assert file is None or file.read_bytes() == data
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_aborted_blob_leaves_nothing(blobs: ObjectBlobs, size: int) -> None:
+    writer = blobs.writer("a/given-up")
+    for _ in range(size // 1_000_000 + 1):
+        writer.write(bytes(min(size, 1_000_000)))
+    writer.abort()
+    assert list(blobs.list("a/")) == []
+    closed = blobs.writer("a/given-up")
+    closed.write(b"x")
+    closed.close()
+    closed.abort()
+    assert list(blobs.list("a/")) == []
+
+
+def test_a_copy_outlives_its_source(blobs: ObjectBlobs) -> None:
+    blobs.put("a/first", b"the bytes")
+    blobs.copy("a/first", "b/second")
+    blobs.delete("a/first")
+    assert blobs.get("b/second") == b"the bytes"
+    with pytest.raises(NotFound):
+        blobs.copy("a/first", "b/third")
+
+
+def test_reading_an_absent_blob_in_pieces_is_not_found(blobs: ObjectBlobs) -> None:
+    with pytest.raises(NotFound):
+        next(blobs.read("a/none"))
+
+
+def test_two_writers_of_one_local_key_conflict(tmp_path: Path) -> None:
+    blobs = ObjectBlobs(tmp_path / "blobs")
+    first = blobs.writer("a/once")
+    with pytest.raises(Conflict):
+        blobs.writer("a/once")
+    first.close()
+
+
+def test_an_upload_that_the_server_drops_is_an_error(tmp_path: Path) -> None:
+    writer = s3("http://127.0.0.1:9", "x").writer("a/big")
+    with pytest.raises(Unavailable):
+        for _ in range(40):
+            writer.write(bytes(1 << 20))
+        writer.close()
+    writer.abort()
+
+
 @pytest.mark.parametrize(
     "key", ["", "/a", "a/", "a//b", "../a", "a/../b", "a/.", "a b", "a#1", "ä"]
 )

@@ -14,7 +14,8 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store
 
-from carcloud.ports.blobs import BlobInfo
+from carcloud.engines.blobs_writers import FileWriter, UploadWriter, link, sync_folder
+from carcloud.ports.blobs import PIECE, BlobInfo, BlobWriter
 from carcloud.ports.errors import Conflict, Full, NotFound, Unavailable
 
 _SEGMENT = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._=+@,~-]{1,200}"
@@ -56,6 +57,55 @@ class ObjectBlobs:
                 _write_local(self._folder, key, data, replace=False)
             else:
                 obstore.put(self._store, key, data, mode="create", use_multipart=False)
+
+    def writer(self, key: str) -> BlobWriter:
+        """A new blob in pieces; see the port."""
+        with _port_errors(_checked(key)):
+            if self._folder is None:
+                return _Guarded(UploadWriter(self._store, key), key)
+            file = self._folder / key
+            _make_folder(file.parent, self._folder)
+            return _Guarded(FileWriter(file), key)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Bytes of a blob in pieces; raises `NotFound` before the first."""
+        if self._folder is not None:
+            return self._read_local(_checked(key), start, length)
+        return self._read_ranges(_checked(key), start, length)
+
+    def file(self, key: str) -> Path | None:
+        """The file of a blob in a local folder."""
+        return None if self._folder is None else self._folder / _checked(key)
+
+    def copy(self, source: str, target: str) -> None:
+        """The same bytes under a further key."""
+        with _port_errors(_checked(source)):
+            if self._folder is None:
+                obstore.copy(self._store, source, _checked(target))
+                return
+            file = self._folder / _checked(target)
+            _make_folder(file.parent, self._folder)
+            link(self._folder / source, file)
+
+    def _read_local(self, key: str, start: int, length: int | None) -> Iterator[bytes]:
+        with _port_errors(key), (Path(str(self._folder)) / key).open("rb", buffering=0) as blob:
+            blob.seek(start)
+            left = length
+            while left is None or left > 0:
+                piece = blob.read(PIECE if left is None else min(PIECE, left))
+                if not piece:
+                    return
+                if left is not None:
+                    left -= len(piece)
+                yield piece
+
+    def _read_ranges(self, key: str, start: int, length: int | None) -> Iterator[bytes]:
+        with _port_errors(key):
+            size = obstore.head(self._store, key)["size"]
+            end = size if length is None else min(size, start + length)
+            for at in range(start, end, 4 * PIECE):
+                stop = min(end, at + 4 * PIECE)
+                yield bytes(obstore.get_range(self._store, key, start=at, end=stop))
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Bytes of a blob, fewer where it ends earlier; raises `NotFound`."""
@@ -129,7 +179,7 @@ def _write_local(folder: Path, key: str, data: bytes, *, replace: bool) -> None:
             os.link(draft, file)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(file.parent)
+    sync_folder(file.parent)
 
 
 def _make_folder(wanted: Path, root: Path) -> None:
@@ -140,15 +190,27 @@ def _make_folder(wanted: Path, root: Path) -> None:
         wanted = wanted.parent
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class _Guarded:
+    """A writer whose errors are those of the port."""
+
+    def __init__(self, writer: BlobWriter, key: str) -> None:
+        self._writer = writer
+        self._key = key
+
+    def write(self, data: bytes) -> None:
+        with _port_errors(self._key):
+            self._writer.write(data)
+
+    def close(self) -> None:
+        with _port_errors(self._key):
+            self._writer.close()
+
+    def abort(self) -> None:
+        with _port_errors(self._key):
+            self._writer.abort()
 
 
 @contextmanager

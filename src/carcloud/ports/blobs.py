@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+
+PIECE = 1 << 20  # bytes that `read` yields at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,19 @@ class BlobInfo:
     etag: str | None
 
 
+class BlobWriter(Protocol):
+    """A blob that is being written piece by piece. One thread at a time."""
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+
+    def close(self) -> None:
+        """The blob is whole, durable and readable when this returns."""
+
+    def abort(self) -> None:
+        """Leave nothing behind; also after `close`."""
+
+
 class Blobs(Protocol):
     """Keys are `/`-separated and begin with the tenant. Methods raise `Unavailable`, `Full`."""
 
@@ -23,8 +39,28 @@ class Blobs(Protocol):
     def put_if_absent(self, key: str, data: bytes) -> None:
         """As `put`; raises `Conflict` if the key exists."""
 
+    def writer(self, key: str) -> BlobWriter:
+        """Write a blob in pieces, with bounded memory, under a key that is used this once.
+
+        Before `close` returns, and after a crash before that, a part of the blob may be seen
+        under the key: whoever needs to know whether it is whole remembers what was closed.
+        Raises `Conflict` if the key exists, here or in `close`.
+        """
+
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         """Bytes of a blob; raises `NotFound`."""
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """The same in pieces of about `PIECE` bytes; raises `NotFound` before the first."""
+
+    def file(self, key: str) -> Path | None:
+        """The file that is the blob, where the engine has it as one; it may not exist."""
+
+    def copy(self, source: str, target: str) -> None:
+        """The same bytes under a further key, durably; raises `NotFound`, `Conflict`.
+
+        Not for blobs that `put` changes later.
+        """
 
     def info(self, key: str) -> BlobInfo:
         """Size and tag of a blob; raises `NotFound`."""

@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -44,9 +45,16 @@ async def serve(
 
     Raises `OSError` when the port is taken.
     """
+    async with serve_plain(Observed(app, figures or WebFigures()), host, port) as address:
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def serve_plain(app: Any, host: str, port: int) -> AsyncIterator[Address]:
+    """As `serve`, for an ASGI application that looks after its own figures."""
     address = Address(host, _free_port(host, port))
     server = Server(
-        Observed(app, figures or WebFigures()),
+        app,
         address=host,
         port=address.port,
         interface=Interfaces.ASGI,

@@ -212,8 +212,9 @@ def test_an_unsigned_body_with_a_trailer():
 
 @pytest.mark.parametrize(
     "wrong",
-    [b"g\r\n", b"-5\r\nhello\r\n", b"5 \r\nhello\r\n", b"5;x=y\r\nhello\r\n", b"5\r\nhelloX\r\n0\r\n",
-     b"0\r\nx\r\n\r\n", b"0\r\na:1\r\na:2\r\n\r\n", b"5" * 400, b"ffffffff\r\n",
+    [b"g\r\n", b"-5\r\nhello\r\n", b"5 \r\nhello\r\n", b"5;x=y\r\nhello\r\n",
+     b"5\r\nhelloX\r\n0\r\n", b"0\r\nx\r\n\r\n", b"0\r\na:1\r\na:2\r\n\r\n", b"5" * 400,
+     b"ffffffff\r\n",
      b"0\r\n" + b"".join(b"a%d:1\r\n" % n for n in range(20)) + b"\r\n"],
 )  # fmt: skip
 def test_malformed_chunks_are_refused(wrong):

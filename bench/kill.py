@@ -2,9 +2,10 @@
 
 1,000 simulated vehicles report once a second over TCP while the processes of the cloud (stream
 server, gateway, ingest, web, jobs) are killed with SIGKILL one after the other, in shuffled
-order, every second or so; the supervisor starts them again. Vehicles keep what is not
-acknowledged and send it again after reconnecting. At the end the lake is compared with what the
-vehicles had acknowledged, by vehicle, collection time and content.
+order; the supervisor starts them again. Two of three kills wait until reports are acknowledged
+again, so that frames are on their way everywhere; the third falls into the recovery. Vehicles
+keep what is not acknowledged and send it again after reconnecting. At the end the lake is
+compared with what the vehicles had acknowledged, by vehicle, collection time and content.
 """
 
 import os
@@ -22,6 +23,7 @@ from carcloud.simulator.options import SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 
 _QUIET_S = 15  # at the end, without kills
+_LONGEST_WAIT_S = 20  # for acknowledgements before the next kill
 
 
 def rows(small: bool = False) -> list[Row]:
@@ -38,18 +40,27 @@ def rows(small: bool = False) -> list[Row]:
             reply_timeout_s=20,
         )
         box: list[SimulateResult] = []
-        fleet = threading.Thread(target=lambda: box.append(uvloop.run(simulate(options))))
+        seen = [0]  # reports acknowledged so far
+        fleet = threading.Thread(
+            target=lambda: box.append(
+                uvloop.run(simulate(options, lambda now: seen.append(now.acknowledged)))
+            )
+        )
         fleet.start()
         dice, began, due = random.Random(), time.monotonic(), time.monotonic() + 5
+        wanted, latest = vehicles, due + _LONGEST_WAIT_S
         victims: list[str] = []
         while fleet.is_alive():
             now = time.monotonic()
-            if now > due and now - began < seconds - min(_QUIET_S, seconds / 3):
+            flows = seen[-1] >= wanted or now > latest
+            if now > due and flows and now - began < seconds - min(_QUIET_S, seconds / 3):
                 victims = victims or dice.sample(sorted(cloud.supervisor.pids()), 5)
                 role = victims.pop()
                 os.kill(cloud.supervisor.pids()[role], signal.SIGKILL)
                 killed[role] += 1
                 due = now + dice.uniform(0.2, 2.5)
+                wanted = seen[-1] + (vehicles if dice.random() < 2 / 3 else 0)
+                latest = due + _LONGEST_WAIT_S
             cloud.supervisor.tend()
             fleet.join(0.1)
         result = box[0]

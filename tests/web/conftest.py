@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.services.compute.kinds import Given
 
 from carcloud.app.engines import LAKE_TABLES
 from carcloud.config import Settings
 from carcloud.engines.blobs_object import ObjectBlobs
+from carcloud.engines.compute_local import LocalCompute
 from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.engines.stream_nats import NatsServer, NatsStream
@@ -28,6 +31,8 @@ from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.streams import frames_subject, sessions_subject, status_subject
 from carcloud.model.time import now_us
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
+from carcloud.services.compute.api import Jobs, Kinds, Runner, RunnerOptions
+from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
 from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
 from carcloud.services.tenancy.api import Role, Tenancy
@@ -275,7 +280,9 @@ class _running:
         )
         compliance = Compliance(self.records, lake, secret=bytes(32), frames_days=30)
         platforms = PlatformAccounts(self.records)
-        services = Services(tenancy, vehicles, telemetry, compliance, platforms)
+        jobs = Jobs(self.records, blobs, self.stream, Kinds([QUERY_EXPORT]))
+        self.runner = asyncio.create_task(self._jobs_role(blobs).run())
+        services = Services(tenancy, vehicles, telemetry, compliance, platforms, jobs)
         settings = Settings({"web.max_body_mb": 1})
         self.web = serve(create_app(services, settings, pages=self.pages), "127.0.0.1", 0)
         address = await self.web.__aenter__()
@@ -283,7 +290,22 @@ class _running:
         cloud = Cloud(address.url, tenancy, vehicles, telemetry, self.stream, decoder, loop)
         return cloud, asyncio.Event()
 
+    def _jobs_role(self, blobs: ObjectBlobs) -> Runner:
+        self.compute = LocalCompute(cpus=2, memory_mb=4000, places=2, warm=0)
+        folder = str(self.data)
+        options = RunnerOptions(
+            "here/1",
+            "tests.services.compute.kinds:work",
+            lambda order: msgspec.msgpack.encode(Given(folder, order)),
+        )
+        return Runner(
+            self.records, blobs, self.stream, self.compute, options, limit=lambda _tenant: 10
+        )
+
     async def __aexit__(self, *_: object) -> None:
+        self.runner.cancel()
+        await asyncio.gather(self.runner, return_exceptions=True)
+        await self.compute.close()
         await self.web.__aexit__(None, None, None)
         self.ingest.stop()
         await asyncio.wait_for(self.ingesting, 10)

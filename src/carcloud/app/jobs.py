@@ -1,4 +1,4 @@
-"""The jobs role: care of the lake, and links to further platforms."""
+"""The jobs role: care of the lake, links to further platforms, and jobs of tenants."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from carcloud.app.compute import make_runner, open_compute, runner_figures
 from carcloud.app.endings import begin
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_forwarding
@@ -16,6 +17,7 @@ from carcloud.config import Settings
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.rundir import RunDir
+from carcloud.services.compute.api import Runner
 from carcloud.services.metering.api import Metering
 from carcloud.services.telemetry.upkeep import Retention, upkeep_round
 from carcloud.services.tenancy.api import Tenancy
@@ -26,9 +28,10 @@ log = logging.getLogger(__name__)
 class JobsRole:
     """Everything that runs in a jobs process."""
 
-    def __init__(self, settings: Settings, engines: Engines) -> None:
+    def __init__(self, settings: Settings, engines: Engines, runner: Runner) -> None:
         self._settings = settings
         self._engines = engines
+        self._runner = runner
         self._tenancy = Tenancy(engines.records)
         self.forwarding = make_forwarding(settings, engines)
         self.metering = MeteringJobs(
@@ -45,12 +48,15 @@ class JobsRole:
 
     def figures(self) -> Figures:
         """What the status of this process says."""
-        metering = self.metering.figures()
+        jobs, metering = runner_figures(self._runner), self.metering.figures()
         counters = {"upkeep_rounds_total": self.rounds, "upkeep_failures_total": self.failures}
+        links, reserve = self.forwarding.running, self._reserve()
+        gauges = {"forwarding_links": links, "disk_reserve_bytes": reserve}
+        problems = {} if self._general is None else {"upkeep": self._general}
         return Figures(
-            {**counters, **metering.counters},
-            {"forwarding_links": self.forwarding.running, "disk_reserve_bytes": self._reserve()},
-            {**metering.problems, **({} if self._general is None else {"upkeep": self._general})},
+            {**counters, **metering.counters, **jobs.counters},
+            {**gauges, **jobs.gauges},
+            {**problems, **metering.problems, **jobs.problems},
             {
                 **_by_tenant("upkeep", self._troubles),
                 **_by_tenant("forwarding", self._behind()),
@@ -105,8 +111,12 @@ def _by_tenant(code: str, troubles: Sequence[tuple[Tenant, str]]) -> dict[tuple[
 
 async def run_jobs(settings: Settings, instance: str) -> None:
     """Work until SIGTERM."""
+    run = RunDir(Path(settings.text("data")))
+    await asyncio.to_thread(run.alone, "jobs")  # one that is still ending finishes first
     engines = await open_engines(settings)
-    role = JobsRole(settings, engines)
+    compute = open_compute(settings)
+    runner = make_runner(settings, engines, compute, instance)
+    role = JobsRole(settings, engines, runner)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,10 +128,12 @@ async def run_jobs(settings: Settings, instance: str) -> None:
         begin(role.metering.run, "metering"),
         begin(role.forwarding.run, "forwarding"),
         begin(role.forwarding.watch, "the watch of forwarding"),
+        begin(runner.run, "the runner of jobs"),
     ]
-    RunDir(Path(settings.text("data"))).write_ready("jobs", {})
+    run.write_ready("jobs", {})
     await stopped.wait()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await compute.close()
     await engines.close()

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+from carcloud.app.compute import make_jobs
 from carcloud.app.endings import begin
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_compliance
@@ -93,4 +94,5 @@ def make_services(settings: Settings, engines: Engines) -> Services:
         telemetry,
         make_compliance(settings, engines),
         PlatformAccounts(engines.records),
+        make_jobs(settings, engines),
     )

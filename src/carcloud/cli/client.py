@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,19 @@ class Client:
         if answer.is_error:
             raise _refused(answer)
         return answer
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """The bytes of a GET as they come, however long that takes."""
+        timeout = httpx.Timeout(60, read=None)
+        try:
+            with self._http.stream("GET", path, timeout=timeout) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refused(answer)
+                yield answer.iter_bytes()
+        except httpx.TransportError as error:
+            raise _unreachable(self._url, error) from error
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON of a GET; query arguments that are None are left out."""

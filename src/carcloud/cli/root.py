@@ -30,6 +30,7 @@ COMMANDS = (
     Row("vehicles", "vehicles", "List, add, import and change vehicles."),
     Row("forwarding", "forwarding", "Forward vehicles to further GB/T 32960 platforms."),
     Row("platforms", "platforms", "Let lower GB/T 32960 platforms log in."),
+    Row("jobs", "jobs", "Have work done in the background, and see how it goes."),
     Row("query", "query", "Ask the lake in SQL."),
     Row("decode", "decode", "Decode captured frames to JSON."),
     Row("simulate", "simulate", "Drive a simulated fleet against any address."),

@@ -39,6 +39,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("objects:read", "List and read objects in buckets", _ALL),
     Action("objects:write", "Put objects into buckets", ("operator", "engineer")),
     Action("objects:delete", "Delete objects from buckets", ("operator", "engineer")),
+    Action("jobs:read", "See jobs, their logs and artifacts, and schedules", (*_ALL, "auditor")),
+    Action("jobs:run", "Submit and cancel jobs, add and change schedules", ("engineer",)),
     Action("status:read", "See the state of the cloud and live events", (*_ALL, "auditor")),
     Action("people:read", "See people, roles, grants and who may do what", ("auditor",)),
     Action("people:write", "Invite and remove people, change roles and grants"),

@@ -51,7 +51,19 @@ USAGE = StreamSpec(
     True,
     "what tenants used, usage.<tenant>; JSON, kept until metering has counted it",
 )
-STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS, USAGE)
+JOBS = StreamSpec(
+    "JOBS",
+    "jobs.*.*",
+    False,
+    "what happens to a job, jobs.<tenant>.<job>; JSON: a piece of its log, or that it changed",
+)
+WAKE = StreamSpec(
+    "WAKE",
+    "wake.*",
+    False,
+    "there is something to do, wake.<service>; empty, and never needed: all look by themselves",
+)
+STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS, USAGE, JOBS, WAKE)
 
 
 def frames_subject(tenant: Tenant, protocol: str) -> str:
@@ -82,3 +94,13 @@ def usage_subject(tenant: Tenant) -> str:
 def status_subject(role: str, instance: str) -> str:
     """Where a process tells of its own figures."""
     return f"status.{role}.{instance}"
+
+
+def job_subject(tenant: Tenant, job: str) -> str:
+    """Where it is told what happens to a job."""
+    return f"jobs.{tenant}.{job}"
+
+
+def wake_subject(service: str) -> str:
+    """Where a service is told that there is something to do."""
+    return f"wake.{service}"

@@ -17,6 +17,7 @@ from carcloud import __version__
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
+from carcloud.services.compute.api import Jobs
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
@@ -24,9 +25,11 @@ from carcloud.web import console, reference
 from carcloud.web.api import (
     dead_letters,
     forwarding,
+    jobs,
     models,
     operation,
     queries,
+    schedules,
     sessions,
     telemetry,
     vehicles,
@@ -49,6 +52,7 @@ class Services:
     telemetry: Telemetry
     compliance: Compliance
     platforms: PlatformAccounts
+    jobs: Jobs
 
 
 def create_app(
@@ -102,6 +106,8 @@ def _guarded(callers: Callers) -> Router:
             queries.router,
             dead_letters.router,
             forwarding.router,
+            jobs.router,
+            schedules.router,
             operation.router,
         ],
     )
@@ -120,6 +126,7 @@ def _dependencies(
         "telemetry": services.telemetry,
         "compliance": services.compliance,
         "platforms": services.platforms,
+        "jobs": services.jobs,
         "callers": callers,
         "settings": settings,
         "fleet": FleetView(services.vehicles, services.telemetry),
@@ -152,7 +159,12 @@ def _facts_route(facts: operation.Facts) -> Any:
 
 
 def _translations() -> Mapping[type[Exception], Translate]:
-    return {**sessions.TRANSLATIONS, **vehicles.TRANSLATIONS, **forwarding.TRANSLATIONS}
+    return {
+        **sessions.TRANSLATIONS,
+        **vehicles.TRANSLATIONS,
+        **forwarding.TRANSLATIONS,
+        **jobs.TRANSLATIONS,
+    }
 
 
 def _running(services: Services) -> Any:

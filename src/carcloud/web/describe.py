@@ -24,6 +24,7 @@ _ALL = {
     412: "It has changed since the tag in `If-Match`",
     413: "The body is too large",
     415: "The body has the wrong media type",
+    416: "The range lies beyond the end",
     428: "`If-Match` is needed",
     429: "Too many at the same time; try again later",
     503: "An engine does not answer; try again later",
@@ -46,5 +47,6 @@ TAGS = [
     Tag("query", "The tenant's tables and SQL on them"),
     Tag("dead-letters", "Frames that could not be read, and reading them again"),
     Tag("forwarding", "Links to further GB/T 32960 platforms, and lower platforms that log in"),
+    Tag("jobs", "Work that is done in the background: jobs, their logs and artifacts, schedules"),
     Tag("operation", "The state of the cloud, live events, health, metrics"),
 ]

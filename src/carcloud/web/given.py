@@ -7,6 +7,7 @@ from litestar.params import PathParameter
 
 from carcloud.config import Settings
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
+from carcloud.services.compute.api import Jobs
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
@@ -18,6 +19,7 @@ TheCaller = NamedDependency[Caller]
 TheCallers = NamedDependency[Callers]
 TheCompliance = NamedDependency[Compliance]
 TheFleet = NamedDependency[FleetView]
+TheJobs = NamedDependency[Jobs]
 TheLiveFeed = NamedDependency[LiveFeed]
 ThePlatforms = NamedDependency[PlatformAccounts]
 TheSettings = NamedDependency[Settings]

@@ -141,6 +141,11 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("usage_refused_total", "counter", _JOBS, "Messages of usage that cannot be read"),
     Metric("forwarding_links", "gauge", _JOBS, "Links to further platforms that run"),
+    Metric("jobs_begun_total", "counter", _JOBS, "Attempts at jobs begun"),
+    Metric("jobs_ended_total", "counter", _JOBS, "Attempts at jobs that have ended", ("outcome",)),
+    Metric("jobs_running", "gauge", _JOBS, "Jobs that run here",
+           settings=("compute.places", "compute.cpus", "compute.memory_mb")),
+    Metric("jobs_waiting", "gauge", _JOBS, "Jobs that could begin, up to 20 of each tenant"),
 )  # fmt: skip
 
 BY_NAME = {metric.name: metric for metric in METRICS}

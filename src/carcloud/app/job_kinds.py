@@ -1,0 +1,9 @@
+"""The kinds of jobs, collected from the services that offer them."""
+
+from carcloud.services.compute.api import Kinds
+from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
+
+
+def job_kinds() -> Kinds:
+    """A new registry with all of them."""
+    return Kinds([QUERY_EXPORT])

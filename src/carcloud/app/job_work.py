@@ -1,0 +1,59 @@
+"""The process in which jobs run: opens the engines once, then does one order after the other."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from carcloud.app.engines import open_blobs, open_lake, open_records
+from carcloud.app.job_kinds import job_kinds
+from carcloud.config import Settings
+from carcloud.ports.compute import Desk
+from carcloud.rundir import RunDir
+from carcloud.services.compute.api import Stores, perform
+
+FUNCTION = f"{__name__}:work"
+PREPARE = f"{__name__}:prepare"
+
+
+class _Given(msgspec.Struct, frozen=True):
+    data: str  # the data folder, whose `run` has the settings in force
+    order: bytes
+
+
+def argument(data: str, order: bytes) -> bytes:
+    """What `work` takes."""
+    return msgspec.msgpack.encode(_Given(data, order))
+
+
+def work(desk: Desk, argument: bytes) -> bytes:
+    """Do one order of the compute service."""
+    given = msgspec.msgpack.decode(argument, type=_Given)
+    settings = _settings(given.data)
+    return perform(
+        given.order,
+        desk.tell,
+        _kinds(),
+        _stores(given.data),
+        most_artifact_bytes=settings.whole("compute.artifact_mb") * 1_000_000,
+    )
+
+
+def prepare(data: str) -> None:
+    """Open everything, so that the first order finds it open."""
+    _kinds()
+    _stores(data)
+
+
+@lru_cache(1)
+def _settings(data: str) -> Settings:
+    return RunDir(Path(data)).settings()
+
+
+@lru_cache(1)
+def _stores(data: str) -> Stores:
+    settings = _settings(data)
+    return Stores(open_records(settings), open_lake(settings), open_blobs(settings))
+
+
+_kinds = lru_cache(1)(job_kinds)

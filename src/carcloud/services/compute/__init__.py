@@ -1,0 +1,1 @@
+"""Jobs: work that tenants have done for them, now, later or again and again."""

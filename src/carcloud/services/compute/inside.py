@@ -1,0 +1,109 @@
+"""What happens in the process where a job runs: its kind's function is called with a context."""
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from carcloud.model.ids import Tenant
+from carcloud.ports.blobs import Blobs
+from carcloud.ports.errors import EngineError
+from carcloud.ports.lake import Lake
+from carcloud.ports.records import Records
+from carcloud.services.compute.active import find_artifact
+from carcloud.services.compute.context import Context
+from carcloud.services.compute.errors import InvalidJob, JobFailed
+from carcloud.services.compute.kinds import Kinds
+from carcloud.services.compute.notes import Answer, Order, encode
+from carcloud.services.compute.types import Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The engines that a job's process has open."""
+
+    records: Records
+    lake: Lake
+    blobs: Blobs
+
+
+def perform(
+    order: bytes,
+    tell: Callable[[bytes], None],
+    kinds: Kinds,
+    stores: Stores,
+    *,
+    most_artifact_bytes: int,
+) -> bytes:
+    """Do an `Order`; returns an `Answer`. What is printed goes to the job's log.
+
+    Errors that the job's author can mend are in the answer; others leave as they are.
+    """
+    given = msgspec.msgpack.decode(order, type=Order)
+    try:
+        context = _context(given, kinds, tell, stores, most_artifact_bytes)
+        output = _Output(context.write)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            result = kinds[given.kind].run(context)
+            answer = Answer(msgspec.json.encode(result))
+    except JobFailed as error:
+        answer = Answer(error=str(error), limit=error.limit, again=error.again)
+    except EngineError as error:
+        answer = Answer(error=f"{type(error).__name__}: {error}")
+    return msgspec.msgpack.encode(answer)
+
+
+def _context(
+    given: Order,
+    kinds: Kinds,
+    tell: Callable[[bytes], None],
+    stores: Stores,
+    most_artifact_bytes: int,
+) -> Context[Any]:
+    tenant = Tenant(given.tenant)
+    try:
+        params = kinds.checked(given.kind, msgspec.json.decode(given.params))
+    except InvalidJob as error:  # the kind has changed since it was submitted
+        raise JobFailed(f"{error.field}: {error.detail}", again=False) from error
+
+    def artifact(job: str, name: str) -> Artifact:
+        found = find_artifact(stores.records, tenant, job, name)
+        if found is None:
+            raise JobFailed(f"job {job} has no artifact {name!r}", again=False)
+        return found
+
+    return Context(
+        tenant=tenant,
+        project=given.project,
+        job=given.job,
+        attempt=given.attempt,
+        params=params,
+        timeout_s=given.timeout_s,
+        cpus=given.cpus,
+        memory_mb=given.memory_mb,
+        tell=lambda note: tell(encode(note)),
+        lake=stores.lake,
+        blobs=stores.blobs,
+        most_artifact_bytes=most_artifact_bytes,
+        find_artifact=artifact,
+    )
+
+
+class _Output(io.TextIOBase):
+    """Standard output and error of a job."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def writable(self) -> bool:
+        """It takes text."""
+        return True
+
+    def write(self, text: str) -> int:
+        """To the log."""
+        if text:
+            self._write(text)
+        return len(text)

@@ -1,0 +1,141 @@
+"""The kind `query-export`: SQL on the tenant's tables into files."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from carcloud.model.time import SECOND, from_us, parse_iso
+from carcloud.ports.errors import QueryLimit, QueryRefused
+from carcloud.ports.lake import QueryLimits
+from carcloud.services.compute.context import Context
+from carcloud.services.compute.errors import JobFailed
+from carcloud.services.compute.kinds import Kind
+
+MOST_ROWS = 50_000_000
+_PLACE = re.compile(r"\{(from|to)\}")
+_MEDIA = {
+    "parquet": "application/vnd.apache.parquet",
+    "csv": "text/csv",
+    "arrow": "application/vnd.apache.arrow.stream",
+}
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):  # fmt: skip  # noqa: E501
+    """A SELECT and the form of its rows.
+
+    With `from` and `to` it runs once for each `step_hours` of that time, and `{from}` and `{to}` in
+    the SQL stand for the ends of the step: so an export of any size goes piece by piece.
+    """
+
+    sql: Annotated[str, msgspec.Meta(min_length=1, max_length=100_000)]
+    format: Literal["parquet", "csv", "arrow"] = "parquet"
+    file: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,60}$")] = "rows"
+    start: str | None = None
+    end: str | None = None
+    step_hours: Annotated[float, msgspec.Meta(gt=0, le=24 * 366)] = 24.0
+
+
+def run(context: Context[Params]) -> dict[str, Any]:
+    """Write `<file>.<format>`, or `<file>-0000.<format>` and so on, as artifacts."""
+    params = context.params
+    steps = list(_steps(params))
+    rows = written = 0
+    for number, (sql, span) in enumerate(steps):
+        table = _ask(context, sql)
+        suffix = f"-{number:04d}" if len(steps) > 1 else ""
+        name = f"{params.file}{suffix}.{params.format}"
+        made = context.artifact(name, _bytes(table, params.format), _MEDIA[params.format])
+        rows += table.num_rows
+        written += made.bytes
+        context.log(f"{name}: {table.num_rows} rows, {made.bytes} bytes{span}")
+        context.metric("rows", rows)
+        context.progress((number + 1) / len(steps), f"{rows} rows")
+    return {"rows": rows, "bytes": written, "files": len(steps)}
+
+
+def _steps(params: Params) -> Iterator[tuple[str, str]]:
+    """SQL of each step, and what the log says of it."""
+    if params.start is None and params.end is None:
+        if _PLACE.search(params.sql):
+            raise JobFailed("the SQL has {from} or {to}: give `from` and `to`", again=False)
+        yield params.sql, ""
+        return
+    start, end = _moment(params.start, "from"), _moment(params.end, "to")
+    if not {"from", "to"} <= set(_PLACE.findall(params.sql)):
+        raise JobFailed("with `from` and `to` the SQL needs {from} and {to}", again=False)
+    step = int(params.step_hours * 3600 * SECOND)
+    if not 0 < end - start <= step * 10_000:
+        raise JobFailed("`to` must be after `from`, with at most 10000 steps", again=False)
+    for begin in range(start, end, step):
+        ends = {"from": _literal(begin), "to": _literal(min(end, begin + step))}
+        sql = _PLACE.sub(lambda at, ends=ends: ends[at[1]], params.sql)  # type: ignore[misc]
+        yield sql, f", from {from_us(begin):%Y-%m-%d %H:%M}"
+
+
+def _moment(text: str | None, field: str) -> int:
+    try:
+        return parse_iso(text or "")
+    except ValueError as error:
+        detail = f"`{field}` is not an RFC 3339 time such as 2026-05-01T00:00:00Z"
+        raise JobFailed(detail, again=False) from error
+
+
+def _literal(us: int) -> str:
+    return f"TIMESTAMP '{from_us(us):%Y-%m-%d %H:%M:%S.%f}'"
+
+
+def _ask(context: Context[Params], sql: str) -> pa.Table:
+    limits = QueryLimits(MOST_ROWS, context.timeout_s, context.memory_mb)
+    try:
+        result = context.lake.query(context.tenant, sql, limits)
+    except QueryRefused as error:
+        raise JobFailed(f"the SQL was refused: {error}", again=False) from error
+    except QueryLimit as error:
+        limit = "memory_mb" if "memory_mb" in str(error) else "timeout_s"
+        raise JobFailed(str(error), limit=limit) from error
+    if result.truncated:
+        detail = (
+            "the rows of one query are too many: export by time, with `from`, `to`, `step_hours`"
+        )
+        raise JobFailed(detail, limit="rows", again=False)
+    return result.table
+
+
+def _bytes(table: pa.Table, form: str) -> bytes:
+    sink = pa.BufferOutputStream()
+    if form == "parquet":
+        pq.write_table(table, sink, compression="zstd")
+    elif form == "csv":
+        pyarrow.csv.write_csv(_flat(table), sink)
+    else:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """CSV has no lists, structs and bytes: the first two as JSON text, the last as hexadecimal."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
+            values = table.column(index).to_pylist()
+            column = pa.array([_text(value) for value in values], pa.string())
+            table = table.set_column(index, field.name, column)
+    return table
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.hex()
+    return msgspec.json.encode(value).decode()
+
+
+KIND = Kind(
+    "query-export", "SQL on the tenant's tables into Parquet, CSV or Arrow files", Params, run
+)

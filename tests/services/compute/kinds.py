@@ -1,0 +1,121 @@
+"""Kinds of jobs for tests, and the process function that does them with real engines."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from carcloud.engines.blobs_object import ObjectBlobs
+from carcloud.engines.lake_delta import DeltaLake
+from carcloud.engines.records_sql import SqlRecords
+from carcloud.ports.compute import Desk
+from carcloud.services.compute.api import Context, JobFailed, Kind, Kinds, Stores, perform
+from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
+
+
+class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    text: str = ""
+    number: float = 0
+    folder: str = ""
+
+
+def say(context: Context[Text]) -> Any:
+    """Everything that a context can do."""
+    print("printed", context.params.text)
+    print("to stderr", file=sys.stderr)
+    context.log("logged 中文")
+    for step in range(5):
+        context.metric("loss", 1 / (step + 1))
+        context.progress(step / 5, f"step {step}")
+    context.artifact("out/text.txt", context.params.text.encode(), "text/plain")
+    return {"said": context.params.text, "attempt": context.attempt}
+
+
+def fail(context: Context[Text]) -> Any:
+    """Fails until attempt `number`."""
+    context.log(f"try {context.attempt}")
+    if context.attempt < context.params.number:
+        raise ValueError("not yet")
+    return context.attempt
+
+
+def refuse(context: Context[Text]) -> Any:
+    raise JobFailed(context.params.text, limit="rows", again=False)
+
+
+def sleep(context: Context[Text]) -> Any:
+    context.log("asleep")
+    time.sleep(context.params.number)
+    return "awake"
+
+
+def die(context: Context[Text]) -> Any:
+    """Its process is killed, until attempt `number`."""
+    if context.attempt < context.params.number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return context.attempt
+
+
+def chatter(context: Context[Text]) -> Any:
+    """Lines, `number` of them, slowly enough that parts are written meanwhile."""
+    for line in range(int(context.params.number)):
+        context.log(f"line {line} äöü中文")
+        time.sleep(0.01)
+    return None
+
+
+def flood(context: Context[Text]) -> Any:
+    for _ in range(int(context.params.number)):
+        context.write("x" * 999 + "\n")
+    return None
+
+
+def touch(context: Context[Text]) -> Any:
+    """Leave a file for each time that it runs; the order is that of their names."""
+    folder = Path(context.params.folder)
+    (folder / f"{time.monotonic_ns():020d}-{context.params.text}").touch()
+    time.sleep(context.params.number)
+    return None
+
+
+def copy(context: Context[Text]) -> Any:
+    job, _, name = context.params.text.partition("/")
+    data = context.read_artifact(job, name)
+    context.artifact("copy.txt", data + b"!")
+    return len(data)
+
+
+def large(context: Context[Text]) -> Any:
+    context.artifact("large.bin", bytes(int(context.params.number)))
+    return None
+
+
+KINDS = Kinds(
+    [
+        *(
+            Kind(function.__name__, function.__doc__ or "", Text, function)
+            for function in (say, fail, refuse, sleep, die, chatter, flood, touch, copy, large)
+        ),
+        QUERY_EXPORT,
+    ]
+)
+
+
+class Given(msgspec.Struct, frozen=True):
+    folder: str
+    order: bytes
+
+
+def work(desk: Desk, argument: bytes) -> bytes:
+    given = msgspec.msgpack.decode(argument, type=Given)
+    folder = Path(given.folder)
+    records = SqlRecords(f"sqlite:///{folder / 'records.sqlite'}")
+    stores = Stores(records, DeltaLake(folder / "tenants"), ObjectBlobs(folder / "blobs"))
+    try:
+        return perform(given.order, desk.tell, KINDS, stores, most_artifact_bytes=1_000_000)
+    finally:
+        records.close()

@@ -1,7 +1,7 @@
 """A real stream server and a real listener for gateway tests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from carcloud.gateway.gbt32960.gateway import Gbt32960Gateway
 from carcloud.gateway.gbt32960.rules import Rules
 from carcloud.gateway.limits import Limits
 from carcloud.gateway.outbox import Outbox
+from carcloud.gateway.tenant_quotas import TenantQuotas
 from carcloud.model import blocks
 from carcloud.model.ids import Tenant
 
@@ -66,7 +67,12 @@ def admit_all(logins: list[Login]) -> list[Admission]:
 
 @asynccontextmanager
 async def listening(
-    server: NatsServer, rules: Rules = Rules(), limits: Limits = Limits()
+    server: NatsServer,
+    rules: Rules = Rules(),
+    limits: Limits = Limits(),
+    *,
+    admit: Callable[[list[Login]], list[Admission]] = admit_all,
+    quotas: TenantQuotas | None = None,
 ) -> AsyncIterator[Site]:
     stream = await NatsStream.connect(
         f"nats://127.0.0.1:{server.port}", user="u", password="p", max_bytes=MAX_BYTES
@@ -83,8 +89,10 @@ async def listening(
         pending_bytes=1_000_000,
         on_pressure=lambda on: gateway.press(on),  # noqa: PLW0108 - made below
     )
-    desk = AdmissionDesk(admit_all, 1000, failed=LOGIN_FAILED)
-    gateway = Gbt32960Gateway(outbox, desk, rules, limits, fallback_tenant=Tenant("default"))
+    desk = AdmissionDesk(admit, 1000, failed=LOGIN_FAILED)
+    gateway = Gbt32960Gateway(
+        outbox, desk, rules, limits, fallback_tenant=Tenant("default"), quotas=quotas
+    )
     answering = asyncio.create_task(desk.run())
     listener = await asyncio.get_running_loop().create_server(gateway.protocol, "127.0.0.1", 0)
     try:

@@ -15,6 +15,7 @@ from carcloud.app.engines import Engines
 from carcloud.app.platform_keys import platform_keys, signature_rule
 from carcloud.app.report import Figures
 from carcloud.app.secret import sealing_secret
+from carcloud.app.tenant_watch import TenantWatch
 from carcloud.codecs.gbt32960.errors import FrameError
 from carcloud.config import Settings
 from carcloud.gateway.admission import LOGIN_FAILED, OTHER_TERMINAL, Admission, AdmissionDesk, Login
@@ -99,6 +100,7 @@ class GatewayRole:
             settings.number("gateway.logins_per_second"),
             failed=CARRIED_FAILED,
         )
+        self.watch = TenantWatch(engines.stream, engines.records, instance, "gateway")
         rule = signature_rule(settings)
         self.gateway = Gbt32960Gateway(
             self.outbox,
@@ -110,11 +112,13 @@ class GatewayRole:
             keys=self.keys,
             platforms=self.platforms,
             carried=CarriedVehicles(self.carried),
+            quotas=self.watch.quotas,
         )
 
     async def start(self, tls: ssl.SSLContext | None = None) -> dict[str, object]:
         """Listen; returns the address."""
         loop = asyncio.get_running_loop()
+        await self.watch.start()
         tls = tls or tls_context(self._settings)
         self._server = await loop.create_server(
             self.gateway.protocol,
@@ -157,6 +161,7 @@ class GatewayRole:
             self._server.close()
         self.gateway.press(True)
         await self.outbox.drain(10)
+        await self.watch.stop()
         for session in list(self.gateway.sessions):
             session.close("shutdown")
         for task in self._tasks:
@@ -167,6 +172,7 @@ class GatewayRole:
         outbox, told = self.outbox.figures, self.gateway.figures
         waits = next((desk.problem for desk in self._desks() if desk.problem), None)
         vehicles, platforms = self.gateway.roster.counts()
+        watched = self.watch.figures()
         problems = {"stream-waits": self.outbox.problem, "records-wait": waits}
         return Figures(
             counters={
@@ -186,6 +192,7 @@ class GatewayRole:
                 **by_label("connections_closed_total", "reason", told.closed),
                 **by_label("stream_retries_total", "reason", outbox.retries),
                 **outbox.ack_seconds.figures("ack_seconds"),
+                **watched.counters,
             },
             gauges={
                 "connections": self.gateway.door.open,
@@ -195,7 +202,9 @@ class GatewayRole:
                 "pending_bytes": self.outbox.pending_bytes,
                 "reading_paused": float(self.outbox.pressed),
                 "disk_reserve_bytes": self._reserve,
+                **watched.gauges,
             },
+            of_tenants=watched.of_tenants,
             problems={code: text for code, text in problems.items() if text is not None},
         )
 
@@ -224,6 +233,7 @@ class GatewayRole:
             self.gateway.sweep(loop.time())
             self._room = self._has_room()
             await self._tell_sessions(full=turn % _FULL_LIST_S == 0)
+            await self.watch.each_second(self.gateway.roster.counts()[0])
             turn += 1
             await asyncio.sleep(1)
 

@@ -63,7 +63,13 @@ WAKE = StreamSpec(
     False,
     "there is something to do, wake.<service>; empty, and never needed: all look by themselves",
 )
-STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS, USAGE, JOBS, WAKE)
+SHARES = StreamSpec(
+    "SHARES",
+    "shares.*",
+    False,
+    "what each process has given tenants in the last second, shares.<role>; JSON",
+)
+STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS, USAGE, JOBS, WAKE, SHARES)
 
 
 def frames_subject(tenant: Tenant, protocol: str) -> str:
@@ -89,6 +95,11 @@ def event_subject(tenant: Tenant, service: str, event: str) -> str:
 def usage_subject(tenant: Tenant) -> str:
     """Where services tell what a tenant used."""
     return f"usage.{tenant}"
+
+
+def shares_subject(role: str) -> str:
+    """Where the processes of a role tell each other what they have given tenants."""
+    return f"shares.{role}"
 
 
 def status_subject(role: str, instance: str) -> str:

@@ -22,6 +22,7 @@ from carcloud.gateway.gbt32960.session import Session
 from carcloud.gateway.hangups import hung_up
 from carcloud.gateway.limits import Budget, Doorkeeper, Limits, LoginThrottle
 from carcloud.gateway.outbox import Outbox
+from carcloud.gateway.tenant_quotas import TenantQuotas
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
@@ -66,6 +67,7 @@ class Gbt32960Gateway:
         keys: KeyDesk | None = None,
         platforms: LoginDesk | None = None,
         carried: CarriedVehicles | None = None,
+        quotas: TenantQuotas | None = None,
     ) -> None:
         self.outbox = outbox
         self.desk = desk
@@ -79,6 +81,7 @@ class Gbt32960Gateway:
         self.strays = Budget(_STRAYS_OF_ADDRESS, 900)  # by address
         self.carried = carried  # without it, platforms bring whom they like
         self.door = Doorkeeper(limits)
+        self.quotas = quotas or TenantQuotas()
         self.windows = Windows(rules)
         self.windows.refresh(now_us())
         self.sessions: set[Session] = set()
@@ -121,4 +124,5 @@ class Gbt32960Gateway:
         """A connection has ended."""
         self.sessions.discard(session)
         if session.link is not None:
+            self.quotas.left(session.link.tenant)
             self.roster.leave(session.link)

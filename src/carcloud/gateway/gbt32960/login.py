@@ -12,6 +12,7 @@ from carcloud.gateway.gbt32960.link import KEYS
 from carcloud.gateway.gbt32960.platform_link import PlatformLink
 from carcloud.gateway.gbt32960.rules import PROTOCOL, answer
 from carcloud.gateway.gbt32960.vehicle_link import VehicleLink
+from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
 if TYPE_CHECKING:
@@ -84,13 +85,30 @@ def _admitted(session: "Session", frame: Frame, login: Login, admission: Admissi
     if session.gone:
         return
     if admission.tenant is not None:
-        _enter(session, frame, login, admission)
+        limit = _limit_reached(session, login, admission.tenant)
+        if limit is None:
+            _enter(session, frame, login, admission)
+        else:
+            gateway.figures.logins_refused += 1
+            session.close(f"the tenant's limit {limit}")
         return
     gateway.figures.logins_refused += 1
     # B.1: a bad login is ignored; 2025 has flags to say why (table 4).
     session.refuse(
         frame, *_refusal(admission), answered=frame.edition == 2025 or session.is_platform
     )
+
+
+def _limit_reached(session: "Session", login: Login, tenant: Tenant) -> str | None:
+    """The quota that one more connection of the tenant would break.
+
+    Who is there already comes in place of its old connection.
+    """
+    roster = session.gateway.roster
+    links = roster.vehicles if login.platform is None else roster.platforms
+    if session.link is not None or login.vehicle in links:
+        return None
+    return session.gateway.quotas.refuses(tenant)
 
 
 def _refusal(admission: Admission) -> tuple[Flag, FrameError]:
@@ -109,6 +127,9 @@ def _enter(session: "Session", frame: Frame, login: Login, admission: Admission)
         return
     kind = PlatformLink if login.platform is not None else VehicleLink
     link = session.link = kind(session, login, tenant, admission)
+    if before is not None:
+        gateway.quotas.left(before.tenant)
+    gateway.quotas.entered(tenant)
     if before is not None and before.identity != link.identity:
         gateway.roster.leave(before)
     gateway.figures.logins += 1

@@ -44,6 +44,7 @@ class Session(asyncio.Protocol):
         "_paused",
         "_resting",
         "_since",
+        "_slowed",
         "_splitter",
         "_strays",
         "_transport",
@@ -70,6 +71,7 @@ class Session(asyncio.Protocol):
         self._resting = False  # the others have their turn
         self._paused = False
         self._held = False  # above its frame rate until the next window
+        self._slowed = False  # its tenant is above its frame rate
         self._frames = 0.0  # above the rate, see _measure_rate
         self._strays = 0  # dead letters before the login
         self._faults = 0
@@ -136,6 +138,10 @@ class Session(asyncio.Protocol):
         if pieces or not begun:
             self._whole = self._last
         self._receive(pieces)
+        if pieces and self.link is not None:
+            quotas = self.gateway.quotas
+            if not quotas.spend(self.link.tenant, len(pieces), self) and not self._slowed:
+                self.slowed(True)
 
     # the outbox's view
 
@@ -147,6 +153,11 @@ class Session(asyncio.Protocol):
     def pressed(self, on: bool) -> None:
         """Stop or resume reading because the outbox asks for it."""
         self._paused = on
+        self._steer()
+
+    def slowed(self, on: bool) -> None:
+        """Stop or resume reading because its tenant is above its frame rate."""
+        self._slowed = on
         self._steer()
 
     # frames
@@ -347,7 +358,7 @@ class Session(asyncio.Protocol):
     def _steer(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        stop = self._paused or self._held or self._resting
+        stop = self._paused or self._held or self._slowed or self._resting
         stop = stop or self._at_desk is not None or self._deaf_since is not None
         reading = self._transport.is_reading()
         if stop and reading:

@@ -69,6 +69,14 @@ METRICS: tuple[Metric, ...] = (
         "Times that a vehicle was not read for a while because it sent too fast",
         settings=("gateway.frames_per_second_per_vehicle",),
     ),
+    Metric(
+        "quota_refusals_total", "counter", ("gateway", "web"),
+        "Times that a tenant's quota was in the way", ("limit",),
+    ),
+    Metric(
+        "quota_held_sessions", "gauge", _GATEWAY,
+        "Connections that wait because their tenant sends too many frames", ("tenant",),
+    ),
     Metric("blocks_total", "counter", _GATEWAY, "Blocks of frames published"),
     Metric(
         "blocks_full_total", "counter", _GATEWAY, "Blocks published because of their size",

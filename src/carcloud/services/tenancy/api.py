@@ -18,6 +18,7 @@ from carcloud.services.tenancy.audit import append as record_changes
 from carcloud.services.tenancy.errors import Exists, Invalid, NotSignedIn, Throttled, Unknown
 from carcloud.services.tenancy.limits import KnownLimits, Quota, TenantLimits
 from carcloud.services.tenancy.passwords import Passwords
+from carcloud.services.tenancy.shares import Shares
 from carcloud.services.tenancy.store import metadata, sessions, tenants, tokens, users
 from carcloud.services.tenancy.types import (
     ApiToken,
@@ -31,8 +32,8 @@ from carcloud.services.tenancy.types import (
 
 __all__ = [
     "ApiToken", "AuditEntry", "AuditPage", "Exists", "Identity", "Invalid", "KnownLimits",
-    "NotSignedIn", "Quota", "Role", "Session", "Tenancy", "TenantLimits", "Throttled", "Unknown",
-    "User", "record_changes",
+    "NotSignedIn", "Quota", "Role", "Session", "Shares", "Tenancy", "TenantLimits",
+    "Throttled", "Unknown", "User", "record_changes",
 ]  # fmt: skip
 
 _USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")

@@ -1,0 +1,142 @@
+"""What a tenant's vehicles may take of one gateway process: connections, frames each second.
+
+A tenant above its frame rate is slowed: sessions of its own that have just sent are not read
+until the rate has room again, so their frames wait in the vehicles' sockets. Nothing that was
+acknowledged is touched, and sessions of other tenants are not looked at.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from carcloud.model.ids import Tenant
+from carcloud.model.limits import UNLIMITED
+
+_BURST_S = 1.0  # of the rate, that may be taken at once
+_LOOK_S = 1.0  # longest time between looks at whether the held may go on
+
+
+class Held(Protocol):
+    """A session as its tenant's quota sees it."""
+
+    def slowed(self, on: bool) -> None:
+        """Stop or resume reading because the tenant is above its rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What this process may give a tenant now."""
+
+    frames_per_second: float = UNLIMITED
+    connections: int = UNLIMITED
+    full: bool = False  # the tenant holds more bytes than it may: nothing more is taken
+
+
+@dataclass(slots=True)
+class _Tenant:
+    allowance: Allowance
+    tokens: float
+    at: float  # s of the loop's clock, when `tokens` was right
+    open: int = 0
+    taken: int = 0  # frames since `take_counts`
+    held: list[Held] = field(default_factory=list)
+    waiting: asyncio.TimerHandle | None = None
+
+    @property
+    def rate(self) -> float:
+        return 0.0 if self.allowance.full else self.allowance.frames_per_second
+
+    def refill(self, now: float) -> None:
+        rate = self.rate
+        self.tokens = min(self.tokens + rate * (now - self.at), rate * _BURST_S)
+        self.at = now
+        if rate == 0:
+            self.tokens = min(self.tokens, -1.0)
+
+
+class TenantQuotas:
+    """Quotas of all tenants at one process; made without `allow` it allows everything."""
+
+    def __init__(self, allow: Callable[[Tenant], Allowance] = lambda _: Allowance()) -> None:
+        self._allow = allow
+        self._tenants: dict[Tenant, _Tenant] = {}
+        self.refused: Counter[tuple[Tenant, str]] = Counter()  # connections, by limit
+        self.slowed: Counter[Tenant] = Counter()  # times that a session was held
+
+    def refuses(self, tenant: Tenant) -> str | None:
+        """The limit that is in the way of one more connection; it is counted."""
+        known = self._known(tenant)
+        limit = "stored_bytes" if known.allowance.full else None
+        if limit is None and known.open >= known.allowance.connections:
+            limit = "connections"
+        if limit is not None:
+            self.refused[tenant, limit] += 1
+        return limit
+
+    def entered(self, tenant: Tenant) -> None:
+        """A connection of the tenant has logged in."""
+        self._known(tenant).open += 1
+
+    def left(self, tenant: Tenant) -> None:
+        """It has ended."""
+        self._known(tenant).open -= 1
+
+    def spend(self, tenant: Tenant, frames: int, session: Held) -> bool:
+        """Count frames that were taken; False when the session is held, see `Held.slowed`."""
+        known = self._known(tenant)
+        known.taken += frames
+        if known.rate >= UNLIMITED:
+            return True
+        known.refill(asyncio.get_running_loop().time())
+        known.tokens -= frames
+        if known.tokens >= 0:
+            return True
+        known.held.append(session)
+        self.slowed[tenant] += 1
+        self._wait(known)
+        return False
+
+    def refresh(self) -> None:
+        """Once a second: ask anew what is allowed."""
+        now = asyncio.get_running_loop().time()
+        for tenant, known in self._tenants.items():
+            known.refill(now)
+            known.allowance = self._allow(tenant)
+
+    def take_counts(self) -> tuple[dict[Tenant, int], dict[Tenant, int]]:
+        """(frames since the last call, open connections) by tenant."""
+        frames = {tenant: known.taken for tenant, known in self._tenants.items() if known.taken}
+        for known in self._tenants.values():
+            known.taken = 0
+        return frames, {tenant: known.open for tenant, known in self._tenants.items() if known.open}
+
+    def holding(self) -> dict[Tenant, int]:
+        """Sessions that are held now, by tenant."""
+        return {tenant: len(known.held) for tenant, known in self._tenants.items() if known.held}
+
+    def _known(self, tenant: Tenant) -> _Tenant:
+        known = self._tenants.get(tenant)
+        if known is None:
+            allowance = self._allow(tenant)
+            now = asyncio.get_running_loop().time()
+            known = self._tenants[tenant] = _Tenant(allowance, 0.0, now - _BURST_S)
+        return known
+
+    def _wait(self, known: _Tenant) -> None:
+        if known.waiting is None:
+            rate = known.rate
+            delay = min(_LOOK_S, -known.tokens / rate) if rate > 0 else _LOOK_S
+            loop = asyncio.get_running_loop()
+            known.waiting = loop.call_later(delay, self._go_on, known)
+
+    def _go_on(self, known: _Tenant) -> None:
+        known.waiting = None
+        known.refill(asyncio.get_running_loop().time())
+        if known.tokens < 0:
+            self._wait(known)
+            return
+        held, known.held = known.held, []
+        for session in held:
+            session.slowed(False)

@@ -27,7 +27,7 @@ def test_the_gateways_tenant_is_known_and_the_folder_private(settings: Settings)
     data = Path(settings.text("data"))
     assert data.stat().st_mode & 0o777 == 0o700
     records = open_records(settings)
-    assert "fleet-a" in Tenancy(records).tenants()
+    assert "fleet-a" in Tenancy(records).tenants.ids()
     records.close()
 
 

@@ -52,7 +52,7 @@ def test_the_jobs_role_drops_what_is_too_old(tmp_path: Path) -> None:
     )
     prepare(settings)
     records = open_records(settings)
-    Tenancy(records).ensure_tenant(OTHER)
+    Tenancy(records).tenants.ensure(OTHER)
     records.close()
     lake, now_us = open_lake(settings), to_us(datetime.now(UTC))
     for tenant in (DEFAULT_TENANT, OTHER):

@@ -33,7 +33,7 @@ from carcloud.config import Settings
 from carcloud.engines.stream_nats import NatsStream
 from carcloud.model import blocks
 from carcloud.model.ids import Tenant
-from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.tenancy.api import AuditFilter, Tenancy
 from carcloud.services.vehicles.api import CredentialsChange, NewVehicle, Vehicles
 from carcloud.simulator import keys
 from carcloud.simulator.messages import login
@@ -185,7 +185,7 @@ def test_the_same_activation_again_is_good_and_another_is_not(server, tmp_path):
 
 
 def audited(site: Site) -> list[str]:
-    return [entry.action for entry in site.tenancy.changes(T, subject=VIN).items]
+    return [entry.action for entry in site.tenancy.trail.page(T, AuditFilter(subject=VIN)).items]
 
 
 def test_a_chip_belongs_to_one_vehicle(server, tmp_path):

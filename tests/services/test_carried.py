@@ -9,7 +9,7 @@ from carcloud.engines.records_sql import SqlRecords
 from carcloud.gateway.gbt32960.carried import CarriedClerk
 from carcloud.model.ids import Tenant
 from carcloud.services.compliance.api import PlatformAccounts
-from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.tenancy.api import AuditFilter, Tenancy
 from carcloud.services.vehicles.api import (
     Carried,
     CredentialsChange,
@@ -28,7 +28,7 @@ VINS = [vin(5, number) for number in range(6)]
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[SqlRecords]:
     opened = SqlRecords(f"sqlite:///{tmp_path / 'r.sqlite'}")
-    Tenancy(opened).ensure_tenant(T)
+    Tenancy(opened).tenants.ensure(T)
     yield opened
     opened.close()
 
@@ -44,7 +44,7 @@ def test_strangers_are_registered_in_the_platforms_tenant(records):
     assert found.labels == {"source": "platform", "platform": "LOWER1"}
     assert (found.lifecycle, found.protocol, found.vin) == (Lifecycle.ACTIVE, "gbt32960", VINS[0])
     assert [v.id for v in vehicles.find(OTHER, Filter(label="source:platform")).items] == [VINS[1]]
-    (entry,) = Tenancy(records).changes(T, subject=VINS[0]).items
+    (entry,) = Tenancy(records).trail.page(T, AuditFilter(subject=VINS[0])).items
     assert (entry.action, entry.actor) == ("vehicle.register", "platform LOWER1")
     assert vehicles.carry_many([of(VINS[0])]) == [None]
     assert vehicles.get(T, VINS[0]).revision == found.revision
@@ -64,9 +64,8 @@ def test_known_vehicles_become_active_and_those_kept_out_stay_out(records):
         None, "suspended", "retired", None, "tenant", "invalid", "invalid",
     ]  # fmt: skip
     assert vehicles.get(T, VINS[0]).lifecycle == Lifecycle.ACTIVE
-    assert [e.action for e in Tenancy(records).changes(T, subject=VINS[0]).items] == [
-        "vehicle.activate", "vehicle.create",
-    ]  # fmt: skip
+    told = Tenancy(records).trail.page(T, AuditFilter(subject=VINS[0])).items
+    assert [entry.action for entry in told] == ["vehicle.activate", "vehicle.create"]
 
 
 def test_a_platform_without_an_account_brings_nobody(records):

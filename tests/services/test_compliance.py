@@ -31,7 +31,7 @@ from carcloud.services.compliance.api import (
     UnknownPlatform,
 )
 from carcloud.services.compliance.backlog import Backlog
-from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.tenancy.api import AuditFilter, Tenancy
 from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 T, OTHER = Tenant("default"), Tenant("other")
@@ -48,8 +48,8 @@ class Site:
         self.records = records
         self.lake = DeltaLake(root, EAGER)
         self.tenancy = Tenancy(records)
-        self.tenancy.ensure_tenant(T)
-        self.tenancy.ensure_tenant(OTHER)
+        self.tenancy.tenants.ensure(T)
+        self.tenancy.tenants.ensure(OTHER)
         self.compliance = self.make(SECRET)
         self.accounts = PlatformAccounts(records)
 
@@ -75,7 +75,9 @@ class Site:
         self.lake.append(TableRef(T, "frames"), table, writer="ingest", seq=seq)
 
     def actions(self, subject: str) -> list[str]:
-        return [entry.action for entry in self.tenancy.changes(T, subject=subject).items]
+        return [
+            entry.action for entry in self.tenancy.trail.page(T, AuditFilter(subject=subject)).items
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +256,7 @@ def test_changes_are_in_the_audit_without_passwords(site):
         site.compliance.change(T, "upper", LinkChange(port=1), actor="ada", if_revision=1)
     site.compliance.remove(T, "upper", actor="ada")
     assert site.actions("upper") == ["forwarding.remove", "forwarding.change", "forwarding.add"]
-    entry = site.tenancy.changes(T, subject="upper").items[1]
+    entry = site.tenancy.trail.page(T, AuditFilter(subject="upper")).items[1]
     assert entry.before == {"port": 32960}
     assert entry.after == {"port": 1234, "password": "set"}
     assert site.compliance.states(T) == []

@@ -9,7 +9,7 @@ import pytest
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import LIMIT, LIMITS, UNLIMITED
-from carcloud.services.tenancy.api import Invalid, KnownLimits, Tenancy, Unknown
+from carcloud.services.tenancy.api import AuditFilter, Invalid, KnownLimits, Tenancy, Unknown
 from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 A, B = Tenant("a"), Tenant("b")
@@ -25,8 +25,8 @@ def postgresql() -> Iterator[Any]:
 def tenancy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tenancy]:
     records = SqlRecords(fresh_url(request.param, tmp_path, request))
     made = Tenancy(records)
-    made.ensure_tenant(A)
-    made.ensure_tenant(B)
+    made.tenants.ensure(A)
+    made.tenants.ensure(B)
     yield made
     records.close()
 
@@ -48,7 +48,7 @@ def test_the_default_holds_until_a_tenant_has_a_value_of_its_own(tenancy):
 def test_a_change_is_audited_with_before_and_after(tenancy):
     tenancy.limits.set_limit(A, "jobs", 0, actor="root")
     tenancy.limits.set_limit(A, "jobs", UNLIMITED, actor="root")
-    last, first = tenancy.changes(A, subject="jobs").items
+    last, first = tenancy.trail.page(A, AuditFilter(subject="jobs")).items
     assert (first.action, first.actor, first.before) == (
         "quota.set",
         "root",

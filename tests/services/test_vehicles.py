@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
-from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.tenancy.api import AuditFilter, Tenancy
 from carcloud.services.vehicles.api import (
     Changed,
     Credentials,
@@ -57,7 +57,9 @@ class Service:
         return self.now
 
     def actions(self, subject: str) -> list[str]:
-        return [entry.action for entry in self.tenancy.changes(A, subject=subject).items]
+        return [
+            entry.action for entry in self.tenancy.trail.page(A, AuditFilter(subject=subject)).items
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +165,7 @@ def test_change_is_a_merge_patch_with_a_revision(service: Service) -> None:
         vehicles.change(A, vin(1), patch, actor="ann", if_revision=1)
     same = vehicles.change(A, vin(1), patch, actor="ann", if_revision=2)
     assert same.revision == 2
-    entry = service.tenancy.changes(A, subject=vin(1)).items[0]
+    entry = service.tenancy.trail.page(A, AuditFilter(subject=vin(1))).items[0]
     assert (entry.actor, entry.action) == ("ann", "vehicle.change")
     assert entry.before == {"labels": {"a": "1", "b": "2"}}
     assert entry.after == {"labels": {"b": "2", "c": "3"}}

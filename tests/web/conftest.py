@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from litestar import Litestar
 from tests.services.compute.kinds import Given
 
 from carcloud.app.engines import LAKE_TABLES
@@ -35,7 +36,7 @@ from carcloud.services.compute.api import Jobs, Kinds, Runner, RunnerOptions
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
 from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
-from carcloud.services.tenancy.api import Role, Tenancy
+from carcloud.services.tenancy.api import SYSTEM, Tenancy
 from carcloud.services.vehicles.api import NewVehicle, Vehicles
 from carcloud.web.application import Services, create_app
 from carcloud.web.serve import serve
@@ -118,6 +119,7 @@ class Cloud:
     stream: NatsStream
     decoder: Decoder
     loop: asyncio.AbstractEventLoop
+    app: Litestar
     _published: int = field(default=0)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -134,8 +136,8 @@ class Cloud:
 
     def settle(self, tenant: str, user: str) -> None:
         """A new tenant, and somebody who administers it."""
-        self.tenancy.ensure_tenant(tenant)
-        self.tenancy.create_user(Tenant(tenant), user, PASSWORD, Role.ADMIN, actor="test")
+        self.tenancy.tenants.ensure(tenant)
+        self.tenancy.people.create(Tenant(tenant), user, PASSWORD, "owner", by=SYSTEM)
 
     def register(self, *names: str, tenant: Tenant = DEFAULT_TENANT, **more: Any) -> None:
         for name in names:
@@ -260,15 +262,15 @@ class _running:
             dedup_entries=10_000,
         )
         self.ingesting = asyncio.create_task(self.ingest.run())
-        tenancy, vehicles = Tenancy(self.records), Vehicles(self.records)
-        tenancy.ensure_tenant("default")
-        tenancy.ensure_tenant("other")
+        tenancy, vehicles = Tenancy(self.records, secret=bytes(32)), Vehicles(self.records)
+        tenancy.tenants.ensure("default")
+        tenancy.tenants.ensure("other")
         for user, tenant, role in (
-            ("tester", "default", Role.ADMIN),
-            ("viewer", "default", Role.VIEWER),
-            ("stranger", "other", Role.ADMIN),
+            ("tester", "default", "owner"),
+            ("viewer", "default", "viewer"),
+            ("stranger", "other", "owner"),
         ):
-            tenancy.create_user(Tenant(tenant), user, PASSWORD, role, actor="test")
+            tenancy.people.create(Tenant(tenant), user, PASSWORD, role, by=SYSTEM)
         telemetry = Telemetry(
             lake,
             self.stream,
@@ -284,10 +286,11 @@ class _running:
         self.runner = asyncio.create_task(self._jobs_role(blobs).run())
         services = Services(tenancy, vehicles, telemetry, compliance, platforms, jobs)
         settings = Settings({"web.max_body_mb": 1})
-        self.web = serve(create_app(services, settings, pages=self.pages), "127.0.0.1", 0)
+        app = create_app(services, settings, pages=self.pages)
+        self.web = serve(app, "127.0.0.1", 0)
         address = await self.web.__aenter__()
         loop = asyncio.get_running_loop()
-        cloud = Cloud(address.url, tenancy, vehicles, telemetry, self.stream, decoder, loop)
+        cloud = Cloud(address.url, tenancy, vehicles, telemetry, self.stream, decoder, loop, app)
         return cloud, asyncio.Event()
 
     def _jobs_role(self, blobs: ObjectBlobs) -> Runner:

@@ -107,7 +107,7 @@ def test_the_own_page_may(client: httpx.Client, cloud: Any) -> None:
 def test_a_viewer_looks_and_changes_nothing(cloud: Any) -> None:
     with cloud.client("viewer") as viewer:
         assert viewer.get("/v1/vehicles").status_code == 200
-        assert viewer.post("/v1/query", json={"sql": "SELECT 1"}).status_code == 200
+        assert viewer.post("/v1/query", json={"sql": "SELECT 1"}).status_code == 403
         assert viewer.post("/v1/vehicles", json={"id": "LTESTV"}).status_code == 403
         assert viewer.post("/v1/models", json={"id": "m", "name": "M"}).status_code == 403
         assert viewer.post("/v1/dead-letters/reprocess", json={}).status_code == 403

@@ -12,6 +12,7 @@ import pytest
 
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.services.telemetry.tables import TABLES
+from carcloud.services.tenancy.api import AuditFilter
 
 START = 1_750_000_000_000_000  # us
 SPAN = {"from": "2025-06-15T15:06:40Z", "to": "2025-06-15T15:07:40Z"}
@@ -396,7 +397,7 @@ def test_what_the_gateway_refused_is_read_again_by_force_alone(
     assert letters(client, name) == [letter]
     assert client.post(where, json={"force": True}).json() == {"outcome": "stored"}
     assert letters(client, name) == []
-    [entry] = cloud.tenancy.changes(DEFAULT_TENANT, subject=letter["id"]).items
+    [entry] = cloud.tenancy.trail.page(DEFAULT_TENANT, AuditFilter(subject=letter["id"])).items
     assert (entry.actor, entry.action) == ("tester", "dead-letter.reprocess")
     assert entry.after["force"] is True
 

@@ -26,7 +26,7 @@ async def _go_on(settings: Settings) -> int:
         extent = await engines.stream.info(FRAMES.name)
         if extent.last_seq > 0:
             return 0
-        tenants = await asyncio.to_thread(Tenancy(engines.records).tenants)
+        tenants = await asyncio.to_thread(Tenancy(engines.records).tenants.ids)
         position = await asyncio.to_thread(lake_position, engines.lake, tenants)
         if position > 0:
             await engines.stream.release(FRAMES.name, position)

@@ -21,7 +21,7 @@ def prepare(settings: Settings) -> tuple[str, str] | None:
         tenancy = Tenancy(records)
         Vehicles(records, secret=sealing_secret(settings))
         first = tenancy.bootstrap()
-        tenancy.ensure_tenant(settings.text("gateway.tenant"))  # care goes by the list of tenants
+        tenancy.tenants.ensure(settings.text("gateway.tenant"))  # care goes by the list of tenants
         return first
     finally:
         records.close()

@@ -38,7 +38,7 @@ class JobsRole:
             engines.stream,
             engines.lake,
             Metering(engines.records),
-            self._tenancy.tenants,
+            self._tenancy.tenants.ids,
             close_days=settings.number("metering.close_days"),
         )
         self._general: str | None = None  # why there is no care at all
@@ -91,7 +91,7 @@ class JobsRole:
         if shutil.disk_usage(self._settings.text("data")).free < self._reserve() // 2:
             raise OSError("waits for room on the disk: see disk.reserve_mb")
         self.metering.count_lake_now()  # before old rows are dropped
-        return upkeep_round(self._engines.lake, self._tenancy.tenants(), keep)
+        return upkeep_round(self._engines.lake, self._tenancy.tenants.ids(), keep)
 
     def _reserve(self) -> int:
         return self._settings.whole("disk.reserve_mb") * 1_000_000

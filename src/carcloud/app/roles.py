@@ -121,7 +121,7 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
         {"gbt32960": decoder},
         commit_s=settings.number("ingest.commit_ms") / 1000,
         commit_rows=settings.whole("ingest.commit_rows"),
-        tenants=Tenancy(engines.records).tenants,
+        tenants=Tenancy(engines.records).tenants.ids,
         future_s=settings.number("gateway.future_tolerance_s"),
         dedup_entries=settings.whole("ingest.dedup_entries"),
         tracer=tracer,

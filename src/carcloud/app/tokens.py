@@ -1,16 +1,25 @@
-"""The token for commands of this machine's owner, left in the run folder."""
+"""The key for commands of this machine's owner, left in the run folder."""
 
+from carcloud.model.actions import ADMINISTRATOR, OWNER
 from carcloud.model.ids import DEFAULT_TENANT
-from carcloud.services.tenancy.api import Role, Tenancy
+from carcloud.services.tenancy.api import EVERYTHING, INSTALLATION, SYSTEM, Exists, Tenancy
 
+_USER = "local"
 _NAME = "local commands"
 
 
-def local_token(tenancy: Tenancy) -> str:
-    """A new administrator's token; those of earlier starts end."""
-    for token in tenancy.tokens(DEFAULT_TENANT):
-        if token.name == _NAME:
-            tenancy.revoke_token(DEFAULT_TENANT, token.id, actor="carcloud")
-    tenancy.ensure_tenant(DEFAULT_TENANT)
-    _, secret = tenancy.create_token(DEFAULT_TENANT, _NAME, Role.ADMIN, actor="carcloud")
-    return secret
+def local_key(tenancy: Tenancy) -> str:
+    """A new key of the service account `local@default`, which may everything; those of earlier
+    starts end."""
+    tenancy.tenants.ensure(DEFAULT_TENANT)
+    user = f"{_USER}@{DEFAULT_TENANT}"
+    try:
+        tenancy.people.create_service(
+            DEFAULT_TENANT, _USER, OWNER, note="Commands on this machine", by=SYSTEM
+        )
+        tenancy.grants.grant(INSTALLATION, user, ADMINISTRATOR, EVERYTHING, by=SYSTEM)
+    except Exists:
+        for key in tenancy.keys.all(DEFAULT_TENANT, user):
+            if key.name == _NAME:
+                tenancy.keys.revoke(DEFAULT_TENANT, key.id, by=SYSTEM)
+    return tenancy.keys.create(DEFAULT_TENANT, user, _NAME, by=SYSTEM).secret

@@ -10,7 +10,7 @@ from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_compliance
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.secret import sealing_secret
-from carcloud.app.tokens import local_token
+from carcloud.app.tokens import local_key
 from carcloud.codecs.gbt32960.describe import decode_line
 from carcloud.config import Settings
 from carcloud.model.figures import by_label
@@ -35,7 +35,7 @@ async def run_web(settings: Settings, instance: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     run = RunDir(Path(settings.text("data")))
-    token = await asyncio.to_thread(local_token, services.tenancy)
+    token = await asyncio.to_thread(local_key, services.tenancy)
     figures = WebFigures()
     app = create_app(services, settings, figures=figures)
     host, port = settings.text("web.host"), settings.whole("web.port")
@@ -89,7 +89,7 @@ def make_services(settings: Settings, engines: Engines) -> Services:
         ),
     )
     return Services(
-        Tenancy(engines.records),
+        Tenancy(engines.records, secret=sealing_secret(settings)),
         Vehicles(engines.records, secret=sealing_secret(settings)),
         telemetry,
         make_compliance(settings, engines),

@@ -1,5 +1,6 @@
 """The HTTP application: routes, guards, errors and documents put together."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -34,12 +35,13 @@ from carcloud.web.api import (
     telemetry,
     vehicles,
 )
-from carcloud.web.callers import COOKIE, Callers, caller_of
+from carcloud.web.callers import COOKIE, Callers, LabelsOf, caller_of
 from carcloud.web.describe import TAGS
 from carcloud.web.fleet import FleetView
 from carcloud.web.live import LiveFeed
 from carcloud.web.observed import WebFigures
 from carcloud.web.problems import Translate, exception_handlers
+from carcloud.web.refusals import Refusals
 from carcloud.web.security import BodyLimit, add_headers, same_origin
 
 
@@ -64,7 +66,8 @@ def create_app(
     figures: WebFigures | None = None,
 ) -> Litestar:
     """The application over `services`; it starts and stops their live parts itself."""
-    callers = Callers(services.tenancy)
+    refusals = Refusals(services.tenancy)
+    callers = Callers(services.tenancy, _labels_of(services.vehicles), refusals)
     most_bytes = settings.whole("web.max_body_mb") * 1_000_000
     facts = operation.Facts(settings.text("web.tiles"), version(), demo)
     return Litestar(
@@ -79,7 +82,7 @@ def create_app(
         dependencies=_dependencies(services, callers, settings, figures),
         exception_handlers=exception_handlers(_translations()),
         before_send=[add_headers(settings.text("web.tiles"))],
-        lifespan=[_running(services)],
+        lifespan=[_running(services, refusals)],
         middleware=[BodyLimit(most_bytes)],
         request_max_body_size=most_bytes,
         openapi_config=_openapi(),
@@ -97,7 +100,7 @@ def _guarded(callers: Callers) -> Router:
     """All routes that need somebody who is signed in."""
     return Router(
         "/v1",
-        guards=[callers.guard(), same_origin],
+        guards=[callers.guard(), same_origin, callers.permission()],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         route_handlers=[
             vehicles.router,
@@ -167,13 +170,24 @@ def _translations() -> Mapping[type[Exception], Translate]:
     }
 
 
-def _running(services: Services) -> Any:
+def _labels_of(vehicles: Vehicles) -> LabelsOf:
+    def labels(tenant: Tenant, vehicle: str) -> Mapping[str, str]:
+        return vehicles.get(tenant, vehicle).labels
+
+    return labels
+
+
+def _running(services: Services, refusals: Refusals) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await services.telemetry.start()
+        writing = asyncio.create_task(refusals.run(), name="refusals")
         try:
             yield
         finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            await refusals.flush()
             await services.telemetry.stop()
 
     return lifespan

@@ -3,41 +3,69 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
+from carcloud.model.actions import ANYONE
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
-from carcloud.services.tenancy.api import NotSignedIn, Role, Tenancy
-from carcloud.web.problems import Refused
-from carcloud.web.security import SAFE_METHODS
+from carcloud.services.tenancy.api import Denied, Identity, NotSignedIn, Tenancy
+from carcloud.web.refusals import Refusals
+
+LabelsOf = Callable[[Tenant, str], Mapping[str, str]]  # of a vehicle; none = no such vehicle
 
 COOKIE = "carcloud_session"
-REMEMBER_S = 3.0  # s; a session ended by another process is refused after so long
-REMEMBERED = 1000  # sessions
+REMEMBER_S = 0.8  # s; what another process revoked is refused after so long
+REMEMBERED = 10_000  # sessions and keys
 
 
-class Caller(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Caller:
     """The person or program behind a request."""
 
-    user: str
-    tenant: Tenant
-    role: Role
-    expires_us: int | None  # None = an API token without end
-    token: str
+    identity: Identity
+    token: str = field(repr=False)
+
+    @property
+    def user(self) -> str:
+        """Their name, as the audit tells it."""
+        return self.identity.user
+
+    @property
+    def tenant(self) -> Tenant:
+        """The tenant they work in."""
+        return self.identity.tenant
+
+    @property
+    def expires_us(self) -> int | None:
+        """When their session or key ends; None = a key without end."""
+        return self.identity.expires
+
+
+def allows(action: str, *, narrowed: bool = False) -> dict[str, object]:
+    """What a route declares in `opt`: the row of `model.actions` that its callers need.
+
+    `ANYONE` = whoever is signed in. Where the path names a `vehicle` the grant may be limited to
+    vehicles with its labels. A route that is `narrowed` looks at `identity.scopes` itself and
+    serves only what lies inside.
+    """
+    return {"action": action, "narrowed": narrowed}
 
 
 class Callers:
     """Looks sessions up, and remembers each for a moment so that not every request asks."""
 
-    def __init__(self, tenancy: Tenancy) -> None:
+    def __init__(self, tenancy: Tenancy, labels: LabelsOf, refusals: Refusals) -> None:
         self._tenancy = tenancy
+        self._labels = labels
+        self._refusals = refusals
         self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
 
     def guard(self) -> Guard:
@@ -52,6 +80,34 @@ class Callers:
             connection.scope["user"] = await self.find(token)
 
         return authenticate
+
+    def permission(self) -> Guard:
+        """A guard that raises `Denied` where the caller may not do what the route declares."""
+
+        async def authorise(
+            connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+        ) -> None:
+            action = str(handler.opt["action"])
+            who = connection.scope["user"].identity
+            if action == ANYONE or action in who.everywhere:
+                return
+            vehicle = connection.path_params.get("vehicle")
+            path = connection.scope["path"]
+            if who.may_somewhere(action):
+                if vehicle is None and handler.opt["narrowed"]:
+                    return
+                if vehicle is not None and who.may(action, labels=await self._of(who, vehicle)):
+                    return
+                if vehicle is not None:
+                    self._refusals.note(connection, action, path)
+                    raise Denied(action, f"there is no vehicle {vehicle!r}", hidden=True)
+            self._refusals.note(connection, action, path)
+            raise Denied(action, f"this needs the permission {action}")
+
+        return authorise
+
+    async def _of(self, who: Identity, vehicle: str) -> Mapping[str, str]:
+        return await asyncio.to_thread(self._labels, who.tenant, vehicle)
 
     async def find(self, token: str) -> Caller:
         """The caller of a token; raises `NotSignedIn`."""
@@ -78,11 +134,11 @@ class Callers:
 
     async def _ask(self, token: str) -> Caller:
         try:
-            who = await asyncio.to_thread(self._tenancy.session, token)
+            who = await asyncio.to_thread(self._tenancy.sessions.identify, token)
         except NotSignedIn:
             self.forget(token)
             raise
-        caller = Caller(who.user, who.tenant, who.role, who.expires, token)
+        caller = Caller(who, token)
         self._known[token] = (time.monotonic(), caller)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -103,14 +159,3 @@ def caller_of(request: Request[Any, Any, Any]) -> Caller:
     caller = request.scope["user"]
     assert isinstance(caller, Caller)  # noqa: S101 - every route with a caller has the guard
     return caller
-
-
-def needs(role: Role) -> Guard:
-    """A guard: callers of a lower role may not change anything here."""
-
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-        caller = connection.scope["user"]
-        if connection.scope.get("method") not in SAFE_METHODS and caller.role.rank < role.rank:
-            raise Refused(403, f"this needs the role {role.value}", code="role")
-
-    return guard

@@ -12,6 +12,7 @@ from litestar.types import Receive, Send
 
 from carcloud import logs
 from carcloud.model.figures import Histogram, labelled
+from carcloud.services.tenancy.api import origin
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,9 @@ class Observed:
                 self._note(scope, message["status"], time.perf_counter() - began)
             await send(message)
 
-        with logs.bound(request_id=request_id):
+        client = scope.get("client")
+        address = client[0] if client else ""
+        with logs.bound(request_id=request_id), origin(address, request_id):
             await self._app(scope, receive, told)
 
     def _note(self, scope: Any, status: int, seconds: float) -> None:

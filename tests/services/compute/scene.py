@@ -105,7 +105,7 @@ async def _open(server: NatsServer, folder: Path) -> Scene:
     records = SqlRecords(f"sqlite:///{folder / 'records.sqlite'}")
     tenancy = Tenancy(records)
     for tenant in (MINE, OTHER):
-        tenancy.ensure_tenant(tenant)
+        tenancy.tenants.ensure(tenant)
     blobs = ObjectBlobs(folder / "blobs")
     jobs = Jobs(records, blobs, stream, KINDS, most={"memory_mb": 4000})
     compute = LocalCompute(cpus=2, memory_mb=4000, places=2)

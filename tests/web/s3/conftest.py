@@ -115,7 +115,7 @@ def running(data: Path, sealed: bool = False, records: str = "") -> Iterator[Sto
     base = SqlRecords(records or f"sqlite:///{data / 'records.sqlite'}")
     Tenancy(base)
     for tenant in ("alpha", "beta"):
-        Tenancy(base).ensure_tenant(tenant)
+        Tenancy(base).tenants.ensure(tenant)
     held: list[Store] = []
     storage = Storage(
         base,

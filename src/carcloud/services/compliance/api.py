@@ -26,7 +26,6 @@ from carcloud.services.compliance.errors import (
     UnknownLink,
     UnknownPlatform,
 )
-from carcloud.services.compliance.seal import Seal
 from carcloud.services.compliance.store import links, metadata, retries
 from carcloud.services.compliance.types import (
     Batch,
@@ -39,7 +38,7 @@ from carcloud.services.compliance.types import (
     Wait,
     Warn,
 )
-from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.tenancy.api import AuditEntry, NoSecret, Seal, record_changes
 
 __all__ = [
     "ACCOUNT_ID", "NAME", "Batch", "Compliance", "InvalidLink", "LinkChange", "LinkChanged",
@@ -84,7 +83,7 @@ class Compliance:
         """Make a link that forwards what comes from now on; raises `LinkExists`, `InvalidLink`."""
         fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
         check(fields)
-        fields["password"] = self._seal.close(tenant, spec.name, spec.password)
+        fields["password"] = self._sealed(tenant, spec.name, spec.password)
         start = self._lake.position(frames_of(tenant), "ingest")
         fields |= {"tenant": tenant, "forwarded_seq": start, "created_us": self._now()}
         try:
@@ -118,7 +117,7 @@ class Compliance:
                 return old
             after = {k: "set" if k == "password" else v for k, v in differs.items()}
             if "password" in differs:
-                differs["password"] = self._seal.close(tenant, name, str(differs["password"]))
+                differs["password"] = self._sealed(tenant, name, str(differs["password"]))
             seen = (*_is(tenant, name), links.c.revision == old.revision)
             values = {**differs, "revision": old.revision + 1}
             if db.execute(update(links).where(*seen).values(**values)).rowcount != 1:
@@ -189,14 +188,20 @@ class Compliance:
             rows = db.execute(select(links).where(links.c.enabled)).mappings().all()
         found = []
         for row in rows:
-            password = self._seal.open(row["tenant"], row["name"], row["password"])
+            password = self._seal.open(_owner(row["tenant"], row["name"]), row["password"])
             if password is not None:
                 fields = {name: row[name] for name in LinkSpec.__struct_fields__}
-                spec = LinkSpec(**{**fields, "password": password})
+                spec = LinkSpec(**{**fields, "password": password.decode()})
                 found.append((Tenant(row["tenant"]), spec))
             elif row["problem"] != _NO_PASSWORD:
                 self.tell(row["tenant"], row["name"], connected=False, problem=_NO_PASSWORD)
         return found
+
+    def _sealed(self, tenant: Tenant, name: str, password: str) -> bytes:
+        try:
+            return self._seal.close(_owner(tenant, name), password.encode())
+        except NoSecret as error:
+            raise InvalidLink("password", str(error)) from error
 
     def disconnect_all(self) -> None:
         """No link is connected: the process that forwards has just begun."""
@@ -316,3 +321,7 @@ def _keep_for_later(db: Connection, tenant: Tenant, name: str, progress: Progres
     ]
     if rows:
         db.execute(insert(retries), rows)
+
+
+def _owner(tenant: str, link: str) -> str:
+    return f"platform-link/{tenant}/{link}"

@@ -13,6 +13,18 @@ class Throttled(Exception):
         self.retry_after_s = retry_after_s
 
 
+class Denied(Exception):
+    """The caller is known and may not do this; `action` says what would be needed.
+
+    `hidden`: not even the existence of the thing is for the caller to know.
+    """
+
+    def __init__(self, action: str, detail: str, *, hidden: bool = False) -> None:
+        super().__init__(detail)
+        self.action = action
+        self.hidden = hidden
+
+
 class Invalid(ValueError):
     """The caller gave a value that cannot be; `field` says which argument."""
 
@@ -22,9 +34,17 @@ class Invalid(ValueError):
         self.detail = detail
 
 
+class NoSecret(ValueError):
+    """Something is to be sealed and the installation has no secret to do it with."""
+
+
 class Exists(Exception):
-    """A tenant, user or token of that name exists already."""
+    """A thing of that name exists already."""
 
 
 class Unknown(Exception):
-    """There is no such tenant, user or token in this tenant."""
+    """There is no such tenant, user, role, grant or key in this tenant."""
+
+
+class Changed(Exception):
+    """Somebody else changed it first."""

@@ -13,8 +13,8 @@ SHORTEST, LONGEST = 10, 256  # characters
 class Passwords:
     """Hashes and checks passwords; safe to use from many threads."""
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher()
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
         self._turn = threading.BoundedSemaphore(2)
         self._nobody = self._hasher.hash("the password of a user who does not exist")
 

@@ -8,9 +8,8 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from carcloud.model import ids
 from carcloud.model.ids import Tenant, VehicleId
-from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.tenancy.api import AuditEntry, Seal, record_changes
 from carcloud.services.vehicles import keys, rows
-from carcloud.services.vehicles.seal import Seal
 from carcloud.services.vehicles.store import credentials, logins, vehicles
 from carcloud.services.vehicles.types import (
     Admission,

@@ -11,10 +11,10 @@ from carcloud.model.ids import Tenant, VehicleId
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict
 from carcloud.ports.records import Records
+from carcloud.services.tenancy.api import Seal
 from carcloud.services.vehicles import admission, carried, changes, csv_import, keys, models, search
 from carcloud.services.vehicles.errors import Changed, Exists, Invalid, Unknown
 from carcloud.services.vehicles.remembered import Remembered
-from carcloud.services.vehicles.seal import Seal
 from carcloud.services.vehicles.store import logins, metadata
 from carcloud.services.vehicles.types import (
     Activated,

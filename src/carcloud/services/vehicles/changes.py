@@ -6,11 +6,10 @@ from msgspec import UNSET
 from sqlalchemy import Connection, delete, insert, select, update
 
 from carcloud.model.ids import Tenant, VehicleId
-from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.tenancy.api import AuditEntry, NoSecret, Seal, record_changes
 from carcloud.services.vehicles import keys, rows, search
 from carcloud.services.vehicles.csv_import import Line
 from carcloud.services.vehicles.errors import Changed, Invalid, Unknown
-from carcloud.services.vehicles.seal import Seal
 from carcloud.services.vehicles.store import credentials, models, vehicles
 from carcloud.services.vehicles.types import (
     Credentials,
@@ -197,8 +196,12 @@ def _credential_values(vehicle: str, change: CredentialsChange, seal: Seal) -> d
             continue
         if key is not None and not 1 <= len(key) <= _LONGEST_KEY:
             raise Invalid(name, f"1 to {_LONGEST_KEY} bytes")
-        sealed = name == "cipher_key" and key is not None
-        values[name] = seal.close(vehicle, key) if sealed else key
+        values[name] = key
+    if isinstance(change.cipher_key, bytes):
+        try:
+            values["cipher_key"] = seal.close(vehicle, change.cipher_key)
+        except NoSecret as error:
+            raise Invalid("cipher_key", str(error)) from error
     return values
 
 

@@ -4,9 +4,10 @@ import base64
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_, select, true
 
 from carcloud.model.ids import Tenant, VehicleId
+from carcloud.services.tenancy.api import MAIN, Scope
 from carcloud.services.vehicles import rows
 from carcloud.services.vehicles.errors import Invalid
 from carcloud.services.vehicles.store import labels, vehicles
@@ -67,7 +68,20 @@ def conditions(db: Connection, tenant: Tenant, what: Filter) -> list[ColumnEleme
         found.append(vehicles.c.protocol == what.protocol)
     if what.label:
         found.append(_labelled(tenant, what.label))
+    if what.within is not None:
+        found.append(or_(false(), *(_inside(tenant, scope) for scope in what.within)))
     return found
+
+
+def _inside(tenant: Tenant, scope: Scope) -> ColumnElement[bool]:
+    """As `Scope.covers`: a vehicle's project is its label `project`, the main one without."""
+    wanted = dict(scope.labels)
+    if scope.project is not None:
+        wanted["project"] = scope.project
+    parts = [_labelled(tenant, f"{key}:{value}") for key, value in wanted.items()]
+    if scope.project == MAIN:
+        return or_(*parts, ~_labelled(tenant, "project"))
+    return and_(true(), *parts)
 
 
 def _labelled(tenant: Tenant, label: str) -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from carcloud.model.ids import Tenant, VehicleId
+from carcloud.services.tenancy.api import Scope
 
 
 class Lifecycle(StrEnum):
@@ -80,6 +81,7 @@ class Filter:
     label: str | None = None  # `key` or `key:value`
     lifecycle: Lifecycle | None = None
     protocol: str | None = None
+    within: tuple[Scope, ...] | None = None  # only what lies in one of them; None = no bounds
 
 
 Sort = Literal["id", "updated"]  # `updated`: newest first

@@ -7,8 +7,7 @@ from litestar import Router, get, post
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from carcloud.services.telemetry.api import DeadLetter, ReasonGroup
-from carcloud.services.tenancy.api import Role
-from carcloud.web.callers import needs
+from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheTelemetry
 from carcloud.web.paging import decode_cursor, encode_cursor
@@ -69,6 +68,7 @@ class BulkOutcome(msgspec.Struct, frozen=True):
     summary="Dead letters",
     description="Frames that could not be read, newest first; those read again are left out.",
     responses=errors(400, 401, 503),
+    opt=allows("dead-letters:read"),
 )
 async def list_dead_letters(
     *,
@@ -104,6 +104,7 @@ async def list_dead_letters(
     "/dead-letters/{letter:str}",
     summary="One dead letter",
     responses=errors(400, 401, 404, 503),
+    opt=allows("dead-letters:read"),
 )
 async def read_dead_letter(
     letter: FromPath[str], caller: TheCaller, telemetry: TheTelemetry
@@ -121,6 +122,7 @@ async def read_dead_letter(
         "that the gateway refused for who sent it or when is taken with `force` alone."
     ),
     responses=errors(400, 401, 403, 404, 503, 507),
+    opt=allows("dead-letters:reprocess"),
 )
 async def reprocess_dead_letter(
     letter: FromPath[str],
@@ -143,6 +145,7 @@ async def reprocess_dead_letter(
         "gateway refused for who sent them or when."
     ),
     responses=errors(400, 401, 403, 413, 503, 507),
+    opt=allows("dead-letters:reprocess"),
 )
 async def reprocess_dead_letters(
     data: JSONBody[Which], caller: TheCaller, telemetry: TheTelemetry
@@ -169,7 +172,6 @@ def _view(letter: DeadLetter) -> DeadLetterView:
 router = Router(
     "/",
     tags=["dead-letters"],
-    guards=[needs(Role.OPERATOR)],
     route_handlers=[
         list_dead_letters,
         read_dead_letter,

@@ -27,9 +27,8 @@ from carcloud.services.compliance.api import (
     UnknownLink,
     UnknownPlatform,
 )
-from carcloud.services.tenancy.api import Role
 from carcloud.web.api.vehicles import IfMatch
-from carcloud.web.callers import needs
+from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCompliance, ThePlatforms
 from carcloud.web.paging import Page
@@ -133,7 +132,12 @@ class AccountView(msgspec.Struct, frozen=True):
     updated: str
 
 
-@get("/forwarding", summary="Links to further platforms", responses=errors(401, 503))
+@get(
+    "/forwarding",
+    summary="Links to further platforms",
+    responses=errors(401, 503),
+    opt=allows("forwarding:read"),
+)
 async def list_links(caller: TheCaller, compliance: TheCompliance) -> Page[LinkView]:
     """All links of the tenant with their state."""
     found = await asyncio.to_thread(
@@ -160,6 +164,7 @@ _NEW = Example(
         ResponseHeader(name="Location", documentation_only=True, description="Its address"),
     ],
     responses=errors(400, 401, 403, 409, 413, 503, 507),
+    opt=allows("forwarding:write"),
 )
 async def create_link(
     data: Annotated[NewLink, Body(examples=[_NEW])], caller: TheCaller, compliance: TheCompliance
@@ -177,6 +182,7 @@ async def create_link(
     summary="One link",
     response_headers=_TAGGED,
     responses=errors(400, 401, 404, 503),
+    opt=allows("forwarding:read"),
 )
 async def read_link(
     link: LinkPath, caller: TheCaller, compliance: TheCompliance
@@ -194,6 +200,7 @@ async def read_link(
     "revision that you saw. A link that was disabled goes on where it stopped.",
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 404, 412, 413, 428, 503, 507),
+    opt=allows("forwarding:write"),
 )
 async def change_link(
     link: LinkPath,
@@ -217,13 +224,19 @@ async def change_link(
     summary="Remove a link",
     description="What waits for it is not sent. A link made later begins at the present.",
     responses=errors(400, 401, 403, 404, 503, 507),
+    opt=allows("forwarding:write"),
 )
 async def remove_link(link: LinkPath, caller: TheCaller, compliance: TheCompliance) -> None:
     """Remove a link."""
     await asyncio.to_thread(compliance.remove, caller.tenant, link, actor=caller.user)
 
 
-@get("/platforms", summary="Lower platforms", responses=errors(401, 503))
+@get(
+    "/platforms",
+    summary="Lower platforms",
+    responses=errors(401, 503),
+    opt=allows("platforms:read"),
+)
 async def list_platforms(caller: TheCaller, platforms: ThePlatforms) -> Page[AccountView]:
     """Lower platforms that may log in and bring vehicles."""
     found = await asyncio.to_thread(platforms.all, caller.tenant)
@@ -238,6 +251,7 @@ async def list_platforms(caller: TheCaller, platforms: ThePlatforms) -> Page[Acc
         **errors(400, 401, 403, 409, 413, 503, 507),
         201: ResponseSpec(AccountView, description="The account is new", generate_examples=False),
     },
+    opt=allows("platforms:write"),
 )
 async def grant_platform(
     platform_id: PlatformPath,
@@ -257,6 +271,7 @@ async def grant_platform(
     summary="Revoke the account of a lower platform",
     description="What an open connection still brings is refused within a minute.",
     responses=errors(400, 401, 403, 404, 503, 507),
+    opt=allows("platforms:write"),
 )
 async def revoke_platform(
     platform_id: PlatformPath, caller: TheCaller, platforms: ThePlatforms
@@ -300,7 +315,6 @@ def _account(account: PlatformAccount) -> AccountView:
 router = Router(
     "/",
     tags=["forwarding"],
-    guards=[needs(Role.ADMIN)],
     route_handlers=[
         list_links,
         create_link,

@@ -28,8 +28,7 @@ from carcloud.services.compute.api import (
     State,
     UnknownJob,
 )
-from carcloud.services.tenancy.api import Role
-from carcloud.web.callers import needs
+from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.download import Download, wanted_range
 from carcloud.web.given import TheCaller, TheJobs
@@ -168,7 +167,7 @@ _EXAMPLE = Example(
 @get(
     "/job-kinds",
     summary="Kinds of jobs",
-    opt={"action": "jobs:read"},
+    opt=allows("jobs:read"),
     responses=errors(401, 403, 503),
 )
 async def list_kinds(jobs: TheJobs) -> KindsView:
@@ -182,7 +181,7 @@ async def list_kinds(jobs: TheJobs) -> KindsView:
     summary="Submit a job",
     description="It is queued, and begins when it has its turn. `after` names jobs that must "
     "succeed first.",
-    opt={"action": "jobs:run"},
+    opt=allows("jobs:run"),
     responses=errors(400, 401, 403, 413, 503, 507),
 )
 async def submit_job(
@@ -197,7 +196,7 @@ async def submit_job(
     summary="Submit jobs that wait for each other",
     description="All of them or none. `after` may name the `key` of another job of the batch; "
     "jobs that wait for each other in a circle are refused.",
-    opt={"action": "jobs:run"},
+    opt=allows("jobs:run"),
     responses=errors(400, 401, 403, 413, 503, 507),
 )
 async def submit_batch(data: JSONBody[Batch], caller: TheCaller, jobs: TheJobs) -> BatchView:
@@ -210,7 +209,7 @@ async def submit_batch(data: JSONBody[Batch], caller: TheCaller, jobs: TheJobs) 
     "/jobs",
     summary="Jobs",
     description="Newest first. `q` is part of a name or id.",
-    opt={"action": "jobs:read"},
+    opt=allows("jobs:read"),
     responses=errors(400, 401, 403, 503),
 )
 async def list_jobs(
@@ -236,7 +235,7 @@ async def list_jobs(
 @get(
     "/jobs/{job_id:str}",
     summary="One job",
-    opt={"action": "jobs:read"},
+    opt=allows("jobs:read"),
     responses=errors(400, 401, 403, 404, 503),
 )
 async def read_job(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> JobDetail:
@@ -250,7 +249,7 @@ async def read_job(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> JobDeta
     status_code=200,
     summary="Cancel a job",
     description="One that waits ends at once, one that runs within a second.",
-    opt={"action": "jobs:run"},
+    opt=allows("jobs:run"),
     responses=errors(400, 401, 403, 404, 409, 503, 507),
 )
 async def cancel_job(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> JobView:
@@ -263,7 +262,7 @@ async def cancel_job(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> JobVi
     summary="A part of a job's log",
     description="From byte `start` on, of the last attempt unless `attempt` names another. A "
     "negative `start` counts from the end. At most 1 MB; go on at `end` while it is below `size`.",
-    opt={"action": "jobs:read"},
+    opt=allows("jobs:read"),
     responses=errors(400, 401, 403, 404, 503),
 )
 async def read_log(
@@ -295,7 +294,7 @@ _EVENTS = ResponseSpec(
         "Server-sent events until the job has ended. `job` is the job when it changes; `log` "
         "{attempt, offset, text} is its log from byte `offset` of attempt `attempt` on."
     ),
-    opt={"action": "jobs:read"},
+    opt=allows("jobs:read"),
     responses={200: _EVENTS, **errors(400, 401, 403, 404, 503)},
 )
 async def follow_job(
@@ -331,7 +330,7 @@ def _event(name: str, what: Any) -> bytes:
     "/jobs/{job_id:str}/artifacts",
     summary="Files that a job made",
     description="Those of the last attempt.",
-    opt={"action": "jobs:read"},
+    opt=allows("jobs:read"),
     responses=errors(400, 401, 403, 404, 503),
 )
 async def list_artifacts(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> Page[ArtifactView]:
@@ -352,7 +351,7 @@ _FILE = ResponseSpec(
     "/jobs/{job_id:str}/artifacts/{name:path}",
     summary="A file that a job made",
     description="`Range` asks for a part of it.",
-    opt={"action": "jobs:read"},
+    opt=allows("jobs:read"),
     responses={200: _FILE, 206: _FILE, **errors(400, 401, 403, 404, 416, 503)},
 )
 async def read_artifact(
@@ -445,7 +444,6 @@ def _artifact(artifact: Artifact) -> ArtifactView:
 router = Router(
     "/",
     tags=["jobs"],
-    guards=[needs(Role.OPERATOR)],
     route_handlers=[
         list_kinds,
         submit_job,

@@ -10,10 +10,9 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath, JSONBody
 from msgspec import UNSET, UnsetType
 
-from carcloud.services.tenancy.api import Role
 from carcloud.services.vehicles.api import CurrentSign, Datum, VehicleModel
 from carcloud.web.api.vehicles import IfMatch
-from carcloud.web.callers import needs
+from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheVehicles
 from carcloud.web.paging import Page
@@ -43,7 +42,7 @@ class ModelPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     current_sign: CurrentSign | UnsetType = UNSET
 
 
-@get("/models", summary="Models", responses=errors(401, 503))
+@get("/models", summary="Models", responses=errors(401, 503), opt=allows("models:read"))
 async def list_models(caller: TheCaller, vehicles: TheVehicles) -> Page[ModelView]:
     """All models of the tenant."""
     found = await asyncio.to_thread(vehicles.models, caller.tenant)
@@ -61,6 +60,7 @@ _NEW = Example(summary="An electric sedan", value={"id": "e-sedan", "name": "E S
         ResponseHeader(name="Location", documentation_only=True, description="Its address"),
     ],
     responses=errors(400, 401, 403, 409, 413, 503, 507),
+    opt=allows("models:write"),
 )
 async def create_model(
     data: Annotated[ModelView, Body(examples=[_NEW])],
@@ -79,6 +79,7 @@ async def create_model(
     summary="One model",
     response_headers=_TAGGED,
     responses=errors(400, 401, 404, 503),
+    opt=allows("models:read"),
 )
 async def read_model(
     model: FromPath[str], caller: TheCaller, vehicles: TheVehicles
@@ -94,6 +95,7 @@ async def read_model(
     description="A merge patch (RFC 7396). `If-Match` must name the revision that you saw.",
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 404, 412, 413, 428, 503, 507),
+    opt=allows("models:write"),
 )
 async def change_model(
     model: FromPath[str],
@@ -128,6 +130,5 @@ def _view(model: VehicleModel) -> ModelView:
 router = Router(
     "/",
     tags=["models"],
-    guards=[needs(Role.OPERATOR)],
     route_handlers=[list_models, create_model, read_model, change_model],
 )

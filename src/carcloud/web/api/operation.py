@@ -15,6 +15,7 @@ from carcloud.model.time import iso
 from carcloud.ports.errors import EngineError
 from carcloud.services.telemetry.api import Disk, Role, Status, Telemetry
 from carcloud.services.vehicles.api import Vehicles
+from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheLiveFeed, TheTelemetry, TheVehicles
 from carcloud.web.live import EventStream
@@ -87,7 +88,7 @@ async def present_status(tenant: Tenant, telemetry: Telemetry, vehicles: Vehicle
     return status_view(await telemetry.status(tenant, registered))
 
 
-@get("/status", summary="State of the cloud", responses=errors(401, 503))
+@get("/status", summary="State of the cloud", responses=errors(401, 503), opt=allows("status:read"))
 async def read_status(
     caller: TheCaller,
     telemetry: TheTelemetry,
@@ -114,6 +115,7 @@ _EVENTS = ResponseSpec(
         "changed; with `vehicle`, `twin` {signals: {path: [value, time_ms]}} when it changes."
     ),
     responses={200: _EVENTS, **errors(400, 401, 429)},
+    opt=allows("telemetry:read"),
 )
 async def follow_live(
     caller: TheCaller,

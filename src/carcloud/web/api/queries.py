@@ -11,6 +11,7 @@ from litestar.params import Body, FromPath
 
 from carcloud.services.telemetry.api import Asker, QueryResult
 from carcloud.web import exports
+from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheTelemetry
 from carcloud.web.problems import Refused
@@ -63,6 +64,7 @@ class Answer(msgspec.Struct, frozen=True):
     summary="Tables",
     description="The tables that SQL can read, with their columns.",
     responses=errors(401, 503),
+    opt=allows("tables:read"),
 )
 async def read_tables(caller: TheCaller, telemetry: TheTelemetry) -> Tables:
     """The tenant's tables."""
@@ -106,6 +108,7 @@ _FILE = "the rows as a file, when the request accepts "
         200: ResponseSpec(Answer, description="Rows"),
         **errors(400, 401, 403, 409, 413, 429, 503),
     },
+    opt=allows("queries:run"),
 )
 async def run_query(
     request: Request[Any, Any, Any],
@@ -133,6 +136,7 @@ async def run_query(
         "`POST /v1/query` answers 409. Asked of the process that runs the query."
     ),
     responses=errors(400, 401, 403, 404),
+    opt=allows("queries:run"),
 )
 async def cancel_query(query_id: FromPath[str], caller: TheCaller, telemetry: TheTelemetry) -> None:
     """Cancel a query of one's own."""

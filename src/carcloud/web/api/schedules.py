@@ -10,8 +10,7 @@ from litestar.params import Body, HeaderParameter, JSONBody, PathParameter
 
 from carcloud.model.time import iso
 from carcloud.services.compute.api import NewJob, NewSchedule, Schedule
-from carcloud.services.tenancy.api import Role
-from carcloud.web.callers import needs
+from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheJobs
 from carcloud.web.paging import Page
@@ -65,7 +64,7 @@ _EXAMPLE = Example(
 @get(
     "/schedules",
     summary="Schedules of jobs",
-    opt={"action": "jobs:read"},
+    opt=allows("jobs:read"),
     responses=errors(401, 403, 503),
 )
 async def list_schedules(caller: TheCaller, jobs: TheJobs) -> Page[ScheduleView]:
@@ -78,7 +77,7 @@ async def list_schedules(caller: TheCaller, jobs: TheJobs) -> Page[ScheduleView]
     "/schedules",
     summary="Add a schedule",
     description="`cron` has five fields: minute, hour, day of month, month, day of week.",
-    opt={"action": "jobs:run"},
+    opt=allows("jobs:run"),
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 409, 413, 503, 507),
 )
@@ -93,7 +92,7 @@ async def create_schedule(
 @get(
     "/schedules/{schedule:str}",
     summary="One schedule",
-    opt={"action": "jobs:read"},
+    opt=allows("jobs:read"),
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 404, 503),
 )
@@ -109,7 +108,7 @@ async def read_schedule(
     "/schedules/{schedule:str}",
     summary="Change a schedule",
     description="`If-Match` must name the revision that you saw.",
-    opt={"action": "jobs:run"},
+    opt=allows("jobs:run"),
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 404, 412, 413, 428, 503, 507),
 )
@@ -131,7 +130,7 @@ async def replace_schedule(
     "/schedules/{schedule:str}",
     summary="Remove a schedule",
     description="Its jobs stay.",
-    opt={"action": "jobs:run"},
+    opt=allows("jobs:run"),
     responses=errors(400, 401, 403, 404, 503, 507),
 )
 async def remove_schedule(schedule: SchedulePath, caller: TheCaller, jobs: TheJobs) -> None:
@@ -158,7 +157,6 @@ def _view(one: Schedule) -> ScheduleView:
 router = Router(
     "/",
     tags=["jobs"],
-    guards=[needs(Role.OPERATOR)],
     route_handlers=[
         list_schedules,
         create_schedule,

@@ -4,15 +4,27 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, Router, delete, get, post
+from litestar import Request, Response, Router, delete, get, post, put
 from litestar.datastructures import Cookie
 from litestar.di import Provide
 from litestar.openapi.spec import Example
-from litestar.params import Body
+from litestar.params import Body, JSONBody
 
+from carcloud.model.actions import ANYONE
 from carcloud.model.time import iso, now_us
-from carcloud.services.tenancy.api import Exists, Invalid, NotSignedIn, Throttled, Unknown
-from carcloud.web.callers import COOKIE, Callers, caller_of
+from carcloud.services.tenancy.api import (
+    Changed,
+    Client,
+    Denied,
+    Exists,
+    Identity,
+    Invalid,
+    NotSignedIn,
+    Tenancy,
+    Throttled,
+    Unknown,
+)
+from carcloud.web.callers import COOKIE, Callers, allows, caller_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheSettings, TheTenancy
 from carcloud.web.problems import Refused, Translate
@@ -21,6 +33,10 @@ from carcloud.web.security import same_origin
 TRANSLATIONS: dict[type[Exception], Translate] = {
     NotSignedIn: lambda e: Refused(401, str(e), headers={"WWW-Authenticate": "Bearer"}),
     Throttled: lambda e: Refused(429, str(e), headers={"Retry-After": str(e.retry_after_s)}),
+    Denied: lambda e: Refused(
+        404 if e.hidden else 403, str(e), code=None if e.hidden else "denied"
+    ),
+    Changed: lambda e: Refused(412, str(e), field="If-Match"),
     Invalid: lambda e: Refused(400, e.detail, field=e.field),
     Exists: lambda e: Refused(409, str(e)),
     Unknown: lambda e: Refused(404, str(e)),
@@ -36,13 +52,39 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
+class TenantView(msgspec.Struct, frozen=True):
+    """A tenant to work in."""
+
+    id: str
+    name: str
+
+
+class PartView(msgspec.Struct, frozen=True):
+    """Actions that are allowed in one scope: `project:NAME` or `labels:key=value,…`."""
+
+    scope: str
+    actions: list[str]
+
+
 class SessionView(msgspec.Struct, frozen=True):
-    """Who is signed in, to which tenant, until when; `expires` null = an API token without end."""
+    """Who is signed in, to which tenant, what that one may do there, until when.
+
+    `actions` are allowed on the whole tenant, `parts` tells of those that are limited; `expires`
+    null = an API key without end.
+    """
 
     user: str
     tenant: str
-    role: str
+    actions: list[str]
+    parts: list[PartView]
     expires: str | None
+    tenants: list[TenantView]
+
+
+class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tenant to work in from now on."""
+
+    tenant: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 
 
 @post(
@@ -62,23 +104,42 @@ async def sign_in(
 ) -> Response[SessionView]:
     """Sign in."""
     hours = settings.number("web.session_hours")
-    address = request.client.host if request.client else ""
     session = await asyncio.to_thread(
-        tenancy.sign_in, data.user, data.password, hours=hours, address=address
+        tenancy.sessions.sign_in, data.user, data.password, hours=hours, client=client_of(request)
     )
-    who = session.identity
-    view = SessionView(who.user, who.tenant, who.role.value, iso(session.expires))
+    view = await _view(session.identity, tenancy)
     return Response(view, cookies=[_cookie(request, session.token, session.expires)])
 
 
-@get("/session", summary="Who is signed in", responses=errors(401, 503))
-async def read_session(caller: TheCaller) -> SessionView:
+@get("/session", summary="Who is signed in", responses=errors(401, 503), opt=allows(ANYONE))
+async def read_session(caller: TheCaller, tenancy: TheTenancy) -> SessionView:
     """Who is signed in."""
-    expires = None if caller.expires_us is None else iso(caller.expires_us)
-    return SessionView(caller.user, caller.tenant, caller.role.value, expires)
+    return await _view(caller.identity, tenancy)
 
 
-@delete("/session", status_code=204, summary="Sign out", responses=errors(401, 403, 503))
+@put(
+    "/session/tenant",
+    summary="Work in another tenant",
+    description="The session stays; what it may do is what was granted in that tenant.",
+    responses=errors(400, 401, 403, 404, 503),
+    opt=allows(ANYONE),
+)
+async def switch_tenant(
+    data: JSONBody[Switch], caller: TheCaller, tenancy: TheTenancy, callers: TheCallers
+) -> SessionView:
+    """Work in another tenant."""
+    who = await asyncio.to_thread(tenancy.sessions.switch, caller.identity, data.tenant)
+    callers.forget(caller.token)
+    return await _view(who, tenancy)
+
+
+@delete(
+    "/session",
+    status_code=204,
+    summary="Sign out",
+    responses=errors(401, 403, 503),
+    opt=allows(ANYONE),
+)
 async def sign_out(
     request: Request[Any, Any, Any],
     caller: TheCaller,
@@ -86,9 +147,29 @@ async def sign_out(
     callers: TheCallers,
 ) -> Response[None]:
     """Sign out."""
-    await asyncio.to_thread(tenancy.sign_out, caller.token)
+    await asyncio.to_thread(tenancy.sessions.sign_out, caller.token)
     callers.forget(caller.token)
     return Response(None, cookies=[_cookie(request, "", 0)])
+
+
+def client_of(request: Request[Any, Any, Any]) -> Client:
+    """From where and with what a request comes."""
+    address = request.client.host if request.client else ""
+    return Client(address, request.headers.get("user-agent", ""))
+
+
+async def _view(who: Identity, tenancy: Tenancy) -> SessionView:
+    where = [who.tenant]
+    found = await asyncio.to_thread(tenancy.sessions.tenants, who.user)
+    tenants = [one for one in found if who.session is not None or one.id in where]
+    return SessionView(
+        user=who.user,
+        tenant=who.tenant,
+        actions=sorted(who.everywhere),
+        parts=[PartView(one.scope.text, sorted(one.actions)) for one in who.partly],
+        expires=None if who.expires is None else iso(who.expires),
+        tenants=[TenantView(one.id, one.name) for one in tenants],
+    )
 
 
 def _cookie(request: Request[Any, Any, Any], token: str, expires_us: int) -> Cookie:
@@ -107,8 +188,8 @@ def router(callers: Callers) -> Router:
     """Signing in needs no session; the rest does."""
     mine = Router(
         "/",
-        guards=[callers.guard(), same_origin],
+        guards=[callers.guard(), same_origin, callers.permission()],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
-        route_handlers=[read_session, sign_out],
+        route_handlers=[read_session, switch_tenant, sign_out],
     )
     return Router("/v1", tags=["session"], route_handlers=[sign_in, mine])

@@ -7,6 +7,7 @@ import msgspec
 from litestar import Router, get
 from litestar.params import FromQuery, QueryParameter
 
+from carcloud.model.actions import ANYONE
 from carcloud.model.ids import VehicleId
 from carcloud.model.ids import vehicle as vehicle_id
 from carcloud.model.time import DAY, SECOND, iso
@@ -19,6 +20,7 @@ from carcloud.services.telemetry.api import (
     SignalValue,
     Trail,
 )
+from carcloud.web.callers import allows
 from carcloud.web.describe import ERRORS
 from carcloud.web.given import TheCaller, TheTelemetry, TheVehicles, VehiclePath
 from carcloud.web.paging import Page, decode_cursor, encode_cursor
@@ -92,6 +94,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     summary="Latest known state",
     description="Latest value and time of every signal the vehicle ever sent.",
     responses=ERRORS,
+    opt=allows("telemetry:read"),
 )
 async def read_twin(
     vehicle: VehiclePath,
@@ -115,6 +118,7 @@ async def read_twin(
     summary="Raw frames",
     description="Frames of the vehicle, newest first, each decoded field by field.",
     responses=ERRORS,
+    opt=allows("telemetry:read"),
 )
 async def read_frames(
     *,
@@ -174,6 +178,7 @@ def _frame(frame: Frame) -> FrameView:
         "last hour. An element of an array signal is named by its index, `…CellVoltages[3]`."
     ),
     responses=ERRORS,
+    opt=allows("telemetry:read"),
 )
 async def read_series(
     *,
@@ -199,6 +204,7 @@ async def read_series(
     summary="Positions over time",
     description="Where the vehicle was, WGS-84 degrees. Defaults to the last hour.",
     responses=ERRORS,
+    opt=allows("telemetry:read"),
 )
 async def read_trail(
     *,
@@ -220,6 +226,7 @@ async def read_trail(
     summary="Alarms over time",
     description="Alarms that were on at some time in the stretch. Defaults to the last day.",
     responses=ERRORS,
+    opt=allows("telemetry:read"),
 )
 async def read_alarms(
     *,
@@ -244,6 +251,7 @@ async def read_alarms(
     summary="Signal catalogue",
     description="Every signal: COVESA VSS path, datatype, unit, range and allowed values.",
     responses=ERRORS,
+    opt=allows(ANYONE),
 )
 async def read_catalogue(telemetry: TheTelemetry) -> Catalogue:
     """All signals."""

@@ -17,7 +17,7 @@ from msgspec import UNSET, UnsetType
 from carcloud.model.ids import vehicle as vehicle_id
 from carcloud.model.time import iso
 from carcloud.services.telemetry.api import Session, Telemetry
-from carcloud.services.tenancy.api import Role
+from carcloud.services.tenancy.api import Denied
 from carcloud.services.vehicles.api import (
     Changed,
     Credentials,
@@ -32,7 +32,7 @@ from carcloud.services.vehicles.api import (
     VehicleChange,
     Vehicles,
 )
-from carcloud.web.callers import Caller, needs
+from carcloud.web.callers import Caller, allows
 from carcloud.web.describe import errors
 from carcloud.web.fleet import Sort, VehicleSummary
 from carcloud.web.given import TheCaller, TheFleet, TheTelemetry, TheVehicles, VehiclePath
@@ -90,7 +90,7 @@ class VehicleView(msgspec.Struct, frozen=True):
 
 
 class CredentialsPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Absent stays, null removes; `public_key` in base64. Needs the role admin."""
+    """Absent stays, null removes; `public_key` in base64. Needs `vehicles:credentials`."""
 
     iccid: str | UnsetType | None = UNSET
     public_key: str | UnsetType | None = UNSET
@@ -130,6 +130,7 @@ class ImportResult(msgspec.Struct, frozen=True):
     summary="Vehicles",
     description="Searches the registry; `online`, `alarm_min` and sorting look at the live state.",
     responses=errors(400, 401, 503),
+    opt=allows("vehicles:read", narrowed=True),
 )
 async def list_vehicles(
     *,
@@ -148,7 +149,8 @@ async def list_vehicles(
     limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
 ) -> Page[VehicleSummary]:
     """A page of vehicles."""
-    what = Filter(q=q, model=model, label=label, lifecycle=lifecycle)
+    within = caller.identity.scopes("vehicles:read")
+    what = Filter(q=q, model=model, label=label, lifecycle=lifecycle, within=within)
     order: Sort = sort
     if order == "id" and online is None and alarm_min is None:
         return await fleet.registered(caller.tenant, what, cursor, limit)
@@ -172,6 +174,7 @@ _NEW = Example(
         ResponseHeader(name="Location", documentation_only=True, description="Its address"),
     ],
     responses=errors(400, 401, 403, 409, 413, 503, 507),
+    opt=allows("vehicles:write"),
 )
 async def create_vehicle(
     data: Annotated[NewVehicle, Body(examples=[_NEW])],
@@ -191,6 +194,7 @@ async def create_vehicle(
     summary="One vehicle",
     response_headers=_TAGGED,
     responses=errors(400, 401, 404, 503),
+    opt=allows("vehicles:read"),
 )
 async def read_vehicle(
     vehicle: VehiclePath,
@@ -209,6 +213,7 @@ async def read_vehicle(
     description="A merge patch (RFC 7396). `If-Match` must name the revision that you saw.",
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 404, 409, 412, 413, 428, 503, 507),
+    opt=allows("vehicles:write"),
 )
 async def change_vehicle(
     *,
@@ -242,6 +247,7 @@ async def change_vehicle(
     description="It may not connect any more; its history stays.",
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 404, 412, 503, 507),
+    opt=allows("vehicles:write"),
 )
 async def retire_vehicle(
     vehicle: VehiclePath,
@@ -281,6 +287,7 @@ class CsvOperation(Operation):
     description="Columns id, vin, model, protocol, iccid, label:KEY; empty cells change nothing.",
     operation_class=CsvOperation,
     responses=errors(400, 401, 403, 413, 415, 503, 507),
+    opt=allows("vehicles:write"),
 )
 async def import_vehicles(
     request: Request[Any, Any, Any],
@@ -305,8 +312,8 @@ def _credentials_change(
 ) -> CredentialsChange | None:
     if isinstance(given, UnsetType):
         return None
-    if caller.role.rank < Role.ADMIN.rank:
-        raise Refused(403, "credentials need the role admin", field="credentials", code="role")
+    if "vehicles:credentials" not in caller.identity.everywhere:
+        raise Denied("vehicles:credentials", "credentials need the permission vehicles:credentials")
     key: bytes | UnsetType | None = UNSET
     if isinstance(given.public_key, str):
         try:
@@ -359,7 +366,6 @@ def _session(session: Session) -> SessionInfo:
 router = Router(
     "/",
     tags=["vehicles"],
-    guards=[needs(Role.OPERATOR)],
     route_handlers=[
         list_vehicles,
         create_vehicle,

@@ -1,0 +1,228 @@
+"""Signing in, and who holds a session, a short-lived token or a key."""
+
+import re
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from carcloud.model.ids import Tenant
+from carcloud.services.tenancy import audit, throttle
+from carcloud.services.tenancy.desk import (
+    HOUR,
+    ID,
+    USER,
+    Desk,
+    hashed,
+    listed,
+    new_id,
+    note,
+    unlisted,
+)
+from carcloud.services.tenancy.errors import Denied, Invalid, NotSignedIn, Unknown
+from carcloud.services.tenancy.grants import check_held
+from carcloud.services.tenancy.identity import identity, narrowed
+from carcloud.services.tenancy.keys import PREFIX, Keys
+from carcloud.services.tenancy.store import grants, sessions, tenants, users
+from carcloud.services.tenancy.types import (
+    INSTALLATION,
+    AuditEntry,
+    Identity,
+    Session,
+    SessionInfo,
+    TenantInfo,
+    TenantState,
+)
+
+_SESSION = "ccs_"  # how a session's token begins, so that leaks can be searched for
+_MOST_MINUTES = 24 * 60
+_PRINTABLE = re.compile(r"[^\x20-\x7e]")
+_WRONG = "wrong user or password"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """From where and with what somebody signs in."""
+
+    address: str = ""
+    agent: str = ""
+
+
+class Sessions:
+    """Opens, checks and ends sessions."""
+
+    def __init__(self, desk: Desk, keys: Keys) -> None:
+        self._desk = desk
+        self._keys = keys
+
+    def sign_in(
+        self, user: str, password: str, *, hours: float, client: Client = Client()
+    ) -> Session:
+        """A session of `hours`; raises `NotSignedIn`, `Throttled`.
+
+        Takes as long for a user who does not exist.
+        """
+        now = self._desk.now()
+        with self._desk.records.transaction() as db:
+            throttle.count_attempt(db, user, client.address, now)
+            name = user if USER.fullmatch(user) else ""  # databases refuse some characters
+            query = select(users).where(users.c.name == name, users.c.service.is_(False))
+            row = db.execute(query).mappings().first()
+        kept = None if row is None else row["password"]
+        if not self._desk.passwords.matches(kept, password) or row is None or row["disabled"]:
+            self._note_failure(row, user)
+            raise NotSignedIn(_WRONG)
+        with self._desk.records.transaction() as db:
+            throttle.forgive(db, user, client.address)
+            return self.open(db, row["name"], hours=hours, client=client)
+
+    def open(self, db: Connection, user: str, *, hours: float, client: Client) -> Session:
+        """A session of somebody who has proved who they are; raises `NotSignedIn` where no tenant
+        lets them in."""
+        now = self._desk.now()
+        where = _tenants_of(db, user)
+        active = [tenant for tenant in where if tenant.state is TenantState.ACTIVE]
+        if not active:
+            raise NotSignedIn("no tenant lets you in")
+        db.execute(delete(sessions).where(sessions.c.expires <= now))
+        told = self._insert(db, user, active[0].id, now + int(hours * HOUR), client, None)
+        note(db, active[0].id, user, "session.begin", told.identity.session or "")
+        return told
+
+    def identify(self, token: str) -> Identity:
+        """Who holds this session, short-lived token or API key; raises `NotSignedIn`."""
+        if token.startswith(PREFIX):
+            return self._keys.identify(token)
+        query = select(sessions, users.c.service).join(users, users.c.name == sessions.c.user)
+        query = query.join(tenants, tenants.c.id == sessions.c.tenant)
+        query = query.where(sessions.c.hash == hashed(token), users.c.disabled.is_(False))
+        with self._desk.records.reading() as db:
+            row = db.execute(query.where(tenants.c.state == "active")).mappings().first()
+            if row is None or row["expires"] <= self._desk.now():
+                raise NotSignedIn("the session has ended")
+            who = identity(db, row["user"], Tenant(row["tenant"]), service=row["service"])
+        who = narrowed(who, unlisted(row["actions"]), None)
+        return replace(who, expires=row["expires"], session=row["id"])
+
+    def sign_out(self, token: str) -> None:
+        """End a session; nothing happens if it has ended."""
+        with self._desk.records.transaction() as db:
+            db.execute(delete(sessions).where(sessions.c.hash == hashed(token)))
+
+    def tenants(self, user: str) -> list[TenantInfo]:
+        """Where a user may work: the tenant they belong to first, then others by id."""
+        with self._desk.records.reading() as db:
+            return _tenants_of(db, user)
+
+    def switch(self, who: Identity, tenant: str) -> Identity:
+        """Work in another tenant from now on, in the same session; raises `Unknown`, `Denied`."""
+        if who.session is None:
+            raise Denied("anyone", "a key works in one tenant only")
+        with self._desk.records.transaction() as db:
+            mine = {one.id: one for one in _tenants_of(db, who.user)}
+            wanted = mine.get(Tenant(tenant))
+            if wanted is None or wanted.state is not TenantState.ACTIVE:
+                raise Unknown(f"there is no tenant {tenant!r} that lets you in")
+            here = (sessions.c.id == who.session) & sessions.c.actions.is_(None)
+            if db.execute(update(sessions).where(here).values(tenant=wanted.id)).rowcount == 0:
+                raise Denied("anyone", "a short-lived token works in one tenant only")
+            note(db, wanted.id, who.user, "session.switch", who.session)
+            told = identity(db, who.user, wanted.id, service=who.service)
+        return replace(told, expires=who.expires, session=who.session)
+
+    def token(
+        self, who: Identity, *, minutes: float, actions: frozenset[str] | None = None,
+        client: Client = Client(),
+    ) -> Session:  # fmt: skip
+        """A short-lived token that may what `who` may, or only `actions` of that; raises
+        `Invalid`, `Denied`. It never outlives what it was made with."""
+        if not 0 < minutes <= _MOST_MINUTES:
+            raise Invalid("minutes", f"more than 0, at most {_MOST_MINUTES}")
+        may = who.everywhere.union(*(part.actions for part in who.partly))
+        kept = may if actions is None else actions
+        for part in who.partly:
+            check_held(kept & part.actions, who, part.scope)
+        check_held(kept - frozenset().union(*(part.actions for part in who.partly)), who)
+        ends = self._desk.now() + int(minutes * 60_000_000)
+        ends = ends if who.expires is None else min(ends, who.expires)
+        with self._desk.records.transaction() as db:
+            made = self._insert(db, who.user, who.tenant, ends, client, kept)
+            told = {"minutes": minutes, "actions": sorted(kept)}
+            note(db, who.tenant, who.user, "token.create", made.identity.session or "", None, told)
+        return made
+
+    def all(self, tenant: Tenant, user: str | None = None) -> list[SessionInfo]:
+        """Open sessions in a tenant, or those of one user in it, newest first."""
+        query = select(sessions).where(
+            sessions.c.tenant == tenant, sessions.c.expires > self._desk.now()
+        )
+        if user is not None:
+            query = query.where(sessions.c.user == user)
+        with self._desk.records.reading() as db:
+            return [_info(row) for row in db.execute(query.order_by(sessions.c.created.desc()))]
+
+    def end(self, tenant: Tenant, session: str, *, actor: str, user: str | None = None) -> None:
+        """End somebody's session, or one of `user`'s only; raises `Unknown`."""
+        mine = (sessions.c.tenant == tenant) & (sessions.c.id == session)
+        if user is not None:
+            mine &= sessions.c.user == user
+        with self._desk.records.transaction() as db:
+            if not ID.fullmatch(session) or db.execute(delete(sessions).where(mine)).rowcount == 0:
+                raise Unknown(f"there is no session {session!r}")
+            note(db, tenant, actor, "session.end", session)
+
+    def _insert(
+        self, db: Connection, user: str, tenant: Tenant, ends: int, client: Client,
+        actions: frozenset[str] | None,
+    ) -> Session:  # fmt: skip
+        token, session = _SESSION + secrets.token_urlsafe(32), new_id()
+        db.execute(
+            insert(sessions).values(
+                hash=hashed(token),
+                id=session,
+                user=user,
+                tenant=tenant,
+                actions=listed(actions),
+                address=client.address[:60],
+                agent=client.agent[:200],
+                created=self._desk.now(),
+                expires=ends,
+            )
+        )
+        service = db.execute(select(users.c.service).where(users.c.name == user)).scalar_one()
+        who = narrowed(identity(db, user, tenant, service=service), actions, None)
+        return Session(token, replace(who, expires=ends, session=session), ends)
+
+    def _note_failure(self, row: Any, user: str) -> None:
+        """Where the user exists, the tenant's audit tells of the attempt; else the whole's."""
+        tenant = INSTALLATION if row is None else Tenant(row["tenant"])
+        with self._desk.records.transaction() as db:
+            subject = _PRINTABLE.sub("?", user[:60])
+            entry = AuditEntry(tenant, subject, "session.begin", subject, denied=True)
+            audit.append(db, [entry])
+
+
+def _tenants_of(db: Connection, user: str) -> list[TenantInfo]:
+    home = select(users.c.tenant).where(users.c.name == user)
+    guest = select(grants.c.tenant).where(grants.c.user == user)
+    query = select(tenants).where(or_(tenants.c.id.in_(home), tenants.c.id.in_(guest)))
+    first = db.execute(home).scalar()
+    found = [
+        TenantInfo(Tenant(row.id), row.name, TenantState(row.state), row.created)
+        for row in db.execute(query.order_by(tenants.c.id))
+    ]
+    return sorted(found, key=lambda one: (one.id != first, one.id))
+
+
+def _info(row: Any) -> SessionInfo:
+    return SessionInfo(
+        row.id,
+        row.user,
+        Tenant(row.tenant),
+        row.address,
+        row.agent,
+        row.created,
+        row.expires,
+        row.actions is not None,
+    )

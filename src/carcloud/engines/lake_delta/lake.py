@@ -1,4 +1,4 @@
-"""`DeltaLake`: the lake port on Delta tables in a local folder."""
+"""`DeltaLake`: the lake port on Delta tables in a local folder or an S3 bucket."""
 
 import re
 import threading
@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from carcloud.engines.lake_delta import query, upkeep, write
-from carcloud.engines.lake_delta.files import LocalFiles
+from carcloud.engines.lake_delta.files import Files, LocalPlace, Place
 from carcloud.engines.lake_delta.known import Known
-from carcloud.engines.lake_delta.log import FOLDER, Log
+from carcloud.engines.lake_delta.log import Log
 from carcloud.engines.lake_delta.parquet import Footers
 from carcloud.engines.lake_delta.read import count, read
 from carcloud.engines.lake_delta.schema import PARTITION
@@ -32,7 +32,7 @@ _TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
 class DeltaLake:
-    """Tables below `root/<tenant>/lake/<table>`.
+    """Tables below `<tenant>/lake/<table>` of a folder, or of another `Place`.
 
     Threads may share one; other processes may read and write the same folder at the same time.
     """
@@ -40,9 +40,9 @@ class DeltaLake:
     engine = "lake"
 
     def __init__(
-        self, root: Path, care: Care | None = None, known: Iterable[KnownTable] = ()
+        self, place: Path | Place, care: Care | None = None, known: Iterable[KnownTable] = ()
     ) -> None:
-        self._root = root.absolute()
+        self._place: Place = LocalPlace(place) if isinstance(place, Path) else place
         self._care = care or Care()
         self._known = Known(known)
         self._footers = Footers()
@@ -86,9 +86,8 @@ class DeltaLake:
 
         Times are TIMESTAMP in SQL, and UTC; in the result they carry the zone again.
         """
-        folder = self._folder(tenant)
         tables = {
-            name: query.Source(name, seen, LocalFiles(folder / name), self._known)
+            name: query.Source(name, seen, self._files(TableRef(tenant, name)), self._known)
             for name, seen in self._snapshots(tenant).items()
         }
         return self._desk.run(tables, self._footers, sql, limits, cancel or Cancel())
@@ -109,29 +108,27 @@ class DeltaLake:
     def _snapshots(self, tenant: Tenant) -> dict[str, Snapshot]:
         """The newest snapshot of every table that exists or is known."""
         found: dict[str, Snapshot] = {}
-        for name in sorted(self._known.names.union(LocalFiles(self._folder(tenant)).folders())):
-            known = name in self._known.names
-            if known or (
-                _TABLE.fullmatch(name) and (self._folder(tenant) / name / FOLDER).is_dir()
-            ):
-                seen = self._log(TableRef(tenant, name)).refresh()
-                if known or seen.version >= 0:
-                    found[name] = seen
+        there = filter(_TABLE.fullmatch, self._place.at(_folder(tenant)).folders())
+        for name in sorted(self._known.names.union(there)):
+            seen = self._log(TableRef(tenant, name)).refresh()
+            if name in self._known.names or seen.version >= 0:
+                found[name] = seen
         return found
 
-    def _folder(self, name: Tenant) -> Path:
-        return self._root / tenant(name) / "lake"
-
-    def _files(self, table: TableRef) -> LocalFiles:
+    def _files(self, table: TableRef) -> Files:
         if not _TABLE.fullmatch(table.name):
             raise ValueError(f"table {table.name!r}: lower-case letters, digits and underscores")
-        return LocalFiles(self._folder(table.tenant) / table.name)
+        return self._place.at(f"{_folder(table.tenant)}/{table.name}")
 
     def _log(self, table: TableRef) -> Log:
         with self._lock:
             if table not in self._logs:
                 self._logs[table] = Log(self._files(table), self._care)
             return self._logs[table]
+
+
+def _folder(name: Tenant) -> str:
+    return f"{tenant(name)}/lake"
 
 
 def _info(name: str, seen: Snapshot) -> TableInfo:

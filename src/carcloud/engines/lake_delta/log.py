@@ -14,10 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from carcloud.engines.lake_delta.files import LocalFiles
+from carcloud.engines.lake_delta.files import Files
 from carcloud.engines.lake_delta.schema import PARTITION, to_delta
 from carcloud.engines.lake_delta.settings import Care
 from carcloud.engines.lake_delta.snapshot import Action, Snapshot
@@ -32,11 +31,12 @@ _log = logging.getLogger(__name__)
 class Log:
     """One table's log. Threads may share it; other processes may write the same table."""
 
-    def __init__(self, files: LocalFiles, care: Care) -> None:
+    def __init__(self, files: Files, care: Care) -> None:
         self.files = files
         self.care = care
         self._lock = threading.Lock()
         self._seen = Snapshot()
+        self._current = float("-inf")  # monotonic s, when it was seen to be the newest
 
     def refresh(self) -> Snapshot:
         """The table as it is now."""
@@ -75,7 +75,7 @@ class Log:
 
     def checkpoint(self) -> None:
         """Write a Delta checkpoint of the newest version, synced."""
-        table = DeltaTable(self.files.root)
+        table = self.files.delta()
         table.create_checkpoint()
         self.files.sync(f"{FOLDER}/{table.version():020d}.checkpoint.parquet")
         self.files.sync(_POINTER)
@@ -100,10 +100,15 @@ class Log:
                 if seen.version % self.care.checkpoint_every == 0:
                     keep = max(self.care.removed_keep, self.care.orphan_keep)
                     seen = seen.without_tombstones(int((time.time() - keep) * 1000))
-            elif self._pointer().get("version", -1) > seen.version:
+            elif self._lags() and self._pointer().get("version", -1) > seen.version:
                 seen = self._from_checkpoint(seen)  # the log between was cleaned away
             else:
+                self._current = time.monotonic()
                 return seen
+
+    def _lags(self) -> bool:
+        """Whether what came after the last look can have been cleaned away since."""
+        return time.monotonic() - self._current >= self.care.log_keep / 2
 
     def _from_checkpoint(self, seen: Snapshot) -> Snapshot:
         """The newest checkpoint's snapshot, or `seen` where there is none that is newer."""

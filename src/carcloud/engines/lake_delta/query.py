@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import pyarrow as pa
 
-from carcloud.engines.lake_delta.files import LocalFiles
+from carcloud.engines.lake_delta.files import Files
 from carcloud.engines.lake_delta.known import Known
 from carcloud.engines.lake_delta.parquet import Footers
 from carcloud.engines.lake_delta.read import Filter
@@ -45,7 +45,7 @@ class Source:
 
     name: str
     seen: Snapshot
-    files: LocalFiles
+    files: Files
     known: Known
 
     def showing(self, named: Collection[str]) -> "Source":
@@ -80,8 +80,9 @@ class Desk:
             for name, needs in admitted["needs"].items():
                 source = tables[name].showing(named)
                 chosen = _needed(source, needs)
+                source.files.fetch(file.path for file in chosen)
                 views.append(f'CREATE VIEW "{name}" AS {_view(source, footers, chosen)}')
-                paths += [source.files.full(file.path) for file in chosen]
+                paths += [source.files.local(file.path) for file in chosen]
             question = {"sql": admitted["sql"], "views": views, "paths": paths}
             reply = ask(question | {"rows": limits.rows, "threads": self._threads})
         rows = _zoned(pa.ipc.open_stream(reply.body).read_all())
@@ -252,7 +253,7 @@ def _view(source: Source, footers: Footers, chosen: list[DataFile]) -> str:
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for file in chosen:
-        path = source.files.full(file.path)
+        path = source.files.local(file.path)
         names: tuple[str, ...] = tuple(source.seen.schema.names[: file.columns])
         if file.columns is None:  # written by somebody else
             names = tuple(sorted(footers.get(path).names))

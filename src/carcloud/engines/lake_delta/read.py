@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from carcloud.engines.lake_delta.files import LocalFiles, engine_errors
+from carcloud.engines.lake_delta.files import Files, engine_errors
 from carcloud.engines.lake_delta.parquet import Footers, row_groups
 from carcloud.engines.lake_delta.schema import PARTITION, TIME, conform
 from carcloud.engines.lake_delta.snapshot import DataFile, Snapshot
@@ -88,12 +88,14 @@ class Filter:
         return keep
 
 
-def read(seen: Snapshot, files: LocalFiles, footers: Footers, what: Slice) -> pa.Table:
+def read(seen: Snapshot, files: Files, footers: Footers, what: Slice) -> pa.Table:
     """The rows of a slice, with the columns asked for in the order asked for."""
     names = list(what.columns) if what.columns is not None else list(seen.schema.names)
     schema = _output(seen, names)
     wanted = _filter(what)
     chosen = [file for file in seen.files.values() if wanted.may_hold(file)]
+    if what.limit is None:
+        files.fetch(file.path for file in chosen)
     scan = _Scan(seen, files, footers, wanted, schema)
     if what.newest_first:
         return scan.newest(chosen, what.limit).select(names)
@@ -102,7 +104,7 @@ def read(seen: Snapshot, files: LocalFiles, footers: Footers, what: Slice) -> pa
     return scan.some(chosen, what.limit).select(names)
 
 
-def count(seen: Snapshot, files: LocalFiles, footers: Footers, what: Slice) -> int:
+def count(seen: Snapshot, files: Files, footers: Footers, what: Slice) -> int:
     """How many rows a slice has, without its limit."""
     wanted = _filter(what)
     chosen = [file for file in seen.files.values() if wanted.may_hold(file)]
@@ -135,7 +137,7 @@ def _output(seen: Snapshot, names: Sequence[str]) -> pa.Schema:
 @dataclass(frozen=True, slots=True)
 class _Scan:
     seen: Snapshot
-    files: LocalFiles
+    files: Files
     footers: Footers
     wanted: Filter
     schema: pa.Schema  # of the result
@@ -193,7 +195,7 @@ class _Scan:
         """How many rows of a file are wanted."""
         found = 0
         with engine_errors(f"reading {file.path}"):
-            path = self.files.full(file.path)
+            path = self.files.local(file.path)
             footer = self.footers.get(path)
             groups = row_groups(footer, _listed(self.wanted.vehicles), self.wanted.span)
             with pq.ParquetFile(path, metadata=footer.metadata) as source:
@@ -205,7 +207,7 @@ class _Scan:
     def _in_pieces(self, file: DataFile, wanted: Filter, schema: pa.Schema) -> pa.Table:
         """As `_rows`; a big file of which few rows are wanted does not come into memory whole."""
         with engine_errors(f"reading {file.path}"):
-            footer = self.footers.get(self.files.full(file.path))
+            footer = self.footers.get(self.files.local(file.path))
         groups = row_groups(footer, _listed(wanted.vehicles), wanted.span)
         found = [schema.empty_table()]
         for piece in _pieces(footer.metadata, groups):
@@ -225,7 +227,7 @@ class _Scan:
         `piece`: the row groups to look at, if not all.
         """
         with engine_errors(f"reading {file.path}"):
-            path = self.files.full(file.path)
+            path = self.files.local(file.path)
             footer = self.footers.get(path)
             groups = piece or row_groups(footer, _listed(wanted.vehicles), wanted.span)
             with pq.ParquetFile(path, metadata=footer.metadata) as source:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from carcloud.engines.lake_delta.files import LocalFiles, Unsure, engine_errors
+from carcloud.engines.lake_delta.files import Files, Unsure, engine_errors
 from carcloud.engines.lake_delta.log import Log, commit_info, now_ms
 from carcloud.engines.lake_delta.parquet import Footers, row_groups, tried_encoding
 from carcloud.engines.lake_delta.read import Filter
@@ -121,6 +121,7 @@ def _merge(log: Log, seen: Snapshot, chosen: list[DataFile], level: int) -> int:
 
     Returns how many; 0 when one of them went meanwhile.
     """
+    log.files.fetch(file.path for file in chosen)
     merge = _Merge.of(log, seen, chosen)
     chosen = merge.chosen
     written: list[DataFile] = []
@@ -155,7 +156,7 @@ def _replacement(
 class _Merge:
     """Sorts files of one date in pieces of whole vehicles, each small enough for memory."""
 
-    files: LocalFiles
+    files: Files
     schema: pa.Schema
     chosen: list[DataFile]
     footers: Footers
@@ -200,7 +201,7 @@ class _Merge:
         counts: Counter[str] = Counter()
         for file in self.chosen:
             with engine_errors(f"reading {file.path}"):
-                path = self.files.full(file.path)
+                path = self.files.local(file.path)
                 rows = pq.ParquetFile(path, read_dictionary=["vehicle"]).read(columns=["vehicle"])
             found: Any = pc.value_counts(rows.unify_dictionaries()["vehicle"])
             counts.update({entry["values"]: entry["counts"] for entry in found.to_pylist()})
@@ -211,7 +212,7 @@ class _Merge:
         if file.bounds and (file.bounds.vehicle[1] < low or file.bounds.vehicle[0] > high):
             return self.schema.empty_table()
         with engine_errors(f"reading {file.path}"):
-            footer = self.footers.get(self.files.full(file.path))
+            footer = self.footers.get(self.files.local(file.path))
         groups = [
             group
             for group in row_groups(footer, None, _ALWAYS)
@@ -234,15 +235,15 @@ def _first(due: list[DataFile], rows: int, least: int) -> list[DataFile]:
 
 
 def _read(
-    files: LocalFiles, schema: pa.Schema, footers: Footers, file: DataFile, groups: list[int]
+    files: Files, schema: pa.Schema, footers: Footers, file: DataFile, groups: list[int]
 ) -> pa.Table:
     with engine_errors(f"reading {file.path}"):
-        path = files.full(file.path)
+        path = files.local(file.path)
         with pq.ParquetFile(path, metadata=footers.get(path).metadata) as source:
             return conform(source.read_row_groups(groups), schema)
 
 
-def _vacuum(seen: Snapshot, files: LocalFiles, care: Care) -> int:
+def _vacuum(seen: Snapshot, files: Files, care: Care) -> int:
     """Delete files that no reader can need any more; returns their bytes."""
     now, freed = time.time(), 0
     dates = {file.date for file in seen.files.values()}

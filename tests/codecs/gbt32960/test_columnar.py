@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.codecs.gbt32960.strategies import any_frames, realtime_frames
 from tests.data import shared_data
 
 from carcloud.codecs.gbt32960 import columnar_kernel as kernel
+from carcloud.codecs.gbt32960 import columnar_shapes
 from carcloud.codecs.gbt32960.columnar import FAULTS, SOURCES, DecodedBlock, decode_block, warm
 from carcloud.codecs.gbt32960.columnar_layout import layout
 from carcloud.codecs.gbt32960.constants import Command, Flag
@@ -282,14 +284,108 @@ def test_more_packs_than_are_put_in_order() -> None:
     assert not any(path.endswith("CellVoltages") for path in rows.column_names)
 
 
-def test_buffers_grow() -> None:
-    """Lists of many large frames in one block: more values than were foreseen."""
+def test_large_lists() -> None:
+    """Memory is sized by the elements that the frames of a block have."""
     body = b"\x09\x01\x01" + (60000).to_bytes(2) + bytes([70]) * 60000
     rows = block([_report16(body)] * 6).rows
     lengths = [len(value) for value in rows[
         "Vehicle.Powertrain.TractionBattery.Temperature.CellTemperature"
     ].to_pylist()]  # fmt: skip
     assert lengths == [60000] * 6
+
+
+def _changed(frame: bytes, chance: random.Random, changes: int) -> bytes:
+    """A frame with other bytes behind the time, and the checksum of these."""
+    data = bytearray(frame)
+    for _ in range(changes if len(data) > 31 else 0):
+        data[chance.randrange(30, len(data) - 1)] = chance.randrange(256)
+    data[-1] = bcc(data[2:-1])
+    return bytes(data)
+
+
+@relaxed
+@given(
+    st.lists(realtime_frames(), min_size=1, max_size=3),
+    st.randoms(use_true_random=False),
+    st.integers(2, 12),
+    st.integers(1, 4),
+)
+def test_frames_of_few_shapes_agree_with_the_reference(
+    frames: list[bytes], chance: random.Random, count: int, changes: int
+) -> None:
+    """Frames that are laid out alike, with other values, and some that only seem so."""
+    check([_changed(chance.choice(frames), chance, changes) for _ in range(count)])
+
+
+def _with_custom(size: int, value: int) -> bytes:
+    vehicle = bytes.fromhex("01010301") + value.to_bytes(2) + bytes.fromhex(
+        "0012d6870e44278d4c012e13880000"
+    )  # fmt: skip
+    return _report16(vehicle, b"\x80" + size.to_bytes(2) + bytes(size))
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 127, 128, 129, 400])
+@pytest.mark.parametrize("shapes", [1, 3, columnar_shapes.MAX_SHAPES + 8])
+def test_windows_of_rows_and_more_shapes_than_are_kept(count: int, shapes: int) -> None:
+    """Each frame of a large block gives the row that it gives alone."""
+    frames = [_with_custom(1 + number * 7 % shapes, number) for number in range(count)]
+    check(frames)
+
+
+FILLERS = [_with_custom(1 + number, 0) for number in range(columnar_shapes.MAX_SHAPES)]
+"""As many shapes as a block keeps: frames behind them are walked one by one."""
+
+
+@relaxed
+@given(st.lists(realtime_frames(strange=True), min_size=1, max_size=4))
+def test_frames_without_a_shape_read_the_same(frames: list[bytes]) -> None:
+    """Walked after `FILLERS`, and by shape before them."""
+    walked, shaped = block([*FILLERS, *frames]), block(frames)
+    count = len(FILLERS)
+    assert walked.fault[count:].tolist() == shaped.fault.tolist()
+    rows = walked.rows.slice(count).to_pylist()
+    for found, frame, expected in zip(rows, frames, shaped.rows.to_pylist(), strict=True):
+        check_row(found, frame)
+        assert {path: value for path, value in found.items() if value is not None} == {
+            path: value for path, value in expected.items() if value is not None
+        }
+
+
+def test_a_table_outlives_the_blocks_behind_it() -> None:
+    first = decode_block(pa.array([_with_custom(3, 50)], pa.binary()))
+    before = first.rows.to_pylist()
+    for number in range(20):
+        decode_block(pa.array([_with_custom(3, 51 + number)], pa.binary()))
+    assert first.rows.to_pylist() == before
+    assert first.row_frame.tolist() == [0]
+
+
+def test_blocks_at_work_in_many_threads() -> None:
+    """Same columns, other values: no block sees the scratch memory or metadata of another."""
+
+    def speeds(first: int) -> list[float]:
+        frames = [_with_custom(1 + number % 3, first + number) for number in range(200)]
+        return list(block(frames).rows["Vehicle.Speed"].to_pylist())
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(speeds, range(0, 1600, 100)))
+    for first, values in zip(range(0, 1600, 100), found, strict=True):
+        assert values == pytest.approx([(first + number) / 10 for number in range(200)])
+
+
+def test_stamps_over_midnight_and_leap_days() -> None:
+    """Beijing times whose UTC date is of another day, month or year."""
+    days = ((0, 1, 1), (24, 2, 29), (24, 3, 1), (25, 3, 1), (99, 12, 31), (26, 1, 1))
+    position = bytes.fromhex("0500") + (121_000_000).to_bytes(4) + (31_000_000).to_bytes(4)
+    frames = [
+        build(
+            2016, Command.REALTIME, Flag.COMMAND, examples.VEHICLE,
+            bytes([*day, hour, 59, 7]) + position,
+        )
+        for day in days
+        for hour in (0, 7, 8, 23)
+    ]  # fmt: skip
+    check(frames)
 
 
 def test_validity_bits_over_many_rows() -> None:
@@ -311,14 +407,10 @@ def test_layout_knows_every_storage() -> None:
 
 
 def test_nothing_is_compiled_after_warming() -> None:
-    from carcloud.codecs.gbt32960 import columnar_arrow, columnar_kernel
+    from carcloud.codecs.gbt32960 import columnar_pass
 
     warm()
-    compiled = [
-        columnar_kernel.decode_frames,
-        columnar_arrow._float_validity,
-        columnar_arrow._int_validity,
-    ]
+    compiled = [columnar_pass.scan, columnar_pass.fill]
     before = [len(one.signatures) for one in compiled]
     some = pa.array([b"##", b"$$ and more", b""], pa.binary())
     sink = pa.BufferOutputStream()

@@ -5,16 +5,20 @@ is no readable report in clear becomes a fault; a report of which a later part c
 becomes a row with `partial` set.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from carcloud.codecs.gbt32960 import columnar_kernel as kernel
-from carcloud.codecs.gbt32960.columnar_arrow import SOURCES, SignalColumns, row_columns
-from carcloud.codecs.gbt32960.columnar_layout import Layout, layout
+from carcloud.codecs.gbt32960.columnar_arrow import SOURCES, shelf, table
+from carcloud.codecs.gbt32960.columnar_layout import layout
+from carcloud.codecs.gbt32960.columnar_memory import starts_of
+from carcloud.codecs.gbt32960.columnar_pass import Scratch, fill, new_scratch, scan
+from carcloud.codecs.gbt32960.columnar_shapes import Scan
 from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.frame import build
 
@@ -70,19 +74,39 @@ def decode_block(frames: pa.BinaryArray, *, negate_current: bool = True) -> Deco
         raise TypeError(f"frames are {frames.type}, expected binary")
     bounds, data = _buffers(frames)
     tables = layout(negate_current)
-    slots, lists, rows = _room(tables, len(frames), int(bounds[-1]) - int(bounds[0]))
-    scratch = _registers(), np.zeros(8, np.int64)
-    frame = row = 0
-    while True:
-        frame, row = kernel.decode_frames(
-            data, bounds, frame, row, tables.plan, slots, lists, rows, *scratch
-        )
-        if frame == len(frames):
-            break
-        lists = _more_room(lists)
-    columns = dict(row_columns(rows, row))
-    columns.update(SignalColumns(tables, slots, lists, rows, row).columns())
-    return DecodedBlock(_table(columns), rows.row_frame[:row].copy(), rows.fault, rows.fault_offset)
+    columns, count = shelf(tables), len(frames)
+    found = Scan(
+        fault=np.empty(count, np.uint8),
+        fault_offset=np.empty(count, np.int32),
+        row_frame=np.empty(count, np.int32),
+        shape=np.empty(count, np.int8),
+        elements=np.empty(4, np.int64),
+    )
+    with _scratch(len(columns.paths)) as scratch:
+        rows = scan(data, bounds, tables.plan, scratch, found)
+        starts = starts_of(rows, found.elements.tolist(), columns.widths)
+        buffer = pa.allocate_buffer(starts[-1])
+        memory = np.frombuffer(buffer, np.uint8)
+        fill(
+            data, bounds, tables.plan, scratch, found, rows, memory, np.array(starts),
+            columns.widths, columns.columns,
+        )  # fmt: skip
+        columns_found = table(columns, rows, buffer, scratch.out)
+    return DecodedBlock(columns_found, found.row_frame[:rows], found.fault, found.fault_offset)
+
+
+_idle: Final[list[Scratch]] = []
+"""Scratch memory between blocks; as many as there were blocks at work at a time."""
+
+
+@contextmanager
+def _scratch(columns: int) -> Iterator[Scratch]:
+    try:
+        scratch = _idle.pop()
+    except IndexError:
+        scratch = new_scratch(columns)
+    yield scratch
+    _idle.append(scratch)
 
 
 def warm() -> None:
@@ -101,11 +125,6 @@ def warm() -> None:
         raise RuntimeError("the columnar decoder does not read its own frames")
 
 
-def _table(columns: dict[str, pa.Array]) -> pa.Table:
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
-    return pa.Table.from_batches([batch])  # half the time of pa.table
-
-
 def _buffers(frames: pa.BinaryArray) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Offsets and bytes of an array, without copying."""
     _, offsets, data = frames.buffers()
@@ -117,67 +136,3 @@ def _buffers(frames: pa.BinaryArray) -> tuple[NDArray[np.int32], NDArray[np.uint
     bounds, content = bounds.view(), content.view()
     bounds.flags.writeable = content.flags.writeable = False
     return bounds, content
-
-
-def _stride(count: int) -> int:
-    """Row capacity of a column: an odd number of cache lines of the narrowest type, so that the
-    columns of one row do not fall into one set of the cache."""
-    return (count // 32 + 1 | 1) * 32
-
-
-def _empty(shape: int | tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-    """As `np.empty`, from Arrow's pool, which keeps its pages between blocks; the C library gives
-    them back, and faulting them in again costs a quarter of the time."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.frombuffer(pa.allocate_buffer(size), dtype).reshape(shape)
-
-
-def _room(tables: Layout, count: int, size: int) -> tuple[kernel.Slots, kernel.Lists, kernel.Rows]:
-    """Buffers for `count` frames of `size` bytes in all."""
-    stride = _stride(count)
-    slots = kernel.Slots(
-        floats=_empty((len(tables.floats), stride), np.float32),
-        smalls=_empty((len(tables.smalls), stride), np.int16),
-        wides=_empty((len(tables.wides), stride), np.int64),
-        places=_empty((2, stride), np.float64),
-        live=np.zeros((3, 64), np.uint8),
-    )
-    lists = kernel.Lists(
-        cells=_empty(65536 + size // 4, np.float32),
-        probes=_empty(65536 + size // 8, np.float32),
-        fuel=_empty(65536, np.float32),
-        errors=_empty(65536, np.uint32),
-        offsets=np.zeros((4, count + 1), np.int32),
-        present=_empty((4, count + 1), np.uint8),
-        gaps=np.zeros(4, np.int64),
-        packs=_empty((2, kernel.MAX_PACKS, 5), np.int64),
-    )
-    rows = kernel.Rows(
-        time=_empty(count, np.int64),
-        digest=_empty(count, np.int64),
-        source=_empty(count, np.int8),
-        partial=_empty(count, np.uint8),
-        outside=_empty(count, np.uint8),
-        vins=_empty(count * 17, np.uint8),
-        vin_offsets=np.zeros(count + 1, np.int32),
-        stamps=_empty(count * 20, np.uint8),
-        stamp_offsets=np.zeros(count + 1, np.int32),
-        row_frame=_empty(count, np.int32),
-        fault=_empty(count, np.uint8),
-        fault_offset=_empty(count, np.int32),
-    )
-    return slots, lists, rows
-
-
-def _registers() -> kernel.Registers:
-    return kernel.Registers(*(np.zeros(kernel.MAX_ROWS, np.int64) for _ in range(3)))
-
-
-def _more_room(lists: kernel.Lists) -> kernel.Lists:
-    """The same lists with twice the room for values."""
-    return lists._replace(
-        cells=np.concatenate((lists.cells, np.empty_like(lists.cells))),
-        probes=np.concatenate((lists.probes, np.empty_like(lists.probes))),
-        fuel=np.concatenate((lists.fuel, np.empty_like(lists.fuel))),
-        errors=np.concatenate((lists.errors, np.empty_like(lists.errors))),
-    )

@@ -1,28 +1,21 @@
-"""The compiled walk over a block of report frames (GB/T 32960.3 §7.2 of both editions).
+"""The compiled walk over single report frames (GB/T 32960.3 §7.2 of both editions).
 
-One pass per frame: header, BCC, bodies, digest. No Python objects; every length is checked
-before a byte behind it is read. All that is compiled into `decode_frames` stands in this one
-module because numba notices a change of a cached function only in the module's own file.
+It reads all of a report whose shape is not known, and the lists of every report. No Python
+objects; every length is checked before a byte behind it is read.
 """
 
 # Integers are numpy's here, which the compiler takes for plain ones and the type checker does not.
 # mypy: disable-error-code="arg-type, assignment, return-value, unreachable, var-annotated"
 # mypy: disable-error-code="no-any-return"
-# Compiled code gets its arrays by position; a check is one `return` per clause.
-# ruff: noqa: PLR0911, PLR0912
+# Compiled code gets its arrays by position.
+# ruff: noqa: PLR0912
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-# Faults of a frame, in the order in which they are looked for
-OK, NO_START, BAD_LENGTH, BAD_ID, BAD_BCC, NOT_A_REPORT, RESERVED_CIPHER, ENCRYPTED = range(8)
-NO_TIME, BAD_TIME = 8, 9
+from carcloud.codecs.gbt32960.columnar_words import Bytes, inline, jit, load16, load64, u16, u32
 
 # Columns of Plan.rows: one row of a field table
 KIND, WIDTH, LOW, HIGH, SENTINEL, COUNT, FIRST, LAST = range(8)
@@ -40,17 +33,17 @@ OUTSIDE, PARTIAL, PLACED, CELL_PACKS, CELL_GAPS, PROBE_PACKS, PROBE_GAPS, MARK =
 # Lists
 CELLS, PROBES, FUEL, ERRORS = range(4)
 
+# Columns of columnar_shapes.Shapes.heads; STOP is where the digest ends, PARTS are two columns
+SIZE, EDITION, STOP, STATIC_OUTSIDE, WORDS, STEPS, PARTS = range(7)
+HAS_ERRORS, ERRORS_COUNT, ERRORS_AT, HAS_FUEL, FUEL_COUNT, FUEL_AT, HEAD = range(8, 15)
+
 ABSENT_SMALL = np.int16(-32768)
 ABSENT_WIDE = np.int64(-(2**63))
 MAX_PACKS = 2048  # packs or parts of packs in one report that are put in order
 MAX_ROWS = 32  # rows of one field table
 _HASH_SEED = np.uint64(0x9E3779B97F4A7C15)
 _HASH_STEP = np.uint64(0xFF51AFD7ED558CCD)
-_MONTH_STARTS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
-_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_EPOCH_2000 = 10957  # days from 1970-01-01 to 2000-01-01
 
-Bytes = NDArray[np.uint8]
 State = NDArray[np.int64]
 
 
@@ -74,6 +67,7 @@ class Slots(NamedTuple):
     wides: NDArray[np.int64]
     places: NDArray[np.float64]  # longitude, latitude
     live: Bytes  # [3, slot]: FLOAT, SMALL, WIDE
+    count: int  # rows to fill with 'absent'
 
 
 class Lists(NamedTuple):
@@ -98,221 +92,95 @@ class Registers(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What every row has, and what every frame has."""
+    """What every row has."""
 
     time: NDArray[np.int64]
     digest: NDArray[np.int64]
     source: NDArray[np.int8]
     partial: Bytes
     outside: Bytes
+    placed: Bytes  # 1 = has a position
     vins: Bytes
     vin_offsets: NDArray[np.int32]
-    stamps: Bytes
-    stamp_offsets: NDArray[np.int32]
     row_frame: NDArray[np.int32]
-    fault: Bytes  # [frame]
-    fault_offset: NDArray[np.int32]  # [frame]
+    shape: NDArray[np.int8]  # number in columnar_shapes.Shapes, -1 = none
 
 
-def _unaligned(bits: int, swap: bool) -> Any:
-    """Typing and lowering of a load at any address, byte order swapped or not."""
-
-    def load(_context: Any, array: Any, _at: Any) -> Any:
-        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            view = context.make_array(signature.args[0])(context, builder, args[0])
-            place = builder.gep(view.data, [args[1]])
-            word = builder.load(builder.bitcast(place, ir.IntType(bits).as_pointer()), align=1)
-            if swap:
-                word = builder.zext(builder.bswap(word), ir.IntType(32))
-            return word
-
-        return (types.uint32 if swap else types.uint64)(array, types.int64), code
-
-    return load
+@inline
+def seed(length: int) -> int:
+    """State of the content hash before the first of `length` bytes."""
+    return _HASH_SEED ^ np.uint64(length)
 
 
-_load64 = intrinsic(_unaligned(64, False))
-"""Eight bytes at any address as a word of the machine, which is taken as little-endian."""
-_load16 = intrinsic(_unaligned(16, True))
-"""Two bytes at any address as a big-endian number; loops over it become vector code."""
-
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-Compiled = TypeVar("Compiled", bound=Callable[..., Any])
-
-
-def _jit(function: Compiled) -> Compiled:
-    """Compile; nothing here allocates, so reference counts, which cost much, are off."""
-    compiled = njit(cache=True, **_OPTIONS)(function)
-    return cast(Compiled, compiled)
-
-
-def _inline(function: Compiled) -> Compiled:
-    """Compile into the caller: passing all the arrays on costs more than most bodies."""
-    compiled = njit(forceinline=True, **_OPTIONS)(function)
-    return cast(Compiled, compiled)
-
-
-@_inline
-def _u16(data: Bytes, at: int) -> int:
-    return (np.int64(data[at]) << 8) | np.int64(data[at + 1])
-
-
-@_inline
-def _u32(data: Bytes, at: int) -> int:
-    return (_u16(data, at) << 16) | _u16(data, at + 2)
-
-
-@_inline
-def _xor(data: Bytes, begin: int, end: int) -> int:
-    """XOR of data[begin:end]."""
-    total = np.uint64(0)
-    words = (end - begin) >> 3
-    for k in range(words):
-        total ^= _load64(data, begin + (k << 3))
-    total ^= total >> np.uint64(32)
-    total ^= total >> np.uint64(16)
-    total ^= total >> np.uint64(8)
-    rest = np.uint8(total & np.uint64(0xFF))
-    for at in range(begin + (words << 3), end):
-        rest ^= data[at]
-    return np.int64(rest)
-
-
-@_inline
-def _mix(state: int, word: int) -> int:
+@inline
+def mix(state: int, word: int) -> int:
+    """State of the content hash after eight more bytes."""
     state = (state ^ word) * _HASH_STEP
     return state ^ (state >> np.uint64(32))
 
 
-@_inline
+@jit
 def _digest(data: Bytes, begin: int, end: int) -> int:
     """64-bit content hash of data[begin:end]; the last word is padded with zeros."""
-    state = _HASH_SEED ^ np.uint64(end - begin)
+    state = seed(end - begin)
     words = (end - begin) >> 3
     for k in range(words):
-        state = _mix(state, _load64(data, begin + (k << 3)))
+        state = mix(state, load64(data, begin + (k << 3)))
     rest = begin + (words << 3)
     if rest < end:
         word = np.uint64(0)
         for at in range(rest, end):
             word |= np.uint64(data[at]) << np.uint64((at - rest) << 3)
-        state = _mix(state, word)
+        state = mix(state, word)
     return np.int64(state)
 
 
-@_inline
-def _check(data: Bytes, start: int, end: int) -> tuple[int, int]:
-    """Fault of the header or the BCC and its byte offset (§6.2 table 2)."""
-    size = end - start
-    if size < 2 or data[start] != data[start + 1] or data[start] not in (0x23, 0x24):
-        return NO_START, 0
-    if size < 25:
-        return BAD_LENGTH, size
-    if size != 25 + _u16(data, start + 22) or size > 65556:
-        return BAD_LENGTH, 22
-    for at in range(start + 4, start + 21):
-        if data[at] != 0 and (data[at] < 0x20 or data[at] > 0x7E):
-            return BAD_ID, 4
-    if _xor(data, start + 2, end - 1) != data[end - 1]:
-        return BAD_BCC, size - 1
-    if data[start + 2] not in (2, 3):
-        return NOT_A_REPORT, 2
-    if data[start + 3] != 0xFE:
-        return NOT_A_REPORT, 3
-    if data[start + 21] != 1:
-        return (ENCRYPTED if 2 <= data[start + 21] <= 5 else RESERVED_CIPHER), 21
-    return _check_time(data, start)
-
-
-@_inline
-def _check_time(data: Bytes, start: int) -> tuple[int, int]:
-    """§6.4: plain binary Beijing time; the data unit must hold it."""
-    if _u16(data, start + 22) < 6:
-        return NO_TIME, 24
-    year, month, day = data[start + 24], data[start + 25], data[start + 26]
-    if year > 99:
-        return BAD_TIME, 24
-    if month < 1 or month > 12:
-        return BAD_TIME, 25
-    leap_day = 1 if month == 2 and year % 4 == 0 else 0
-    if day < 1 or day > _MONTH_DAYS[month - 1] + leap_day:
-        return BAD_TIME, 26
-    if data[start + 27] > 23:
-        return BAD_TIME, 27
-    if data[start + 28] > 59:
-        return BAD_TIME, 28
-    if data[start + 29] > 59:
-        return BAD_TIME, 29
-    return OK, 0
-
-
-@_inline
-def _time(data: Bytes, at: int) -> int:
-    """Six checked bytes of Beijing time as us since 1970, UTC."""
-    year, month = np.int64(data[at]), np.int64(data[at + 1])
-    days = _EPOCH_2000 + year * 365 + (year + 3) // 4 + _MONTH_STARTS[month - 1]
-    if month > 2 and year % 4 == 0:
-        days += 1
-    days += np.int64(data[at + 2]) - 1
-    seconds = (days * 24 + np.int64(data[at + 3]) - 8) * 3600
-    return (seconds + np.int64(data[at + 4]) * 60 + np.int64(data[at + 5])) * 1_000_000
-
-
-@_jit
-def _digits(text: Bytes, at: int, value: int, mark: int) -> None:
-    text[at], text[at + 1], text[at + 2] = 48 + value // 10, 48 + value % 10, mark
-
-
-@_jit
-def _stamp(data: Bytes, at: int, text: Bytes, to: int) -> int:
-    """Write the time at `at` as `2026-03-14T07:09:26Z`; return where the text ends."""
-    year, month, day = 2000 + np.int64(data[at]), np.int64(data[at + 1]), np.int64(data[at + 2])
-    hour = np.int64(data[at + 3]) - 8
-    if hour < 0:
-        hour, day = hour + 24, day - 1
-    if day < 1:
-        month -= 1
-        if month < 1:
-            month, year = 12, year - 1
-        day = _MONTH_DAYS[month - 1] + (1 if month == 2 and year % 4 == 0 else 0)
-    text[to], text[to + 1] = 48 + year // 1000, 48 + year // 100 % 10
-    _digits(text, to + 2, year % 100, 0x2D)
-    _digits(text, to + 5, month, 0x2D)
-    _digits(text, to + 8, day, 0x54)
-    _digits(text, to + 11, hour, 0x3A)
-    _digits(text, to + 14, np.int64(data[at + 4]), 0x3A)
-    _digits(text, to + 17, np.int64(data[at + 5]), 0x5A)
-    return to + 20
-
-
-@_inline
-def _put_float(slots: Slots, slot: int, row: int, value: float) -> None:
+@inline
+def fill_float(slots: Slots, slot: int) -> None:
+    """Fill a column with 'absent' when it is first used."""
     if slots.live[FLOAT, slot] == 0:
         slots.live[FLOAT, slot] = 1
-        for k in range(slots.floats.shape[1]):
+        for k in range(slots.count):
             slots.floats[slot, k] = np.nan
+
+
+@inline
+def _put_float(slots: Slots, slot: int, row: int, value: float) -> None:
+    fill_float(slots, slot)
     slots.floats[slot, row] = value
 
 
-@_inline
-def _put_small(slots: Slots, slot: int, row: int, value: int) -> None:
+@inline
+def fill_small(slots: Slots, slot: int) -> None:
+    """Fill a column with 'absent' when it is first used."""
     if slots.live[SMALL, slot] == 0:
         slots.live[SMALL, slot] = 1
-        for k in range(slots.smalls.shape[1]):
+        for k in range(slots.count):
             slots.smalls[slot, k] = ABSENT_SMALL
+
+
+@inline
+def _put_small(slots: Slots, slot: int, row: int, value: int) -> None:
+    fill_small(slots, slot)
     slots.smalls[slot, row] = value
 
 
-@_inline
-def _put_wide(slots: Slots, slot: int, row: int, value: int) -> None:
+@inline
+def fill_wide(slots: Slots, slot: int) -> None:
+    """Fill a column with 'absent' when it is first used."""
     if slots.live[WIDE, slot] == 0:
         slots.live[WIDE, slot] = 1
-        for k in range(slots.wides.shape[1]):
+        for k in range(slots.count):
             slots.wides[slot, k] = ABSENT_WIDE
+
+
+@inline
+def _put_wide(slots: Slots, slot: int, row: int, value: int) -> None:
+    fill_wide(slots, slot)
     slots.wides[slot, row] = value
 
 
-@_inline
+@inline
 def _store(plan: Plan, target: int, raw: int, slots: Slots, row: int) -> None:
     """Put a valid raw value into its column."""
     store, slot = plan.targets[target, STORE], plan.targets[target, SLOT]
@@ -329,18 +197,18 @@ def _store(plan: Plan, target: int, raw: int, slots: Slots, row: int) -> None:
         _put_wide(slots, slot, row, raw * np.int64(plan.scale[target]))
 
 
-@_jit
-def _outside(data: Bytes, at: int, count: int, width: int, low: int, high: int) -> int:
+@jit
+def outside(data: Bytes, at: int, count: int, width: int, low: int, high: int) -> int:
     """1 if an element of a list is neither a sentinel nor in its valid range."""
     sentinel = 0xFE if width == 1 else 0xFFFE
     for k in range(count):
-        raw = np.int64(data[at + k]) if width == 1 else _u16(data, at + 2 * k)
+        raw = np.int64(data[at + k]) if width == 1 else u16(data, at + 2 * k)
         if raw < sentinel and (raw < low or raw > high):
             return 1
     return 0
 
 
-@_inline
+@jit
 def _fields(
     data: Bytes, at: int, end: int, group: int, plan: Plan, slots: Slots, row: int, regs: Registers,
     state: State,
@@ -355,7 +223,7 @@ def _fields(
             if at + count * width > end:
                 return -1
             if plan.rows[k, KIND] == CHECKED_LIST:
-                state[OUTSIDE] |= _outside(
+                state[OUTSIDE] |= outside(
                     data, at, count, width, plan.rows[k, LOW], plan.rows[k, HIGH]
                 )
             at += count * width
@@ -365,9 +233,9 @@ def _fields(
         if width == 1:
             raw = np.int64(data[at])
         elif width == 2:
-            raw = _u16(data, at)
+            raw = u16(data, at)
         else:
-            raw = _u32(data, at)
+            raw = u32(data, at)
         at += width
         good = 2
         if raw >= plan.rows[k, SENTINEL]:
@@ -381,48 +249,63 @@ def _fields(
     return at
 
 
-@_inline
+@inline
+def open_places(slots: Slots) -> None:
+    """Fill longitude and latitude with 'absent' when they are first used."""
+    if slots.live[WIDE, -1] == 0:
+        slots.live[WIDE, -1] = 1
+        for k in range(slots.count):
+            slots.places[0, k] = slots.places[1, k] = np.nan
+
+
+@inline
 def _position(slots: Slots, row: int, edition: int, regs: Registers, state: State) -> None:
     """Degrees with the sign of the status bits, where there is a fix (tables 15, 22)."""
     longitude, latitude = 1 + edition, 2 + edition
     if regs.raw[0] & 1 or regs.good[longitude] + regs.good[latitude] < 4:
         return
-    if slots.live[WIDE, -1] == 0:
-        slots.live[WIDE, -1] = 1
-        for k in range(slots.places.shape[1]):
-            slots.places[0, k] = slots.places[1, k] = np.nan
+    open_places(slots)
     east, north = regs.raw[longitude] / 1e6, regs.raw[latitude] / 1e6
     slots.places[0, row] = (-east if regs.raw[0] & 4 else east) + 0.0
     slots.places[1, row] = (-north if regs.raw[0] & 2 else north) + 0.0
     state[PLACED] = 1
 
 
-@_inline
-def _note_faults(data: Bytes, lists: Lists, row: int, regs: Registers) -> None:
-    """Battery fault codes of an alarm body; a later body of the report replaces them."""
-    if not regs.good[2]:
-        return
-    start, count = lists.offsets[ERRORS, row], regs.raw[2]
+@jit
+def _put_errors(data: Bytes, at: int, count: int, lists: Lists, row: int) -> None:
+    start = lists.offsets[ERRORS, row]
     for k in range(count):
-        lists.errors[start + k] = _u32(data, regs.at[3] + 4 * k)
+        lists.errors[start + k] = u32(data, at + 4 * k)
     lists.offsets[ERRORS, row + 1] = start + count
     lists.present[ERRORS, row] = 1
 
 
-@_inline
-def _note_fuel(data: Bytes, lists: Lists, row: int, regs: Registers) -> None:
-    """Probe temperatures of the 2016 fuel-cell body (S16 table 12)."""
-    if not regs.good[3]:
-        return
-    start, count = lists.offsets[FUEL, row], regs.raw[3]
-    out = lists.fuel[start : start + count]
-    if _celsius(data, regs.at[4], 240, out)[0] > 240:
+@jit
+def _put_fuel(data: Bytes, at: int, count: int, lists: Lists, row: int) -> None:
+    start = lists.offsets[FUEL, row]
+    if _celsius(data, at, 240, lists.fuel[start : start + count])[0] > 240:
         lists.gaps[FUEL] = 1
     lists.offsets[FUEL, row + 1] = start + count
     lists.present[FUEL, row] = 1
 
 
-@_inline
+@inline
+def _note_faults(data: Bytes, lists: Lists, row: int, regs: Registers) -> None:
+    """Battery fault codes of an alarm body; a later body of the report replaces them."""
+    if not regs.good[2]:
+        return
+    _put_errors(data, regs.at[3], regs.raw[2], lists, row)
+
+
+@inline
+def _note_fuel(data: Bytes, lists: Lists, row: int, regs: Registers) -> None:
+    """Probe temperatures of the 2016 fuel-cell body (S16 table 12)."""
+    if not regs.good[3]:
+        return
+    _put_fuel(data, regs.at[4], regs.raw[3], lists, row)
+
+
+@jit
 def _note_pack(
     data: Bytes, lists: Lists, kind: int, edition: int, regs: Registers, state: State
 ) -> None:
@@ -439,14 +322,14 @@ def _note_pack(
     width, most = (2, 60000) if kind == CELLS else (1, 250)
     if unknown or n == MAX_PACKS or first == 0:
         state[slot + 1] = 1
-        state[OUTSIDE] |= _outside(data, regs.at[where], regs.raw[length], width, 0, most)
+        state[OUTSIDE] |= outside(data, regs.at[where], regs.raw[length], width, 0, most)
         return
     key, place = np.int64(data[regs.at[0]]) << 16 | first, n
     while place > 0 and packs[place - 1, 0] > key:
         place -= 1
     if place > 0 and packs[place - 1, 0] == key:
         place -= 1
-        state[OUTSIDE] |= _outside(data, packs[place, 3], packs[place, 2], width, 0, most)
+        state[OUTSIDE] |= outside(data, packs[place, 3], packs[place, 2], width, 0, most)
     else:
         for k in range(n, place, -1):
             for column in range(5):
@@ -457,7 +340,7 @@ def _note_pack(
     packs[place, 4] = regs.raw[total]
 
 
-@_inline
+@inline
 def _body(
     data: Bytes, at: int, end: int, group: int, edition: int, plan: Plan, slots: Slots,
     lists: Lists, row: int, regs: Registers, state: State,
@@ -490,7 +373,7 @@ def _body(
     return at
 
 
-@_inline
+@jit
 def _bodies(
     data: Bytes, at: int, end: int, edition: int, plan: Plan, slots: Slots, lists: Lists,
     row: int, regs: Registers, state: State,
@@ -510,7 +393,7 @@ def _bodies(
     return at
 
 
-@_inline
+@inline
 def _begin(lists: Lists, row: int, state: State) -> None:
     for k in range(state.size):
         state[k] = 0
@@ -519,33 +402,31 @@ def _begin(lists: Lists, row: int, state: State) -> None:
         lists.present[which, row] = 0
 
 
-@_inline
+@inline
 def _volts(data: Bytes, at: int, out: NDArray[np.float32]) -> int:
     """Cell voltages in V, NaN where there is no value; return the highest raw."""
     for k in range(out.size):
-        raw = _load16(data, at + 2 * k)
+        raw = load16(data, at + 2 * k)
         volts = np.float32(np.int32(raw)) / np.float32(1000)
         out[k] = np.float32(np.nan) if raw > np.uint32(60000) else volts
     top = np.uint32(0)
     for k in range(out.size):
-        top = max(top, _load16(data, at + 2 * k))
+        top = max(top, load16(data, at + 2 * k))
     return np.int64(top)
 
 
-@_inline
+@inline
 def _ranked(data: Bytes, at: int, count: int, width: int) -> tuple[int, int]:
     """Highest and lowest of valid codes: raw << 16 | place, the place of the highest inverted."""
     best, worst = np.uint32(0), np.uint32(0xFFFFFFFF)
     for k in range(count):
-        raw = (_load16(data, at + 2 * k) if width == 2 else np.uint32(data[at + k])) << np.uint32(
-            16
-        )
+        raw = (load16(data, at + 2 * k) if width == 2 else np.uint32(data[at + k])) << np.uint32(16)
         best = max(best, raw | np.uint32(0xFFFF - k))
         worst = min(worst, raw | np.uint32(k))
     return np.int64(best), np.int64(worst)
 
 
-@_inline
+@inline
 def _celsius(data: Bytes, at: int, most: int, out: NDArray[np.float32]) -> tuple[int, int]:
     """Probe temperatures in Celsius, NaN where there is no value; highest and sum of raws."""
     top, total, limit = np.int32(0), np.int32(0), np.int32(most)
@@ -558,7 +439,7 @@ def _celsius(data: Bytes, at: int, most: int, out: NDArray[np.float32]) -> tuple
     return np.int64(top), np.int64(total)
 
 
-@_inline
+@inline
 def _survey(
     data: Bytes, at: int, count: int, width: int, most: int, totals: NDArray[np.int64]
 ) -> tuple[int, int]:
@@ -569,7 +450,7 @@ def _survey(
     best, worst = -1, 1 << 40
     sentinel = (1 << 8 * width) - 2
     for k in range(count):
-        raw = np.int64(data[at + k]) if width == 1 else _u16(data, at + 2 * k)
+        raw = np.int64(data[at + k]) if width == 1 else u16(data, at + 2 * k)
         if raw <= most:
             best, worst = max(best, raw << 16 | 0xFFFF - k), min(worst, raw << 16 | k)
             totals[0] += raw
@@ -579,7 +460,7 @@ def _survey(
     return best, worst
 
 
-@_inline
+@inline
 def _complete(packs: NDArray[np.int64], n: int) -> bool:
     """True when the parts of every pack follow each other from cell 1 to its total."""
     expected, total = 1, 0
@@ -595,7 +476,7 @@ def _complete(packs: NDArray[np.int64], n: int) -> bool:
     return n > 0 and expected == total + 1
 
 
-@_inline
+@inline
 def _series(
     data: Bytes, kind: int, edition: int, plan: Plan, slots: Slots, lists: Lists, row: int,
     totals: NDArray[np.int64], state: State,
@@ -646,7 +527,7 @@ def _series(
         _put_small(slots, plan.slots[10], row, packs[worst_pack, 0] >> 16)
 
 
-@_jit
+@jit
 def _undo(slots: Slots, row: int) -> None:
     """Take back what a body that turned out too short has written to the row."""
     for slot in range(slots.floats.shape[0]):
@@ -662,12 +543,13 @@ def _undo(slots: Slots, row: int) -> None:
         slots.places[0, row] = slots.places[1, row] = np.nan
 
 
-@_inline
+@jit
 def _report(
     data: Bytes, begin: int, end: int, edition: int, plan: Plan, slots: Slots, lists: Lists,
     row: int, regs: Registers, state: State,
 ) -> None:  # fmt: skip
-    """Read the bodies of a report; one that cannot be read to its end leaves nothing behind."""
+    """Read the bodies of a report, but not cells and probes; one that cannot be read to its end
+    leaves nothing behind."""
     _begin(lists, row, state)
     stop = _bodies(data, begin, end, edition, plan, slots, lists, row, regs, state)
     mark = state[MARK]
@@ -677,67 +559,60 @@ def _report(
         _bodies(data, begin, stop, edition, plan, slots, lists, row, regs, state)
         state[MARK] = mark
     state[PARTIAL] = stop < end
-    if state[CELL_PACKS]:
-        _series(data, CELLS, edition, plan, slots, lists, row, regs.at, state)
-    if state[PROBE_PACKS]:
-        _series(data, PROBES, edition, plan, slots, lists, row, regs.at, state)
 
 
-@_inline
-def _close(
-    data: Bytes, start: int, end: int, edition: int, rows: Rows, row: int,
-    state: State,
-) -> None:  # fmt: skip
+@inline
+def _close(data: Bytes, start: int, end: int, rows: Rows, row: int, state: State) -> None:
     """Write the columns that every row has."""
-    rows.partial[row], rows.outside[row] = state[PARTIAL], state[OUTSIDE]
-    rows.source[row] = 2 * edition + np.int64(data[start + 2]) - 2
-    rows.time[row] = _time(data, start + 24)
+    rows.partial[row] = state[PARTIAL]
+    rows.placed[row] = state[PLACED]
     stop = state[MARK] if state[MARK] > 0 else end
     rows.digest[row] = _digest(data, start + 24, stop)
-    size, to = 17, rows.vin_offsets[row]
-    while size > 0 and data[start + 3 + size] == 0:
-        size -= 1
-    for k in range(size):
-        rows.vins[to + k] = data[start + 4 + k]
-    rows.vin_offsets[row + 1] = to + size
-    written = np.int64(rows.stamp_offsets[row])
-    if state[PLACED]:
-        written = _stamp(data, start + 24, rows.stamps, written)
-    rows.stamp_offsets[row + 1] = written
 
 
-@_inline
-def _fits(lists: Lists, row: int, size: int) -> bool:
-    """Whether the lists of a frame of `size` bytes surely fit into what is left."""
-    return bool(
-        lists.offsets[CELLS, row] + size // 2 <= lists.cells.size
-        and lists.offsets[PROBES, row] + size <= lists.probes.size
-        and lists.offsets[FUEL, row] + size <= lists.fuel.size
-        and lists.offsets[ERRORS, row] + size // 4 <= lists.errors.size
-    )
+@inline
+def _lists_of_shape(
+    data: Bytes, start: int, head: State, parts: NDArray[np.int64], lists: Lists, row: int,
+    state: State,
+) -> None:  # fmt: skip
+    """Where the lists of a frame of known shape are; `head` and `parts` are of its shape."""
+    _begin(lists, row, state)
+    if head[HAS_ERRORS]:
+        _put_errors(data, start + head[ERRORS_AT], head[ERRORS_COUNT], lists, row)
+    if head[HAS_FUEL]:
+        _put_fuel(data, start + head[FUEL_AT], head[FUEL_COUNT], lists, row)
+    for kind in range(2):
+        count = head[PARTS + kind]
+        for k in range(count):
+            for column in range(5):
+                lists.packs[kind, k, column] = parts[kind, k, column]
+            lists.packs[kind, k, 3] += start
+        state[CELL_PACKS + 2 * kind] = count
 
 
-@_jit
-def decode_frames(
-    data: Bytes, bounds: NDArray[np.int32], begin: int, row: int, plan: Plan, slots: Slots,
-    lists: Lists, rows: Rows, regs: Registers, state: State,
-) -> tuple[int, int]:  # fmt: skip
-    """Decode frames from number `begin` on into rows from `row` on.
+@jit
+def fill_rows(
+    data: Bytes, bounds: NDArray[np.int32], count: int, plan: Plan,
+    heads: NDArray[np.int64], parts: NDArray[np.int64], slots: Slots, lists: Lists, rows: Rows,
+    regs: Registers, state: State,
+) -> None:  # fmt: skip
+    """Read the lists of `count` rows, and all else of those without a shape.
 
-    `bounds` are the n + 1 offsets of the frames in `data`. Returns the frame and the row
-    reached: fewer than all frames when a list buffer must be made larger first.
+    `bounds` are the n + 1 offsets of the frames in `data`. The lists have room for as many
+    elements as that many bytes can hold.
     """
-    for frame in range(begin, bounds.size - 1):
+    for row in range(count):
+        frame, shape = rows.row_frame[row], rows.shape[row]
         start, end = np.int64(bounds[frame]), np.int64(bounds[frame + 1])
-        if not _fits(lists, row, end - start):
-            return frame, row
-        fault, where = _check(data, start, end)
-        rows.fault[frame], rows.fault_offset[frame] = fault, where
-        if fault != OK:
-            continue
         edition = np.int64(data[start]) - 0x23
-        _report(data, start + 30, end - 1, edition, plan, slots, lists, row, regs, state)
-        _close(data, start, end - 1, edition, rows, row, state)
-        rows.row_frame[row] = frame
-        row += 1
-    return bounds.size - 1, row
+        if shape < 0:
+            _report(data, start + 30, end - 1, edition, plan, slots, lists, row, regs, state)
+        else:
+            _lists_of_shape(data, start, heads[shape], parts[shape], lists, row, state)
+        if state[CELL_PACKS]:
+            _series(data, CELLS, edition, plan, slots, lists, row, regs.at, state)
+        if state[PROBE_PACKS]:
+            _series(data, PROBES, edition, plan, slots, lists, row, regs.at, state)
+        rows.outside[row] |= np.uint8(state[OUTSIDE])
+        if shape < 0:
+            _close(data, start, end - 1, rows, row, state)

@@ -36,7 +36,7 @@ COMPUTED_SLOTS: Final = tuple(
 """Columns that the kernel computes from lists, in the order of `Plan.slots`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """A plan and the paths of its slots."""
 

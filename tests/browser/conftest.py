@@ -128,6 +128,14 @@ def signed_in(browser: Browser, cloud: Cloud, **context: Any) -> Iterator[Page]:
     assert troubles == []
 
 
+def until(page: Page, expression: str, arg: Any = None, seconds: float = 30) -> None:
+    """Wait until it is true; the page's own rules forbid Playwright's way, which is `eval`."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(100)
+
+
 @pytest.fixture
 def page(browser: Browser, cloud: Cloud) -> Iterator[Page]:
     """A person with a laptop who reads English."""

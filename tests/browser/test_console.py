@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import VEHICLES, Cloud
+from tests.browser.conftest import VEHICLES, Cloud, until
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,18 +27,18 @@ def test_a_wrong_password_is_told(browser, cloud):
 
 
 def test_the_map_shows_vehicles_that_move(page: Page):
-    page.wait_for_function(f"window.carcloudMap?.shown === {VEHICLES}", timeout=LONG)
+    until(page, f"window.carcloudMap?.shown === {VEHICLES}")
     expect(page.get_by_test_id("health-connected")).to_contain_text(str(VEHICLES), timeout=LONG)
     before = page.evaluate(
         "Object.fromEntries(carcloudMap.ids().map(id => [id, carcloudMap.position(id)]))"
     )
-    page.wait_for_function(
+    until(
+        page,
         """before => Object.entries(before).some(([id, was]) => {
             const now = carcloudMap.position(id)
             return was && now && (now.lon !== was.lon || now.lat !== was.lat)
         })""",
         arg=before,
-        timeout=LONG,
     )
 
 
@@ -116,7 +116,7 @@ def test_a_dead_letter_is_inspected_and_processed_again(page: Page, cloud: Cloud
             break
         page.wait_for_timeout(SECONDS)
         page.reload()
-    row.first.get_by_test_id("dead-letter").click()
+    row.first.get_by_role("button").click()
     detail = page.get_by_test_id("dead-letter-detail")
     expect(detail).to_contain_text("B.1", timeout=LONG)
     expect(detail.get_by_test_id("hex")).to_be_visible()

@@ -65,7 +65,7 @@ def everywhere(page: Page, cloud: Cloud, what: str) -> dict[str, Any]:
 
 
 def catalogue(language: str) -> dict[str, str]:
-    text = (TEXTS / f"{language}.ts").read_text()
+    text = "".join(path.read_text() for path in sorted((TEXTS / language).glob("*.ts")))
     pairs = re.findall(r"^  '([\w.-]+)':\s+(?:'((?:[^'\\]|\\.)*)'|\"([^\"]*)\"),$", text, re.M)
     return {key: single or double for key, single, double in pairs}
 

@@ -93,6 +93,25 @@ export function recent(value: string | number | null | undefined, now = Date.now
   return day(value) === day(now) ? clock(value) : moment(value)
 }
 
+const SPANS: [number, Intl.RelativeTimeFormatUnit][] = [
+  [86_400_000, 'day'],
+  [3_600_000, 'hour'],
+  [60_000, 'minute'],
+  [1000, 'second'],
+]
+const WEEK_MS = 7 * 86_400_000
+
+/** How long ago, or how soon, in words: `5 min ago`; beyond a week the day and time. */
+export function ago(value: string | number, now: number, locale = 'en'): string {
+  const date = asDate(value)
+  if (!date) return '–'
+  const ms = date.getTime() - now
+  if (Math.abs(ms) > WEEK_MS) return moment(value)
+  const words = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' })
+  const [span, unit] = SPANS.find(([size]) => Math.abs(ms) >= size) ?? [1000, 'second' as const]
+  return words.format(Math.trunc(ms / span), unit)
+}
+
 /** A signal value of any type, with sensible digits. */
 export function value(content: unknown, locale = 'en'): string {
   if (content === null || content === undefined) return '–'

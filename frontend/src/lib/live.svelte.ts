@@ -4,7 +4,7 @@ import { api } from './api'
 import { Fleet } from './fleet'
 import { Tracks } from './tracks'
 import type { FleetEvent, Status, TwinEvent } from './types'
-import { withQuery } from './api'
+import { withQuery } from './http'
 
 export type Link = 'idle' | 'connecting' | 'open' | 'reconnecting'
 

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { en } from '../i18n/en'
+import { areas, en } from '../i18n/en'
 import { fill, preferred } from '../i18n/index.svelte'
 import { zh } from '../i18n/zh'
-import { ApiProblem, readProblem, withQuery } from './api'
+import { PAGES } from '../pages'
+import { ApiProblem, readProblem, withQuery } from './http'
 import { Fleet, motionOf } from './fleet'
-import { bytes, clock, duration, milliseconds, value } from './format'
+import { ago, bytes, clock, duration, milliseconds, value } from './format'
 import { bytesOf } from './hex'
 import { BadLabel, labelsFromText, labelsPatch, labelsToText } from './labels'
 import { waitBefore } from './live.svelte'
@@ -12,6 +13,7 @@ import { Glides, placeAt, turnToward } from './motion'
 import { zoomAbout } from './ranges'
 import { plotChoice, plotData, unixSeconds } from './result'
 import { parsePath } from './router.svelte'
+import { nextSorting, sorted } from './table'
 import { trailSegments } from './trail'
 import type { FleetRow } from './types'
 import { rowWindow } from './virtual'
@@ -22,6 +24,10 @@ describe('catalogues', () => {
     const holes = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(String).sort()
     for (const key of Object.keys(en) as (keyof typeof en)[])
       expect(holes(zh[key]), key).toEqual(holes(en[key]))
+  })
+  it('have no key in two areas', () => {
+    const keys = areas.flatMap((area) => Object.keys(area))
+    expect(keys.length).toBe(Object.keys(en).length)
   })
   it('pick the language the browser prefers', () => {
     expect(preferred(['de-DE', 'zh-TW', 'en'])).toBe('zh')
@@ -35,11 +41,17 @@ describe('catalogues', () => {
 
 describe('router', () => {
   it('knows the pages', () => {
-    expect(parsePath('/')).toEqual({ name: 'map' })
-    expect(parsePath('/vehicles')).toEqual({ name: 'vehicles' })
-    expect(parsePath('/vehicles/LTEST%2F1')).toEqual({ name: 'vehicle', id: 'LTEST/1' })
-    expect(parsePath('/vehicles/%E0%A4%A')).toMatchObject({ name: 'missing' })
-    expect(parsePath('/nothing')).toMatchObject({ name: 'missing' })
+    const at = (path: string) => [parsePath(path).page.name, parsePath(path).args]
+    expect(at('/')).toEqual(['map', {}])
+    expect(at('/vehicles')).toEqual(['vehicles', {}])
+    expect(at('/vehicles/LTEST%2F1')).toEqual(['vehicle', { id: 'LTEST/1' }])
+    expect(at('/vehicles/%E0%A4%A')).toEqual(['missing', {}])
+    expect(at('/nothing')).toEqual(['missing', {}])
+  })
+  it('marks a page in the navigation for every other one', () => {
+    const shown = PAGES.filter((page) => page.section).map((page) => page.name)
+    for (const page of PAGES) expect(shown, page.name).toContain(page.under ?? page.name)
+    expect(new Set(PAGES.map((page) => page.path)).size).toBe(PAGES.length)
   })
 })
 
@@ -206,5 +218,36 @@ describe('tables and plots', () => {
       speed_kmh: [1, 2, 3, 4],
     }
     expect(trailSegments(trail).features).toHaveLength(1)
+  })
+})
+
+describe('tables', () => {
+  const rows = [{ v: 2 }, { v: null }, { v: 10 }, { v: 2, late: true }]
+  it('sort numbers as numbers, keep equal ones in place and put missing ones last', () => {
+    const by = (row: (typeof rows)[number]) => row.v
+    expect(sorted(rows, by, 'ascending').map(by)).toEqual([2, 2, 10, null])
+    expect(sorted(rows, by, 'descending').map(by)).toEqual([10, 2, 2, null])
+    expect(sorted(rows, by, 'ascending')[1]).toHaveProperty('late')
+    expect(sorted(['e-10', 'e-9'], (text) => text, 'ascending')).toEqual(['e-9', 'e-10'])
+  })
+  it('go through both orders and back to none', () => {
+    const first = nextSorting(null, 'a', 'descending')
+    expect(first).toEqual({ key: 'a', order: 'descending' })
+    const second = nextSorting(first, 'a', 'descending')
+    expect(second).toEqual({ key: 'a', order: 'ascending' })
+    expect(nextSorting(second, 'a', 'descending')).toBeNull()
+    expect(nextSorting(second, 'b', 'ascending')).toEqual({ key: 'b', order: 'ascending' })
+  })
+})
+
+describe('how long ago', () => {
+  const now = Date.UTC(2026, 0, 2)
+  it('is said in the unit that people would use', () => {
+    expect(ago(now, now)).toBe('now')
+    expect(ago(now - 90_000, now)).toMatch(/^1 min/)
+    expect(ago(now - 3 * 3_600_000, now)).toMatch(/^3 hr/)
+    expect(ago(now + 2 * 86_400_000, now, 'zh-CN')).toBe('后天')
+    expect(ago(now - 30 * 86_400_000, now)).toMatch(/^2025-12-0/)
+    expect(ago('nonsense', now)).toBe('–')
   })
 })

@@ -5,6 +5,16 @@ import type { Series } from './types'
 const css = (name: string): string =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
+/** A colour as the theme in force has it: a canvas does not know `light-dark()`. */
+function colour(name: string): string {
+  const probe = document.createElement('i')
+  probe.style.color = `var(${name})`
+  document.body.append(probe)
+  const told = getComputedStyle(probe).color
+  probe.remove()
+  return told
+}
+
 /** Distinct in both themes and for colour-blind eyes; used in this order. */
 export const SERIES_COLOURS = ['#0e8fb5', '#d97706', '#7c6fe0', '#199c74', '#d1477a', '#8a8f3c']
 
@@ -13,10 +23,10 @@ export const seriesColour = (index: number): string =>
 
 export function axis(side: 'x' | 'y'): uPlot.Axis {
   return {
-    stroke: css('--text-3'),
+    stroke: colour('--text-3'),
     font: `11px ${css('--font')}`,
-    grid: { stroke: css('--line'), width: 1 },
-    ticks: { stroke: css('--line'), width: 1, size: 4 },
+    grid: { stroke: colour('--line'), width: 1 },
+    ticks: { stroke: colour('--line'), width: 1, size: 4 },
     ...(side === 'y' ? { size: 56, gap: 4 } : { gap: 4, size: 40 }),
   }
 }

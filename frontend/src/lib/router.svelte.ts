@@ -1,31 +1,34 @@
 // Routes are plain paths with history; the query string holds what a deep link must restore.
+import { MISSING, PAGES, type PageEntry } from '../pages'
 
-export type Route =
-  | { name: 'map' }
-  | { name: 'vehicles' }
-  | { name: 'vehicle'; id: string }
-  | { name: 'models' }
-  | { name: 'sql' }
-  | { name: 'forwarding' }
-  | { name: 'dead-letters' }
-  | { name: 'missing'; path: string }
+export interface Route {
+  page: PageEntry
+  args: Record<string, string>
+}
+
+function matched(pattern: string, parts: readonly string[]): Record<string, string> | null {
+  const wanted = pattern.split('/').filter(Boolean)
+  if (wanted.length !== parts.length) return null
+  const args: Record<string, string> = {}
+  for (const [i, want] of wanted.entries()) {
+    const part = parts[i] ?? ''
+    if (want.startsWith(':')) args[want.slice(1)] = decodeURIComponent(part)
+    else if (want !== part) return null
+  }
+  return args
+}
 
 export function parsePath(path: string): Route {
   const parts = path.split('/').filter(Boolean)
-  const [first, second] = parts
-  if (parts.length === 0) return { name: 'map' }
-  if (parts.length === 1 && (first === 'vehicles' || first === 'sql' || first === 'dead-letters'))
-    return { name: first }
-  if (parts.length === 1 && first === 'models') return { name: 'models' }
-  if (parts.length === 1 && first === 'forwarding') return { name: 'forwarding' }
-  if (parts.length === 2 && first === 'vehicles' && second) {
-    try {
-      return { name: 'vehicle', id: decodeURIComponent(second) }
-    } catch {
-      return { name: 'missing', path }
+  try {
+    for (const page of PAGES) {
+      const args = matched(page.path, parts)
+      if (args) return { page, args }
     }
+  } catch (reason) {
+    if (!(reason instanceof URIError)) throw reason // a broken %-escape names no page
   }
-  return { name: 'missing', path }
+  return { page: MISSING, args: {} }
 }
 
 export const vehiclePath = (id: string): string => `/vehicles/${encodeURIComponent(id)}`

@@ -1,0 +1,18 @@
+export default {
+  'dead.lead': 'Frames that could not be read. Nothing is dropped: each is kept with its reason.',
+  'dead.reasons': 'Reasons',
+  'dead.all': 'All reasons',
+  'dead.received': 'Received',
+  'dead.reason': 'Reason',
+  'dead.offset': 'Offset',
+  'dead.size': 'Bytes',
+  'dead.none': 'No dead letters. Every frame could be read.',
+  'dead.detail': 'Dead letter',
+  'dead.at': 'byte {offset} of {size}',
+  'dead.reprocess': 'Re-process',
+  'dead.reprocessAll': 'Re-process all',
+  'dead.reprocessReason': 'Re-process this reason',
+  'dead.allDone': '{tried} tried, {queued} queued',
+  'dead.stored': 'Stored',
+  'dead.still-bad': 'Still unreadable',
+} as const

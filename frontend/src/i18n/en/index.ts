@@ -1,0 +1,34 @@
+// Every text of the console, by key; one file an area. The files of `zh` have the same keys.
+import deadLetters from './dead-letters'
+import forwarding from './forwarding'
+import frames from './frames'
+import map from './map'
+import parts from './parts'
+import shell from './shell'
+import sql from './sql'
+import vehicle from './vehicle'
+import vehicles from './vehicles'
+
+export const areas = [
+  shell,
+  parts,
+  map,
+  vehicles,
+  vehicle,
+  frames,
+  sql,
+  forwarding,
+  deadLetters,
+] as const
+
+export const en = {
+  ...shell,
+  ...parts,
+  ...map,
+  ...vehicles,
+  ...vehicle,
+  ...frames,
+  ...sql,
+  ...forwarding,
+  ...deadLetters,
+}

@@ -1,0 +1,18 @@
+export default {
+  'dead.lead': '无法读取的报文。不会丢弃任何数据：每条都连同原因保存。',
+  'dead.reasons': '原因',
+  'dead.all': '全部原因',
+  'dead.received': '接收时间',
+  'dead.reason': '原因',
+  'dead.offset': '偏移',
+  'dead.size': '字节',
+  'dead.none': '没有死信，所有报文均可读取。',
+  'dead.detail': '死信',
+  'dead.at': '第 {offset} / {size} 字节',
+  'dead.reprocess': '重新处理',
+  'dead.reprocessAll': '全部重新处理',
+  'dead.reprocessReason': '重新处理此原因',
+  'dead.allDone': '已尝试 {tried} 条，已排队 {queued} 条',
+  'dead.stored': '已入库',
+  'dead.still-bad': '仍无法读取',
+}

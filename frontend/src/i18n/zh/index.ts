@@ -1,0 +1,22 @@
+import type { Messages } from '../index.svelte'
+import deadLetters from './dead-letters'
+import forwarding from './forwarding'
+import frames from './frames'
+import map from './map'
+import parts from './parts'
+import shell from './shell'
+import sql from './sql'
+import vehicle from './vehicle'
+import vehicles from './vehicles'
+
+export const zh: Messages = {
+  ...shell,
+  ...parts,
+  ...map,
+  ...vehicles,
+  ...vehicle,
+  ...frames,
+  ...sql,
+  ...forwarding,
+  ...deadLetters,
+}

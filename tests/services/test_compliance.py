@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -32,7 +31,6 @@ from carcloud.services.compliance.api import (
 )
 from carcloud.services.compliance.backlog import Backlog
 from carcloud.services.tenancy.api import AuditFilter, Tenancy
-from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 T, OTHER = Tenant("default"), Tenant("other")
 NOW = 1_760_000_000 * SECOND
@@ -80,18 +78,10 @@ class Site:
         ]
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[Any]:
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture(params=DATABASES)
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    records = SqlRecords(fresh_url(request.param, tmp_path, request))
+@pytest.fixture
+def site(records: SqlRecords, tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path / "lake", records)
     yield site
-    records.close()
     site.lake.close()
 
 

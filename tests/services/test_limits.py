@@ -1,34 +1,21 @@
 """Quotas of tenants, on SQLite and PostgreSQL."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import LIMIT, LIMITS, UNLIMITED
 from carcloud.services.tenancy.api import AuditFilter, Invalid, KnownLimits, Tenancy, Unknown
-from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 A, B = Tenant("a"), Tenant("b")
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[Any]:
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture(params=DATABASES)
-def tenancy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tenancy]:
-    records = SqlRecords(fresh_url(request.param, tmp_path, request))
+@pytest.fixture
+def tenancy(records: SqlRecords) -> Tenancy:
     made = Tenancy(records)
     made.tenants.ensure(A)
     made.tenants.ensure(B)
-    yield made
-    records.close()
+    return made
 
 
 def test_the_default_holds_until_a_tenant_has_a_value_of_its_own(tenancy):

@@ -1,8 +1,6 @@
 """The registry on SQLite and PostgreSQL."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,7 +27,6 @@ from carcloud.services.vehicles.api import (
     VehicleModel,
     Vehicles,
 )
-from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 A, B = Tenant("a"), Tenant("b")
 SECRET = bytes(range(32))
@@ -60,19 +57,6 @@ class Service:
         return [
             entry.action for entry in self.tenancy.trail.page(A, AuditFilter(subject=subject)).items
         ]
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[Any]:
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture(params=DATABASES)
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlRecords]:
-    opened = SqlRecords(fresh_url(request.param, tmp_path, request))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,6 @@ from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
 from carcloud.services.metering.api import Metering
 from carcloud.services.tenancy.api import Tenancy
-from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 A, B = Tenant("a"), Tenant("b")
 HOUR = 3_600_000_000  # us
@@ -32,18 +30,11 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[Any]:
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture(params=DATABASES)
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlRecords]:
-    opened = SqlRecords(fresh_url(request.param, tmp_path, request))
-    Tenancy(opened)
-    yield opened
-    opened.close()
+@pytest.fixture
+def records(records: SqlRecords) -> SqlRecords:
+    """Records that have tenants."""
+    Tenancy(records)
+    return records
 
 
 @pytest.fixture

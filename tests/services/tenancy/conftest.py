@@ -1,9 +1,5 @@
 """Tenancy on SQLite and PostgreSQL, with two tenants and some people."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 from argon2 import PasswordHasher
 
@@ -11,7 +7,6 @@ from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
 from carcloud.model.time import SECOND
 from carcloud.services.tenancy.api import SYSTEM, Identity, Passwords, Tenancy
-from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 PASSWORD = "correct horse battery"
 A, B = Tenant("a"), Tenant("b")
@@ -29,19 +24,6 @@ class Clock:
 
     def forward(self, seconds: float) -> None:
         self.now += int(seconds * SECOND)
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[Any]:
-    with postgresql_server() as server:
-        yield server
-
-
-@pytest.fixture(params=DATABASES)
-def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlRecords]:
-    opened = SqlRecords(fresh_url(request.param, tmp_path, request))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -30,11 +30,14 @@ from carcloud.services.compliance.store import links, metadata, retries
 from carcloud.services.compliance.types import (
     Batch,
     LinkChange,
+    LinkFacts,
     LinkSpec,
     LinkState,
     Outgoing,
+    Password,
     PlatformAccount,
     Progress,
+    User,
     Wait,
     Warn,
 )
@@ -42,9 +45,9 @@ from carcloud.services.tenancy.api import AuditEntry, NoSecret, Seal, record_cha
 
 __all__ = [
     "ACCOUNT_ID", "NAME", "Batch", "Compliance", "InvalidLink", "LinkChange", "LinkChanged",
-    "LinkExists", "LinkSpec", "LinkState", "Outgoing", "PlatformAccount", "PlatformAccounts",
-    "PlatformTaken", "Progress", "UnknownLink", "UnknownPlatform", "Wait",
-    "fresh_enough",
+    "LinkExists", "LinkFacts", "LinkSpec", "LinkState", "Outgoing", "Password", "PlatformAccount",
+    "PlatformAccounts", "PlatformTaken", "Progress", "UnknownLink", "UnknownPlatform", "User",
+    "Wait", "Warn", "fresh_enough",
 ]  # fmt: skip
 
 REISSUE_DAYS = 7  # S16 5.2.6: a platform sends again what it could not for so long

@@ -1,26 +1,37 @@
 """What crosses the wall of the compliance service."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from carcloud.model.ids import Tenant
+from carcloud.services.compliance.checks import NAME
 
 Warn = Literal["retention", "reissue-window"]
 
 
-class LinkSpec(Struct, frozen=True, kw_only=True):
-    """A further platform that gets a tenant's frames over GB/T 32960.3 clause 5."""
+_PRINTABLE = r"^[\x20-\x7e]*$"
+Name = Annotated[str, Meta(pattern=f"^{NAME}$", max_length=40)]
+Host = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:-]*$")]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+PlatformId = Annotated[str, Meta(min_length=1, max_length=17, pattern=_PRINTABLE)]
+User = Annotated[str, Meta(min_length=1, max_length=12, pattern=_PRINTABLE)]
+Password = Annotated[str, Meta(min_length=1, max_length=20, pattern=_PRINTABLE)]
+Edition = Literal[2016, 2025]
 
-    name: str  # lower-case letters, digits and hyphens
-    host: str
-    port: int
-    platform_id: str  # unique id of our platform on that link, up to 17 characters
-    user: str  # up to 12 characters
-    password: str  # up to 20 characters
-    edition: int = 2016  # of the platform login; vehicles' frames go out in their own
+
+class LinkSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A further platform: where it listens, and what it gave us to log in with."""
+
+    name: Name
+    host: Host
+    port: Port
+    platform_id: PlatformId  # unique id of our platform on that link
+    user: User
+    password: Password
+    edition: Edition = 2016  # of the platform login; vehicles' frames go out in their own
     tls: bool = False
     enabled: bool = True
 
@@ -28,15 +39,15 @@ class LinkSpec(Struct, frozen=True, kw_only=True):
         return f"LinkSpec({self.name!r}, {self.host!r}, {self.port})"  # not the password
 
 
-class LinkChange(Struct, frozen=True, kw_only=True):
-    """A merge patch: what is unset stays."""
+class LinkChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A merge patch (RFC 7396): what is absent stays."""
 
-    host: str | UnsetType = UNSET
-    port: int | UnsetType = UNSET
-    platform_id: str | UnsetType = UNSET
-    user: str | UnsetType = UNSET
-    password: str | UnsetType = UNSET
-    edition: int | UnsetType = UNSET
+    host: Host | UnsetType = UNSET
+    port: Port | UnsetType = UNSET
+    platform_id: PlatformId | UnsetType = UNSET
+    user: User | UnsetType = UNSET
+    password: Password | UnsetType = UNSET
+    edition: Edition | UnsetType = UNSET
     tls: bool | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 
@@ -45,10 +56,9 @@ class LinkChange(Struct, frozen=True, kw_only=True):
         return {k: v for k, v in msgspec.structs.asdict(self).items() if v is not UNSET}
 
 
-class LinkState(Struct, frozen=True, kw_only=True):
-    """A link without its password, and how far it has come."""
+class LinkFacts(Struct, frozen=True, kw_only=True):
+    """A link without its password, and what has become of its frames."""
 
-    tenant: Tenant
     name: str
     host: str
     port: int
@@ -57,13 +67,23 @@ class LinkState(Struct, frozen=True, kw_only=True):
     edition: int
     tls: bool
     enabled: bool
-    revision: int  # grows with each change by a person
-    forwarded_seq: int = 0  # every frame up to this stream sequence has been dealt with
+    connected: bool = False
+    problem: str | None = None
     forwarded: int = 0  # frames answered with success
     refused: int = 0  # frames given up after three error replies
     expired: int = 0  # frames that left the reissue window before they could be sent
-    connected: bool = False
-    problem: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """The fields of this class by name."""
+        return {name: getattr(self, name) for name in LinkFacts.__struct_fields__}
+
+
+class LinkState(LinkFacts, frozen=True, kw_only=True):
+    """A link of one tenant, and how far it has come."""
+
+    tenant: Tenant
+    revision: int  # grows with each change by a person
+    forwarded_seq: int = 0  # every frame up to this stream sequence has been dealt with
     created_us: int = 0
     updated_us: int = 0  # of the last progress; 0 = none yet
 

@@ -1,7 +1,7 @@
 """Routes for forwarding to further platforms, and for lower platforms that log in to us."""
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, delete, get, patch, post, put
@@ -9,7 +9,6 @@ from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import Body, JSONBody, PathParameter
-from msgspec import UNSET, Meta, UnsetType
 
 from carcloud.model.time import iso
 from carcloud.services.compliance.api import (
@@ -20,12 +19,16 @@ from carcloud.services.compliance.api import (
     LinkChange,
     LinkChanged,
     LinkExists,
+    LinkFacts,
     LinkSpec,
     LinkState,
+    Password,
     PlatformAccount,
     PlatformTaken,
     UnknownLink,
     UnknownPlatform,
+    User,
+    Warn,
 )
 from carcloud.web.api.vehicles import IfMatch
 from carcloud.web.callers import allows
@@ -46,48 +49,13 @@ TRANSLATIONS: dict[type[Exception], Translate] = {
 }
 
 _TAGGED = [ResponseHeader(name="ETag", documentation_only=True, description="The revision")]
-_PRINTABLE = r"^[\x20-\x7e]*$"
-LinkName = Annotated[str, Meta(pattern=f"^{NAME}$", max_length=40)]
-Host = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:-]*$")]
-Port = Annotated[int, Meta(ge=1, le=65535)]
-PlatformId = Annotated[str, Meta(min_length=1, max_length=17, pattern=_PRINTABLE)]
-User = Annotated[str, Meta(min_length=1, max_length=12, pattern=_PRINTABLE)]
-Password = Annotated[str, Meta(min_length=1, max_length=20, pattern=_PRINTABLE)]
-Edition = Literal[2016, 2025]
 LinkPath = Annotated[str, PathParameter(pattern=f"^{NAME}$", description="Name of a link")]
 PlatformPath = Annotated[
     str, PathParameter(pattern=f"^{ACCOUNT_ID}$", description="Unique id of a lower platform")
 ]
 
 
-class NewLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A further platform: where it listens, and what it gave us to log in with."""
-
-    name: LinkName
-    host: Host
-    port: Port
-    platform_id: PlatformId
-    user: User
-    password: Password
-    edition: Edition = 2016
-    tls: bool = False
-    enabled: bool = True
-
-
-class LinkPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A merge patch (RFC 7396): absent stays."""
-
-    host: Host | UnsetType = UNSET
-    port: Port | UnsetType = UNSET
-    platform_id: PlatformId | UnsetType = UNSET
-    user: User | UnsetType = UNSET
-    password: Password | UnsetType = UNSET
-    edition: Edition | UnsetType = UNSET
-    tls: bool | UnsetType = UNSET
-    enabled: bool | UnsetType = UNSET
-
-
-class LinkView(msgspec.Struct, frozen=True):
+class LinkView(LinkFacts, frozen=True, kw_only=True):
     """A link and how far it has come; the password is never told.
 
     `waiting` counts raw frames beyond the link's position and the `retrying` ones, which were
@@ -95,23 +63,10 @@ class LinkView(msgspec.Struct, frozen=True):
     kept longer (`retention`) or reports are too old to be sent (`reissue-window`).
     """
 
-    name: str
-    host: str
-    port: int
-    platform_id: str
-    user: str
-    edition: int
-    tls: bool
-    enabled: bool
-    connected: bool
-    problem: str | None
-    forwarded: int
-    refused: int
-    expired: int
     waiting: int
     retrying: int
     oldest_waiting: str | None
-    warning: Literal["retention", "reissue-window"] | None
+    warning: Warn | None
     created: str
     updated: str | None
 
@@ -167,11 +122,10 @@ _NEW = Example(
     opt=allows("forwarding:write"),
 )
 async def create_link(
-    data: Annotated[NewLink, Body(examples=[_NEW])], caller: TheCaller, compliance: TheCompliance
+    data: Annotated[LinkSpec, Body(examples=[_NEW])], caller: TheCaller, compliance: TheCompliance
 ) -> Response[LinkView]:
     """Add a link."""
-    spec = LinkSpec(**{name: getattr(data, name) for name in data.__struct_fields__})
-    made = await asyncio.to_thread(compliance.add, caller.tenant, spec, actor=caller.user)
+    made = await asyncio.to_thread(compliance.add, caller.tenant, data, actor=caller.user)
     headers = {**etag(made.revision), "Location": f"/v1/forwarding/{made.name}"}
     view = await asyncio.to_thread(_view, compliance, made)
     return Response(view, status_code=201, headers=headers)
@@ -204,16 +158,15 @@ async def read_link(
 )
 async def change_link(
     link: LinkPath,
-    data: JSONBody[LinkPatch],
+    data: JSONBody[LinkChange],
     caller: TheCaller,
     compliance: TheCompliance,
     if_match: IfMatch = None,
 ) -> Response[LinkView]:
     """Change a link."""
     revision = wanted_revision(if_match, needed=True)
-    change = LinkChange(**{name: getattr(data, name) for name in data.__struct_fields__})
     made = await asyncio.to_thread(
-        compliance.change, caller.tenant, link, change, actor=caller.user, if_revision=revision
+        compliance.change, caller.tenant, link, data, actor=caller.user, if_revision=revision
     )
     view = await asyncio.to_thread(_view, compliance, made)
     return Response(view, headers=etag(made.revision))
@@ -284,19 +237,7 @@ def _view(compliance: Compliance, state: LinkState) -> LinkView:
     """A link with what waits for it; blocks."""
     wait = compliance.wait(state)
     return LinkView(
-        name=state.name,
-        host=state.host,
-        port=state.port,
-        platform_id=state.platform_id,
-        user=state.user,
-        edition=state.edition,
-        tls=state.tls,
-        enabled=state.enabled,
-        connected=state.connected,
-        problem=state.problem,
-        forwarded=state.forwarded,
-        refused=state.refused,
-        expired=state.expired,
+        **state.facts(),
         waiting=wait.frames,
         retrying=wait.again,
         oldest_waiting=optional_iso(wait.oldest_us),

@@ -95,13 +95,6 @@ def encode_item(edition: int, kind: int, fields: Mapping[str, Value]) -> bytes:
     return bytes((kind,)) + write_table(table, fields)
 
 
-def encode_custom(kind: int, data: bytes) -> bytes:
-    """A user-defined item (types 0x80..0xFE) with its length word."""
-    if kind not in _CUSTOM_IDS:
-        raise EncodeError("type", f"0x{kind:02X} is outside 0x80 to 0xFE")
-    return encode_item(2016, kind, {"data": data})
-
-
 def encode_report(
     edition: int, time: datetime, items: Iterable[tuple[int, Mapping[str, Value]]]
 ) -> bytes:

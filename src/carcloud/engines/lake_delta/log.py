@@ -6,6 +6,7 @@ becomes visible; delta-rs makes it visible first and never syncs it.
 
 import json
 import logging
+import re
 import threading
 import time
 import uuid
@@ -25,6 +26,7 @@ from carcloud.ports.errors import EngineError, Unavailable
 FOLDER = "_delta_log"
 _POINTER = f"{FOLDER}/_last_checkpoint"
 _TRIES = 200
+_SECONDS = re.compile(r"interval (\d+) seconds")
 _log = logging.getLogger(__name__)
 
 
@@ -100,15 +102,18 @@ class Log:
                 if seen.version % self.care.checkpoint_every == 0:
                     keep = max(self.care.removed_keep, self.care.orphan_keep)
                     seen = seen.without_tombstones(int((time.time() - keep) * 1000))
-            elif self._lags() and self._pointer().get("version", -1) > seen.version:
+            elif self._lags(seen) and self._pointer().get("version", -1) > seen.version:
                 seen = self._from_checkpoint(seen)  # the log between was cleaned away
             else:
                 self._current = time.monotonic()
                 return seen
 
-    def _lags(self) -> bool:
+    def _lags(self, seen: Snapshot) -> bool:
         """Whether what came after the last look can have been cleaned away since."""
-        return time.monotonic() - self._current >= self.care.log_keep / 2
+        told = seen.metadata.get("configuration", {}).get("delta.logRetentionDuration", "")
+        kept = _SECONDS.fullmatch(told)  # others clean by what the table says
+        keep = min(self.care.log_keep, int(kept[1])) if kept else 0
+        return time.monotonic() - self._current >= keep / 2
 
     def _from_checkpoint(self, seen: Snapshot) -> Snapshot:
         """The newest checkpoint's snapshot, or `seen` where there is none that is newer."""

@@ -24,15 +24,19 @@ from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web import console, reference
 from carcloud.web.api import (
+    audit,
     dead_letters,
     forwarding,
     jobs,
+    keys,
     models,
     operation,
+    people,
     queries,
     schedules,
     sessions,
     telemetry,
+    tenants,
     vehicles,
 )
 from carcloud.web.callers import COOKIE, Callers, LabelsOf, caller_of
@@ -103,6 +107,10 @@ def _guarded(callers: Callers) -> Router:
         guards=[callers.guard(), same_origin, callers.permission()],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         route_handlers=[
+            people.router,
+            keys.router,
+            tenants.router,
+            audit.router,
             vehicles.router,
             models.router,
             telemetry.router,

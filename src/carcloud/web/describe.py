@@ -18,7 +18,7 @@ def _problem(description: str) -> ResponseSpec:
 _ALL = {
     400: "The request is not valid; `errors` names the fields",
     401: "Not signed in",
-    403: "The request comes from another site",
+    403: "Not allowed: a permission is missing, or the request comes from another site",
     404: "There is no such thing",
     409: "Somebody else changed it, or it exists already",
     412: "It has changed since the tag in `If-Match`",
@@ -41,6 +41,10 @@ ERRORS = errors(400, 401, 404, 503)
 
 TAGS = [
     Tag("session", "Signing in and out"),
+    Tag("people", "People, service accounts, roles, grants, and who may do what"),
+    Tag("keys", "API keys, short-lived tokens, open sessions"),
+    Tag("tenants", "Tenants and their projects"),
+    Tag("audit", "The record of changes and of refused attempts"),
     Tag("vehicles", "The registry of vehicles: lifecycle, labels, credentials, import"),
     Tag("models", "Vehicle models: what the vehicles of one kind have in common"),
     Tag("telemetry", "What vehicles sent: latest state, frames, signals, positions, alarms"),

@@ -15,7 +15,7 @@ from carcloud.ports.errors import Conflict
 from carcloud.ports.records import Records
 from carcloud.services.tenancy.audit import append as record_changes
 from carcloud.services.tenancy.audit import origin
-from carcloud.services.tenancy.desk import Desk
+from carcloud.services.tenancy.desk import USER, Desk, note
 from carcloud.services.tenancy.errors import (
     Changed,
     Denied,
@@ -35,7 +35,7 @@ from carcloud.services.tenancy.seal import Seal
 from carcloud.services.tenancy.sessions import Client, Sessions
 from carcloud.services.tenancy.shares import Shares
 from carcloud.services.tenancy.store import metadata, users
-from carcloud.services.tenancy.tenants import Tenants
+from carcloud.services.tenancy.tenants import Tenants, check_name
 from carcloud.services.tenancy.trail import Trail
 from carcloud.services.tenancy.types import (
     EVERYTHING,
@@ -122,3 +122,23 @@ class Tenancy:
         except Conflict:  # another process was first
             return None
         return admin.name, password
+
+    def found(
+        self, tenant: Tenant, name: str, owner: str, password: str, *, actor: str
+    ) -> TenantInfo:
+        """A new tenant and its first owner; raises `ids.InvalidId`, `Invalid`, `Exists`."""
+        if not USER.fullmatch(owner):
+            raise Invalid("owner.name", "lower-case letters, digits and . _ @ -, 1 to 64")
+        check_name(name)
+        hashed = self._desk.passwords.hash(password)
+        first = User(owner, tenant, self._desk.now())
+        try:
+            with self._desk.records.transaction() as db:
+                if not self.tenants.ensure_in(db, tenant, name):
+                    raise Exists(f"there is a tenant {tenant!r} already")
+                note(db, tenant, actor, "tenant.create", tenant, None, {"name": name})
+                self.people.add(db, first, hashed, actor=actor)
+                self.grants.grant_in(db, tenant, owner, OWNER, EVERYTHING, by=SYSTEM)
+        except Conflict as error:
+            raise Exists(f"the user name {owner!r} is taken") from error
+        return self.tenants.get(tenant)

@@ -13,13 +13,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.services.tenancy.store import audit, audit_heads
+from carcloud.services.tenancy.text import storable
 from carcloud.services.tenancy.types import AuditEntry, AuditFilter, AuditPage, ChainReport
 
 FIRST = "0" * 64  # stands for the hash before the first entry
@@ -165,6 +166,9 @@ def _row(entry: AuditEntry, now: int, number: int, here: Origin) -> dict[str, An
 
 
 def _conditions(which: AuditFilter) -> list[ColumnElement[bool]]:
+    texts = (which.subject, which.actor, which.action)
+    if not all(storable(text) for text in texts if text is not None):
+        return [false()]
     conditions = []
     for name in ("subject", "actor", "denied"):
         if (wanted := getattr(which, name)) is not None:

@@ -10,10 +10,11 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from carcloud.model.actions import ACTIONS, ADMINISTRATOR, BUILT_IN, BY_NAME, OWNER, actions_of
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.ports.errors import Conflict
-from carcloud.services.tenancy.desk import ID, SLUG, USER, Desk, listed, new_id, note
+from carcloud.services.tenancy.desk import ID, SLUG, Desk, listed, new_id, note
 from carcloud.services.tenancy.errors import Changed, Denied, Exists, Invalid, Unknown
 from carcloud.services.tenancy.identity import Roles, allowed, custom_roles, grant_of, grants_of
 from carcloud.services.tenancy.store import grants, projects, roles, users
+from carcloud.services.tenancy.text import storable
 from carcloud.services.tenancy.types import (
     EVERYTHING,
     INSTALLATION,
@@ -113,6 +114,8 @@ class Grants:
         """The grants of a tenant, or of one user in it, oldest first."""
         query = select(grants).where(grants.c.tenant == tenant).order_by(grants.c.created)
         if user is not None:
+            if not storable(user):
+                return []
             query = query.where(grants.c.user == user)
         with self._desk.records.reading() as db:
             return [grant_of(row) for row in db.execute(query).mappings()]
@@ -166,6 +169,8 @@ class Grants:
         """Each reason why a user may do something: the grant whose role holds the action."""
         if action is not None and action not in BY_NAME:
             raise Invalid("action", f"there is no action {action!r}")
+        if user is not None and not storable(user):
+            return []
         query = select(grants).join(users, users.c.name == grants.c.user)
         query = query.where(grants.c.tenant == tenant, users.c.disabled.is_(False))
         if user is not None:
@@ -263,7 +268,7 @@ def _actions(db: Connection, tenant: Tenant, role: str) -> frozenset[str]:
 
 
 def _is_member(db: Connection, tenant: Tenant, user: str) -> bool:
-    if not USER.fullmatch(user) and "@" not in user:
+    if not storable(user):
         return False
     home = db.execute(select(users.c.tenant).where(users.c.name == user)).scalar()
     if home == (DEFAULT_TENANT if tenant == INSTALLATION else tenant):
@@ -275,7 +280,9 @@ def _is_member(db: Connection, tenant: Tenant, user: str) -> bool:
 def _own_role(db: Connection, tenant: Tenant, role: str) -> RoleInfo:
     if actions_of(role) is not None:
         raise Invalid("role", f"{role!r} is built in and stays as it is")
-    row = db.execute(select(roles).where(_is(tenant, role))).first()
+    row = None
+    if SLUG.fullmatch(role):
+        row = db.execute(select(roles).where(_is(tenant, role))).first()
     if row is None:
         raise Unknown(f"there is no role {role!r}")
     return _role(row)

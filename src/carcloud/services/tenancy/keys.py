@@ -12,6 +12,7 @@ from carcloud.model.time import DAY, SECOND
 from carcloud.ports.errors import EngineError
 from carcloud.services.tenancy.desk import (
     ID,
+    SLUG,
     Desk,
     hashed,
     known_tenant,
@@ -24,6 +25,7 @@ from carcloud.services.tenancy.errors import Denied, Invalid, NotSignedIn, Unkno
 from carcloud.services.tenancy.grants import check_held
 from carcloud.services.tenancy.identity import identity, narrowed
 from carcloud.services.tenancy.store import keys, projects, tenants, users
+from carcloud.services.tenancy.text import storable
 from carcloud.services.tenancy.types import AccessKey, ApiKey, Identity, NewKey
 
 log = logging.getLogger(__name__)
@@ -121,13 +123,17 @@ class Keys:
         return AccessKey(key, secret.decode(), who)
 
     def _check(self, db: Connection, made: ApiKey, by: Identity) -> None:
-        row = db.execute(select(users).where(users.c.name == made.user)).mappings().first()
+        row = None
+        if storable(made.user):
+            row = db.execute(select(users).where(users.c.name == made.user)).mappings().first()
         mine = row is not None and (row["tenant"] == made.tenant or made.user == by.user)
         if row is None or not mine:
             raise Unknown(f"there is no user {made.user!r}")
         if made.user != by.user and not row["service"]:
             raise Denied("keys:write", "a person makes keys for themselves only")
         if made.project is not None:
+            if not SLUG.fullmatch(made.project):
+                raise Invalid("project", f"there is no project {made.project!r}")
             known = (projects.c.tenant == made.tenant) & (projects.c.id == made.project)
             if db.execute(select(projects.c.id).where(known)).first() is None:
                 raise Invalid("project", f"there is no project {made.project!r}")

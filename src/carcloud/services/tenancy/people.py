@@ -10,6 +10,7 @@ from carcloud.services.tenancy.desk import SLUG, USER, Desk, known_tenant, note
 from carcloud.services.tenancy.errors import Exists, Invalid, Unknown
 from carcloud.services.tenancy.grants import Grants, check_covers, keeping_owners
 from carcloud.services.tenancy.store import grants, keys, sessions, users
+from carcloud.services.tenancy.text import storable
 from carcloud.services.tenancy.types import EVERYTHING, Identity, Scope, User
 
 
@@ -128,6 +129,8 @@ class People:
 
         Raises `Unknown`, `Denied`, `Invalid` for the last owner.
         """
+        if not storable(name):
+            raise Unknown(f"there is no user {name!r}")
         with self._desk.records.transaction() as db:
             home = db.execute(select(users.c.tenant).where(users.c.name == name)).scalar()
             with keeping_owners(db, tenant):
@@ -150,7 +153,7 @@ class People:
     def _mine(self, db: Connection, tenant: Tenant, name: str, by: Identity) -> User:
         mine: ColumnElement[bool] = (users.c.tenant == tenant) & (users.c.name == name)
         row = None
-        if len(name) <= 120 and "\x00" not in name and name.isprintable():
+        if storable(name):
             row = db.execute(select(users).where(mine)).mappings().first()
         if row is None:
             raise Unknown(f"there is no user {name!r}")

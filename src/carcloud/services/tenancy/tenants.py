@@ -35,16 +35,6 @@ class Tenants:
         db.execute(insert(projects).values(tenant=slug, id=MAIN, name="Main", created=now))
         return True
 
-    def create(self, tenant: str, name: str, *, actor: str) -> TenantInfo:
-        """A new tenant; raises `ids.InvalidId`, `Invalid`, `Exists`."""
-        slug = ids.tenant(tenant)
-        _named(name)
-        with self._desk.records.transaction() as db:
-            if not self.ensure_in(db, slug, name):
-                raise Exists(f"there is a tenant {slug!r} already")
-            note(db, slug, actor, "tenant.create", slug, None, {"name": name})
-            return self._get(db, slug)
-
     def ids(self) -> list[Tenant]:
         """The ids of all tenants, in order."""
         return [one.id for one in self.all()]
@@ -61,7 +51,7 @@ class Tenants:
 
     def rename(self, tenant: Tenant, name: str, *, actor: str) -> TenantInfo:
         """Another name for people to read; raises `Unknown`, `Invalid`."""
-        _named(name)
+        check_name(name)
         with self._desk.records.transaction() as db:
             old = self._get(db, tenant)
             db.execute(update(tenants).where(tenants.c.id == tenant).values(name=name))
@@ -94,7 +84,7 @@ class Tenants:
         """A new project; raises `Invalid`, `Exists`, `Unknown`."""
         if not SLUG.fullmatch(project):
             raise Invalid("id", "lower-case letters, digits and hyphens, 1 to 40")
-        _named(name)
+        check_name(name)
         made = Project(project, name, self._desk.now())
         values = {"tenant": tenant, "id": project, "name": name, "created": made.created}
         try:
@@ -110,6 +100,8 @@ class Tenants:
         """Remove the name of a project; raises `Unknown`, `Invalid` for the main one."""
         if project == MAIN:
             raise Invalid("project", "the main project stays")
+        if not SLUG.fullmatch(project):
+            raise Unknown(f"there is no project {project!r}")
         mine = (projects.c.tenant == tenant) & (projects.c.id == project)
         with self._desk.records.transaction() as db:
             if db.execute(delete(projects).where(mine)).rowcount == 0:
@@ -132,6 +124,7 @@ def _info(row: Any) -> TenantInfo:
     )
 
 
-def _named(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises `Invalid` for a name that nobody can read."""
     if not 1 <= len(name) <= 200 or not name.isprintable():
         raise Invalid("name", "1 to 200 printable characters")

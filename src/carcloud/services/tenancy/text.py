@@ -1,0 +1,6 @@
+"""What texts a database takes."""
+
+
+def storable(text: str) -> bool:
+    """Whether it has no NUL and is made of whole characters."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)

@@ -1,9 +1,11 @@
 """Tables and times as a terminal shows them."""
 
+import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +32,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | No
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table."""
     console().print(table(columns, rows))
+
+
+def show_items(
+    columns: Sequence[str], items: Iterable[Mapping[str, Any]], *, as_json: bool
+) -> None:
+    """Print what a list of the API holds: a table of `columns`, or one JSON object a line."""
+    if as_json:
+        for item in items:
+            click.echo(json.dumps(item, ensure_ascii=False))
+    else:
+        show(columns, ([item.get(name) for name in columns] for item in items))
 
 
 def text(value: Any) -> str:

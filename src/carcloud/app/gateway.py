@@ -49,6 +49,7 @@ _REASONS = {
     "unknown": "the vehicle is not registered",
     "suspended": "the vehicle is suspended",
     "retired": "the vehicle is retired",
+    "quota": "the tenant has as many vehicles as it may: see its limit `vehicles`",
 }
 _PLATFORMS_PER_SECOND = 2  # a password costs a tenth of a second of a core
 _KEYS_PER_SECOND = 200  # activations and key exchanges; each is checked and written

@@ -31,7 +31,7 @@ class Limit:
 
 
 LIMITS: tuple[Limit, ...] = (
-    Limit("vehicles", "vehicle", 1_000_000, Bound.AMOUNT, "Vehicles in the registry"),
+    Limit("vehicles", "vehicle", 1_000_000, Bound.AMOUNT, "Vehicles in the registry, retired ones not counted"),
     Limit("connections", "connection", 100_000, Bound.RUNNING, "Open connections of vehicles"),
     Limit(
         "frames_per_second", "frame/s", 200_000, Bound.RATE, "Frames from vehicles each second"
@@ -41,7 +41,7 @@ LIMITS: tuple[Limit, ...] = (
     ),
     Limit("buckets", "bucket", 1_000, Bound.AMOUNT, "Buckets of object storage"),
     Limit("query_seconds", "s/day", 36_000, Bound.DAY, "Time of SQL queries in a UTC day"),
-    Limit("queries", "query", 4, Bound.RUNNING, "SQL queries that run at the same time"),
+    Limit("queries", "query", 3, Bound.RUNNING, "SQL queries that run at the same time; more wait"),
     Limit("jobs", "job", 20, Bound.RUNNING, "Jobs that run at the same time"),
     Limit(
         "requests_per_second", "request/s", 2_000, Bound.RATE, "HTTP requests each second"

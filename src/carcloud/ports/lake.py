@@ -111,6 +111,7 @@ class QueryResult:
     table: pa.Table
     truncated: bool
     seconds: float
+    bytes: int = 0  # of the files that the query opened
 
 
 @dataclass(frozen=True, slots=True)

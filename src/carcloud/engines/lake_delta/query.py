@@ -76,17 +76,18 @@ class Desk:
         with self._worker(limits, cancel) as worker, cancel.calls(worker.process.kill):
             ask = _Question(worker, started + limits.seconds, limits, cancel)
             admitted = ask({"sql": sql, "tables": list(tables)}).head
-            views, paths, named = [], [], frozenset(admitted["columns"])
+            views, paths, size, named = [], [], 0, frozenset(admitted["columns"])
             for name, needs in admitted["needs"].items():
                 source = tables[name].showing(named)
                 chosen = _needed(source, needs)
                 source.files.fetch(file.path for file in chosen)
                 views.append(f'CREATE VIEW "{name}" AS {_view(source, footers, chosen)}')
                 paths += [source.files.local(file.path) for file in chosen]
+                size += sum(file.size for file in chosen)
             question = {"sql": admitted["sql"], "views": views, "paths": paths}
             reply = ask(question | {"rows": limits.rows, "threads": self._threads})
         rows = _zoned(pa.ipc.open_stream(reply.body).read_all())
-        return QueryResult(rows, reply.head["truncated"], time.monotonic() - started)
+        return QueryResult(rows, reply.head["truncated"], time.monotonic() - started, size)
 
     def close(self) -> None:
         """End the idle workers."""

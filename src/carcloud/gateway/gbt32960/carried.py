@@ -32,6 +32,7 @@ _SAYS: Final = {
     "invalid": "the unique id cannot be a vehicle's",
     "suspended": "the vehicle is suspended",
     "retired": "the vehicle is retired",
+    "quota": "the tenant has as many vehicles as it may: see its limit `vehicles`",
     "tenant": "the vehicle is registered elsewhere",
 }
 _MOST_WAITING: Final = 50_000  # questions

@@ -55,6 +55,7 @@ _SAYS: Final[dict[ActivationRefusal, str]] = {
     "unknown": "the vehicle is not registered",
     "suspended": "the vehicle is suspended",
     "retired": "the vehicle is retired",
+    "quota": "the tenant has as many vehicles as it may: see its limit `vehicles`",
     "tls": "the TLS certificate is not the one on record",
     "chip": "the chip has been activated already",
     "vin": "another chip or key is on record for this vehicle",

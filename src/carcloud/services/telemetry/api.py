@@ -33,6 +33,7 @@ from carcloud.services.telemetry.ingest import Ingest
 from carcloud.services.telemetry.metrics import METRICS, Metric
 from carcloud.services.telemetry.presence import Presence
 from carcloud.services.telemetry.queries import Asker, Queries, QueryFigures, QueryOptions
+from carcloud.services.telemetry.query_quota import QueryQuota
 from carcloud.services.telemetry.status import StatusBoard
 from carcloud.services.telemetry.twin import Twin
 from carcloud.services.telemetry.twins import Twins
@@ -74,6 +75,7 @@ __all__ = [
     "Problem",
     "QueryFigures",
     "QueryOptions",
+    "QueryQuota",
     "QueryResult",
     "Reading",
     "ReasonGroup",
@@ -116,6 +118,7 @@ class Telemetry:
         catalogue: Sequence[SignalSpec] = (),
         decoders: Mapping[str, DecodeFrame] | None = None,
         options: QueryOptions | None = None,
+        quota: QueryQuota | None = None,
     ) -> None:
         self._lake = lake
         self._stream = stream
@@ -127,7 +130,7 @@ class Telemetry:
         self._decoders = dict(decoders or {})
         self._catalogue = tuple(catalogue)
         self._units = {spec.path: spec.unit for spec in catalogue}
-        self._queries = Queries(lake, options or QueryOptions())
+        self._queries = Queries(lake, options or QueryOptions(), quota)
         self._lake_down: Problem | None = None
         self.queries = self._queries.figures
         self._counted: dict[Tenant, tuple[float, int]] = {}
@@ -227,7 +230,7 @@ class Telemetry:
     ) -> QueryResult:
         """One read-only SELECT.
 
-        Raises `QueryRefused`, `QueryLimit`, `TooBusy`, and `QueryCancelled` after
+        Raises `QueryRefused`, `QueryLimit`, `TooBusy`, `OverLimit`, and `QueryCancelled` after
         `cancel_query`. `rows` None = as many as the settings allow. When the caller stops
         waiting, the query ends and its place is free.
         """

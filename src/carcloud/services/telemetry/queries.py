@@ -3,12 +3,16 @@
 import asyncio
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
 
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import QueryCancelled, QueryLimit
 from carcloud.ports.lake import Cancel, Lake, QueryLimits, QueryResult
 from carcloud.services.telemetry.errors import InvalidArgument, TooBusy, UnknownQuery
+from carcloud.services.telemetry.query_quota import QueryQuota
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class QueryOptions:
 
     limits: QueryLimits = field(default_factory=QueryLimits)
     concurrent: int = 4
-    waiting: int = 16  # queries that wait for a place; more are refused
+    waiting: int = 16  # queries of a tenant that wait for a place; more are refused
 
 
 @dataclass(slots=True)
@@ -56,9 +60,11 @@ class _Running:
 class Queries:
     """The SQL queries of one process; all methods are of one event loop."""
 
-    def __init__(self, lake: Lake, options: QueryOptions) -> None:
+    def __init__(self, lake: Lake, options: QueryOptions, quota: QueryQuota | None = None) -> None:
         self._lake = lake
         self._options = options
+        self._quota = quota or QueryQuota()
+        self._asked: Counter[Tenant] = Counter()
         self._threads = ThreadPoolExecutor(options.concurrent, thread_name_prefix="query")
         self._named: dict[tuple[Tenant, str, str], _Running] = {}
         self.figures = QueryFigures()
@@ -77,9 +83,10 @@ class Queries:
         key = None if asker is None or asker.query is None else (tenant, asker.user, asker.query)
         if key in self._named:
             raise InvalidArgument("id", "a query of this id runs already")
-        if self.figures.running >= self._options.concurrent + self._options.waiting:
+        if self._asked[tenant] >= self._options.concurrent + self._options.waiting:
             self.figures.refused["query.waiting"] += 1
-            raise TooBusy(f"{self._options.concurrent} queries run and others wait")
+            raise TooBusy("queries of the tenant run, and as many as may wait do so")
+        await self._quota.check(tenant)
         running = self._begin(tenant, sql, limits)
         if key is not None:
             self._named[key] = running
@@ -104,14 +111,36 @@ class Queries:
 
     def _begin(self, tenant: Tenant, sql: str, limits: QueryLimits) -> _Running:
         cancel = Cancel()
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._threads, self._lake.query, tenant, sql, limits, cancel)
+        work = asyncio.ensure_future(self._in_turn(tenant, sql, limits, cancel))
         self.figures.running += 1
-        work.add_done_callback(self._answered)
+        self._asked[tenant] += 1
+        work.add_done_callback(partial(self._answered, tenant))
         return _Running(cancel, work)
 
-    def _answered(self, work: asyncio.Future[QueryResult]) -> None:
+    async def _in_turn(
+        self, tenant: Tenant, sql: str, limits: QueryLimits, cancel: Cancel
+    ) -> QueryResult:
+        loop = asyncio.get_running_loop()
+
+        def work() -> QueryResult:
+            began, size = monotonic(), 0
+            try:
+                result = self._lake.query(tenant, sql, limits, cancel)
+                size = result.bytes
+            finally:
+                seconds = monotonic() - began
+                with suppress(RuntimeError):  # the loop is closed: the process ends
+                    loop.call_soon_threadsafe(self._quota.count, tenant, seconds, size)
+            return result
+
+        async with self._quota.turn(tenant):
+            return await loop.run_in_executor(self._threads, work)
+
+    def _answered(self, tenant: Tenant, work: asyncio.Future[QueryResult]) -> None:
         self.figures.running -= 1
+        self._asked[tenant] -= 1
+        if not self._asked[tenant]:
+            del self._asked[tenant]
         if work.cancelled():
             self.figures.cancelled += 1
             return

@@ -28,7 +28,7 @@ from carcloud.services.tenancy.errors import (
 )
 from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.keys import Keys
-from carcloud.services.tenancy.limits import KnownLimits, Quota, TenantLimits
+from carcloud.services.tenancy.limits import KnownLimits, Quota, TenantLimits, limit_in
 from carcloud.services.tenancy.passwords import Passwords
 from carcloud.services.tenancy.people import People
 from carcloud.services.tenancy.seal import Seal
@@ -68,7 +68,7 @@ __all__ = [
     "Identity", "Invalid", "KnownLimits", "NewKey", "NoSecret", "NotSignedIn", "Passwords",
     "Project", "Quota", "Reason", "RoleInfo", "Scope", "Seal", "Session", "SessionInfo", "Shares",
     "Tenancy", "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User",
-    "origin", "record_changes",
+    "limit_in", "origin", "record_changes",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, String, Table, delete, insert, select
+from sqlalchemy import BigInteger, Column, Connection, ForeignKey, String, Table, delete, insert, select
 
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import LIMIT, LIMITS, UNLIMITED
@@ -48,11 +48,8 @@ class TenantLimits:
 
     def limit(self, tenant: Tenant, name: str) -> int:
         """The value that holds for a tenant; raises `Unknown` for a name not in the table."""
-        default = _row(name).default
-        mine = (tenant_limits.c.tenant == tenant) & (tenant_limits.c.name == name)
         with self._records.reading() as db:
-            value = db.execute(select(tenant_limits.c.value).where(mine)).scalar()
-        return default if value is None else int(value)
+            return limit_in(db, tenant, name)
 
     def quotas(self, tenant: Tenant) -> list[Quota]:
         """Every limit as it holds for a tenant, in the order of the table."""
@@ -91,6 +88,14 @@ class TenantLimits:
         except Conflict as error:
             raise Unknown(f"there is no tenant {tenant!r}") from error
         return made
+
+
+def limit_in(db: Connection, tenant: Tenant, name: str) -> int:
+    """As `TenantLimits.limit`, inside an open transaction."""
+    default = int(_row(name).default)
+    mine = (tenant_limits.c.tenant == tenant) & (tenant_limits.c.name == name)
+    value = db.execute(select(tenant_limits.c.value).where(mine)).scalar()
+    return default if value is None else int(value)
 
 
 class KnownLimits:

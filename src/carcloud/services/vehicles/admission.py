@@ -10,6 +10,7 @@ from carcloud.model import ids
 from carcloud.model.ids import Tenant, VehicleId
 from carcloud.services.tenancy.api import AuditEntry, Seal, record_changes
 from carcloud.services.vehicles import keys, rows
+from carcloud.services.vehicles.room import Room
 from carcloud.services.vehicles.store import credentials, logins, vehicles
 from carcloud.services.vehicles.types import (
     Admission,
@@ -35,6 +36,7 @@ class Desk:
         self._seal = seal
         self._auto_register = auto_register
         self._now = now
+        self._room = Room()
         self._new: list[Vehicle] = []
         self._first_time: list[Vehicle] = []
         self._data_keys: dict[str, tuple[DataKey, ...]] = {}
@@ -79,6 +81,8 @@ class Desk:
     def _stranger(self, vehicle: VehicleId, login: Login, known: dict[str, Any]) -> Admission:
         if self._auto_register is None:
             return Admission(vehicle, "unknown")
+        if not self._room.has(self._db, self._auto_register):
+            return Admission(vehicle, "quota")
         new = NewVehicle(id=vehicle, lifecycle=Lifecycle.ACTIVE, protocol=login.protocol)
         made = rows.made(self._auto_register, new, self._now)
         self._new.append(made)

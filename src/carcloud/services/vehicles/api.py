@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from carcloud.model.ids import Tenant, VehicleId
+from carcloud.model.limits import OverLimit
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict
 from carcloud.ports.records import Records
@@ -101,7 +102,7 @@ class Vehicles:
             return search.count(db, tenant, what or Filter())
 
     def create(self, tenant: Tenant, new: NewVehicle, *, actor: str) -> Vehicle:
-        """Register a vehicle; raises `Invalid`, `Exists` (also if another tenant has it)."""
+        """Register a vehicle; raises `Invalid`, `OverLimit`, `Exists` (also in another tenant)."""
         with _taken(f"vehicle {new.id!r} or its VIN"), self._writing(tenant, actor) as desk:
             return desk.create(new)
 
@@ -274,6 +275,9 @@ class Vehicles:
                     continue
                 except IntegrityError:
                     errors.append(LineError(line.number, "id", "the id or VIN is taken already"))
+                    continue
+                except OverLimit as error:
+                    errors.append(LineError(line.number, "id", str(error)))
                     continue
                 created, updated = created + is_new, updated + (not is_new)
         return created, updated

@@ -10,6 +10,7 @@ from carcloud.model.ids import Tenant
 from carcloud.services.tenancy.api import AuditEntry, record_changes
 from carcloud.services.vehicles import rows
 from carcloud.services.vehicles.admission import possible
+from carcloud.services.vehicles.room import Room
 from carcloud.services.vehicles.store import vehicles
 from carcloud.services.vehicles.types import (
     Carried,
@@ -34,6 +35,7 @@ def carry(db: Connection, wanting: Sequence[Carried], now: int) -> list[CarriedR
     and `platform` = its id. Credentials are not asked for: the platform vouches for its vehicles.
     """
     known = _known(db, possible({one.vehicle for one in wanting}))
+    room = Room()
     new: list[tuple[Carried, Vehicle]] = []
     woken: list[tuple[Carried, Vehicle]] = []
     answers: list[CarriedRefusal | None] = []
@@ -43,6 +45,9 @@ def carry(db: Connection, wanting: Sequence[Carried], now: int) -> list[CarriedR
             made = _made(one, now)
             if made is None:
                 answers.append("invalid")
+                continue
+            if not room.has(db, one.tenant):
+                answers.append("quota")
                 continue
             new.append((one, made))
             row = known[one.vehicle] = {**rows.columns(made), "tenant": made.tenant}

@@ -1,6 +1,6 @@
 """Changing the registry inside an open transaction, with the audit entry beside each change."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from msgspec import UNSET
 from sqlalchemy import Connection, delete, insert, select, update
@@ -10,6 +10,7 @@ from carcloud.services.tenancy.api import AuditEntry, NoSecret, Seal, record_cha
 from carcloud.services.vehicles import keys, rows, search
 from carcloud.services.vehicles.csv_import import Line
 from carcloud.services.vehicles.errors import Changed, Invalid, Unknown
+from carcloud.services.vehicles.room import Room
 from carcloud.services.vehicles.store import credentials, models, vehicles
 from carcloud.services.vehicles.types import (
     Credentials,
@@ -32,6 +33,7 @@ class Desk:
     tenant: Tenant
     actor: str
     now: int
+    room: Room = field(default_factory=Room)
 
     def get(self, vehicle: str) -> Vehicle:
         """The vehicle; raises `Unknown`."""
@@ -41,9 +43,10 @@ class Desk:
         return found
 
     def create(self, new: NewVehicle) -> Vehicle:
-        """Register; raises `Invalid`, and `Conflict` of the port if the id is taken."""
+        """Register; raises `Invalid`, `OverLimit`, and `Conflict` of the port if the id is taken."""
         made = rows.made(self.tenant, new, self.now)
         self._check_model(made.model)
+        self.room.take(self.db, self.tenant)
         rows.insert_vehicles(self.db, [made])
         self._record("vehicle.create", made.id, None, rows.told(made))
         return made

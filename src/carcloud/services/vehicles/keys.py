@@ -9,6 +9,7 @@ from carcloud.model import ids
 from carcloud.model.ids import Tenant, VehicleId
 from carcloud.services.tenancy.api import AuditEntry, Seal, record_changes
 from carcloud.services.vehicles import rows
+from carcloud.services.vehicles.room import Room
 from carcloud.services.vehicles.store import chips, credentials, data_keys, vehicles
 from carcloud.services.vehicles.types import (
     Activated,
@@ -38,6 +39,8 @@ def activate(
     if row is None:
         if auto_register is None:
             return Activated(vehicle, "unknown")
+        if not Room().has(db, auto_register):
+            return Activated(vehicle, "quota")
         _register(db, vehicle, wanting, auto_register, now)
         row = _on_record(db, vehicle)
     tenant = Tenant(row["tenant"])

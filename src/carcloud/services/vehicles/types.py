@@ -167,6 +167,7 @@ class Activation:
 
 ActivationRefusal = Literal[
     "invalid", "unknown", "suspended", "retired",
+    "quota",  # it would be registered now, but the tenant may have no more
     "tls",  # the connection's certificate is not the one on record
     "chip",  # the chip has been activated already, with another key or for another vehicle
     "vin",  # another chip or key is on record for the vehicle
@@ -190,7 +191,7 @@ class Reporting:
     current_sign: CurrentSign
 
 
-Refusal = Literal["invalid", "unknown", "suspended", "retired", "iccid"]
+Refusal = Literal["invalid", "unknown", "suspended", "retired", "iccid", "quota"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ class Carried:
     protocol: str
 
 
-CarriedRefusal = Literal["invalid", "suspended", "retired", "tenant"]
+CarriedRefusal = Literal["invalid", "suspended", "retired", "tenant", "quota"]
 
 
 class VehicleModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -139,9 +139,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("query.memory_mb", 1024, "Memory of a person's SQL query"),
     Setting("query.rows", 10_000, "Rows a SQL query returns to the browser"),
     Setting("query.concurrent", 4, "SQL queries at the same time"),
-    Setting(
-        "query.waiting", 16, "SQL queries of a tenant that wait; more are refused"
-    ),
+    Setting("query.waiting", 16, "SQL queries of a tenant that wait; more are refused"),
     Setting("metering.close_days", 3, "Days after a month's end when its statement is closed"),
     Setting("compute.places", 0, "Jobs that run at the same time here; 0 = one a core, at least 2"),
     Setting("compute.warm", 1, "Idle job processes that are kept ready; about 150 MB each"),

@@ -31,7 +31,7 @@ class Limit:
 
 
 LIMITS: tuple[Limit, ...] = (
-    Limit("vehicles", "vehicle", 1_000_000, Bound.AMOUNT, "Vehicles in the registry, retired ones not counted"),
+    Limit("vehicles", "vehicle", 1_000_000, Bound.AMOUNT, "Vehicles that are not retired"),
     Limit("connections", "connection", 100_000, Bound.RUNNING, "Open connections of vehicles"),
     Limit(
         "frames_per_second", "frame/s", 200_000, Bound.RATE, "Frames from vehicles each second"

@@ -5,7 +5,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, ForeignKey, String, Table, delete, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+)
 
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import LIMIT, LIMITS, UNLIMITED

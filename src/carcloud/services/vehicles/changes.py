@@ -43,7 +43,7 @@ class Desk:
         return found
 
     def create(self, new: NewVehicle) -> Vehicle:
-        """Register; raises `Invalid`, `OverLimit`, and `Conflict` of the port if the id is taken."""
+        """Register; raises `Invalid`, `OverLimit`, and the port's `Conflict` for a taken id."""
         made = rows.made(self.tenant, new, self.now)
         self._check_model(made.model)
         self.room.take(self.db, self.tenant)

@@ -38,7 +38,9 @@ def command() -> None:
 @click.option("--denied/--done", default=None, help="Only what was refused, or what was done.")
 @click.option("--from", "since", help="RFC 3339.")
 @click.option("--to", "until", help="RFC 3339, exclusive.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Most entries."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_client
 def list_audit(

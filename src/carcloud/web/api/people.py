@@ -49,7 +49,7 @@ class NewUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: _Id
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
     role: _Id
-    scope: ScopeView = ScopeView()
+    scope: ScopeView | None = None
     note: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
@@ -58,7 +58,7 @@ class NewServiceAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     name: _Id
     role: _Id
-    scope: ScopeView = ScopeView()
+    scope: ScopeView | None = None
     note: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
@@ -90,7 +90,7 @@ class NewGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
     role: _Id
-    scope: ScopeView = ScopeView()
+    scope: ScopeView | None = None
 
 
 class RoleView(msgspec.Struct, frozen=True):
@@ -418,7 +418,9 @@ async def who_can(
     return Page([ReasonView(one.user, one.action, _grant(one.grant)) for one in found])
 
 
-def _scope(given: ScopeView) -> Scope:
+def _scope(given: ScopeView | None) -> Scope:
+    if given is None:
+        return EVERYTHING
     if given.project is not None and given.labels:
         raise Invalid("scope", "a project or labels, not both")
     scope = Scope(given.project, given.labels)

@@ -86,6 +86,7 @@ def site(**settings: Any) -> Iterator[Site]:
         {
             "data": str(data),
             "web.port": 0,
+            "storage.port": 0,
             "gateway.gbt32960.port": free_port(),
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,

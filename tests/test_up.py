@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 CARCLOUD = [sys.executable, "-m", "carcloud"]
-PORTS = ["--set", "web.port=0", "--set", "gateway.gbt32960.port=0"]
+PORTS = [f"--set={name}=0" for name in ("web.port", "storage.port", "gateway.gbt32960.port")]
 
 
 def up(data: Path) -> subprocess.Popen[str]:
@@ -57,6 +57,7 @@ def test_start_sign_in_ask_stop_and_start_again(tmp_path):
         url = re.search(r"http://127\.0\.0\.1:\d+", words)
         admin = re.search(r"user (\S+), password (\S+)", words)
         assert url is not None and admin is not None
+        assert re.search(r"Buckets +http://127\.0\.0\.1:\d+ \(S3\)", words)
         with httpx.Client(base_url=url[0]) as http:
             assert http.get("/healthz").status_code == 200
             assert http.get("/readyz").status_code == 200
@@ -99,7 +100,8 @@ def test_a_taken_port_is_told_in_one_line(tmp_path):
         port = taken.getsockname()[1]
         done = subprocess.run(
             [
-                *CARCLOUD, "--set", "web.port=0", "--set", f"gateway.gbt32960.port={port}",
+                *CARCLOUD, "--set=web.port=0", "--set=storage.port=0",
+                "--set", f"gateway.gbt32960.port={port}",
                 "up", "--data", str(tmp_path),
             ],
             capture_output=True,

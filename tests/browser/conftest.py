@@ -57,6 +57,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         {
             "data": str(data),
             "web.port": 0,
+            "storage.port": 0,
             "gateway.gbt32960.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,

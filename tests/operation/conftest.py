@@ -53,6 +53,7 @@ def running(data: Path, **settings: object) -> Iterator[Running]:
         {
             "data": str(data),
             "web.port": 0,
+            "storage.port": 0,
             "gateway.gbt32960.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,

@@ -3,6 +3,7 @@
 Engines are opened when they are first used: a gateway never loads the lake's libraries.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -104,3 +105,10 @@ def open_blobs(settings: Settings) -> Blobs:
     data = Path(settings.text("data")).absolute()
     url = settings.text("blobs.url")
     return ObjectBlobs(url, s3_options(settings)) if url else ObjectBlobs(str(data / "blobs"))
+
+
+def open_own_blobs(url: str, options: Mapping[str, str]) -> Blobs:
+    """A bucket of a tenant's own; `options` as obstore takes them (endpoint, keys, region)."""
+    from carcloud.engines.blobs_object import ObjectBlobs
+
+    return ObjectBlobs(url, options)

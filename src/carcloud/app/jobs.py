@@ -13,6 +13,7 @@ from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_forwarding
 from carcloud.app.metering import MeteringJobs
 from carcloud.app.report import Figures, Reporter
+from carcloud.app.storage import StorageCare, make_storage
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
@@ -20,7 +21,7 @@ from carcloud.rundir import RunDir
 from carcloud.services.compute.api import Runner
 from carcloud.services.metering.api import Metering
 from carcloud.services.telemetry.upkeep import Retention, upkeep_round
-from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.tenancy.api import KnownLimits, Tenancy
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,10 @@ class JobsRole:
             self._tenancy.tenants.ids,
             close_days=settings.number("metering.close_days"),
         )
+        limits = KnownLimits(self._tenancy.limits)
+        self.storage = StorageCare(
+            make_storage(settings, engines, limits), engines.stream, settings
+        )
         self._general: str | None = None  # why there is no care at all
         self._troubles: list[tuple[Tenant, str]] = []
         self.rounds = 0
@@ -49,18 +54,20 @@ class JobsRole:
     def figures(self) -> Figures:
         """What the status of this process says."""
         jobs, metering = runner_figures(self._runner), self.metering.figures()
+        storage = self.storage.figures()
         counters = {"upkeep_rounds_total": self.rounds, "upkeep_failures_total": self.failures}
         links, reserve = self.forwarding.running, self._reserve()
         gauges = {"forwarding_links": links, "disk_reserve_bytes": reserve}
         problems = {} if self._general is None else {"upkeep": self._general}
         return Figures(
-            {**counters, **metering.counters, **jobs.counters},
+            {**counters, **metering.counters, **jobs.counters, **storage.counters},
             {**gauges, **jobs.gauges},
             {**problems, **metering.problems, **jobs.problems},
             {
                 **_by_tenant("upkeep", self._troubles),
                 **_by_tenant("forwarding", self._behind()),
                 **metering.of_tenants,
+                **storage.of_tenants,
             },
         )
 
@@ -129,6 +136,7 @@ async def run_jobs(settings: Settings, instance: str) -> None:
         begin(role.forwarding.run, "forwarding"),
         begin(role.forwarding.watch, "the watch of forwarding"),
         begin(runner.run, "the runner of jobs"),
+        begin(role.storage.run, "the care of storage"),
     ]
     run.write_ready("jobs", {})
     await stopped.wait()

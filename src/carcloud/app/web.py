@@ -10,6 +10,7 @@ from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_compliance
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.secret import sealing_secret
+from carcloud.app.storage import make_storage, serve_s3
 from carcloud.app.tokens import local_key
 from carcloud.codecs.gbt32960.describe import decode_line
 from carcloud.config import Settings
@@ -19,42 +20,52 @@ from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
 from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.telemetry.api import QueryOptions, SignalSpec, Telemetry
-from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.tenancy.api import KnownLimits, Tenancy
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.application import Services, create_app
 from carcloud.web.observed import WebFigures
+from carcloud.web.s3.figures import S3Figures
 from carcloud.web.serve import serve
 
 
 async def run_web(settings: Settings, instance: str) -> None:
     """Serve until SIGTERM."""
     engines = await open_engines(settings)
-    services = make_services(settings, engines)
+    limits = KnownLimits(Tenancy(engines.records).limits)
+    services = make_services(settings, engines, limits)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     run = RunDir(Path(settings.text("data")))
     token = await asyncio.to_thread(local_key, services.tenancy)
-    figures = WebFigures()
+    figures, s3_figures = WebFigures(), S3Figures()
     app = create_app(services, settings, figures=figures)
     host, port = settings.text("web.host"), settings.whole("web.port")
-    async with serve(app, host, port, figures) as address:
+    buckets = serve_s3(
+        settings, services.storage, services.tenancy, limits, engines.stream, instance, s3_figures
+    )
+    async with buckets as s3, serve(app, host, port, figures) as address:
         run.write_web(address.url, token)
-        run.write_ready("web", {"url": address.url})
-        reporter = Reporter(engines.stream, "web", instance, lambda: web_figures(figures, services))
+        run.write_ready("web", {"url": address.url, "s3": s3.url})
+
+        def told() -> Figures:
+            return web_figures(figures, services, s3_figures)
+
+        reporter = Reporter(engines.stream, "web", instance, told)
         telling = begin(reporter.run, "the status report")
         await stopped.wait()
         telling.cancel()
     await engines.close()
 
 
-def web_figures(figures: WebFigures, services: Services) -> Figures:
+def web_figures(figures: WebFigures, services: Services, s3: S3Figures) -> Figures:
     """What the status of a web process says."""
     queries = services.telemetry.queries
     return Figures(
         counters={
             **figures.counters(),
+            **s3.counters(),
             "queries_total": queries.answered,
             "queries_cut_total": queries.cut,
             "queries_cancelled_total": queries.cancelled,
@@ -64,7 +75,7 @@ def web_figures(figures: WebFigures, services: Services) -> Figures:
     )
 
 
-def make_services(settings: Settings, engines: Engines) -> Services:
+def make_services(settings: Settings, engines: Engines, limits: KnownLimits) -> Services:
     """The services that the routes call."""
     telemetry = Telemetry(
         engines.lake,
@@ -95,4 +106,5 @@ def make_services(settings: Settings, engines: Engines) -> Services:
         make_compliance(settings, engines),
         PlatformAccounts(engines.records),
         make_jobs(settings, engines),
+        make_storage(settings, engines, limits),
     )

@@ -79,6 +79,7 @@ def _greet(supervisor: object, admin: tuple[str, str] | None, seconds: float) ->
     out.print(f"carcloud is ready after {seconds:.1f} s. Data: {run.data}")
     if web:
         out.print(f"  Console     {web['url']}")
+        out.print(f"  Buckets     {web['s3']} (S3)")
     if gateway:
         address = gateway["gbt32960"]
         out.print(f"  GB/T 32960  {address['host']}:{address['port']}")

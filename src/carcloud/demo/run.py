@@ -212,6 +212,9 @@ def _demo_settings(options: DemoOptions) -> Settings:
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
             "web.port": _free_or_any(settings.text("web.host"), settings.whole("web.port")),
+            "storage.port": _free_or_any(
+                settings.text("storage.host"), settings.whole("storage.port")
+            ),
             "gateway.gbt32960.port": _free_or_any(
                 settings.text("gateway.gbt32960.host"), settings.whole("gateway.gbt32960.port")
             ),

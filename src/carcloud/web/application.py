@@ -19,6 +19,7 @@ from carcloud.config import Settings
 from carcloud.model.ids import Tenant
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs
+from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
@@ -59,6 +60,7 @@ class Services:
     compliance: Compliance
     platforms: PlatformAccounts
     jobs: Jobs
+    storage: Storage
 
 
 def create_app(
@@ -138,6 +140,7 @@ def _dependencies(
         "compliance": services.compliance,
         "platforms": services.platforms,
         "jobs": services.jobs,
+        "storage": services.storage,
         "callers": callers,
         "settings": settings,
         "fleet": FleetView(services.vehicles, services.telemetry),

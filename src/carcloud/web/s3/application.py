@@ -135,7 +135,7 @@ class S3Application:
         visitor = await self._door.admit(signed, visit.address)
         visit.tenant = visitor.identity.tenant
         operation = operation_of(visit.method, bucket, checked_key(key), query, visit.headers)
-        visit.operation, visit.bucket = operation.name, bucket
+        visit.operation = operation.name
         exchange = Exchange(
             visit.method, operation, bucket, key, query, visit.headers, visitor, visit.receive,
             self._storage, self._door, self._pool,
@@ -152,10 +152,12 @@ class S3Application:
             raise
 
     def _note(self, visit: "_Visit", status: int, seconds: float, sent: int) -> None:
-        taken = visit.exchange.taken if visit.exchange is not None else 0
+        exchange = visit.exchange
+        taken = exchange.taken if exchange is not None else 0
         self.figures.count(visit.operation, status, seconds, taken, sent)
         if visit.tenant is not None:
-            self.figures.used(visit.tenant, visit.bucket, sent)
+            project = "main" if exchange is None else exchange.project
+            self.figures.used(visit.tenant, project, sent)
         level = logging.WARNING if status >= 500 else logging.DEBUG
         log.log(level, "%s %s %d %.1f ms", visit.method, visit.path, status, seconds * 1000)
 
@@ -174,7 +176,6 @@ class _Visit:
         self.receive = receive
         self.exchange: Exchange | None = None
         self.operation = "unknown"
-        self.bucket = ""
         self.tenant: str | None = None
 
     async def drain(self) -> None:

@@ -43,6 +43,7 @@ class Exchange:
     storage: Storage
     door: Door
     pool: Executor
+    project: str = "main"  # of the bucket, once it is known
     began: bool = False  # the body is being read
     ended: bool = False  # it has come whole, or the client is gone
     taken: int = 0  # bytes of the body that came
@@ -65,6 +66,8 @@ class Exchange:
         bucket = self.storage.buckets.find(tenant, name, fresh=fresh)
         if not self.visitor.identity.may(action, project=bucket.project):
             raise S3Error("AccessDenied", f"this needs the permission {action}")
+        if name == self.bucket_name:
+            self.project = bucket.project
         return bucket
 
     def bucket(self, *, fresh: bool = False) -> Bucket:

@@ -16,7 +16,7 @@ class S3Figures:
     seconds: dict[str, Histogram] = field(default_factory=dict)  # to the answer, by operation
     bytes_in: int = 0
     bytes_out: int = 0
-    of_tenants: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    of_tenants: dict[tuple[str, str], list[int]] = field(default_factory=dict)  # and project
 
     def count(self, operation: str, status: int, seconds: float, taken: int, sent: int) -> None:
         """One request was answered."""
@@ -25,14 +25,14 @@ class S3Figures:
         self.bytes_in += taken
         self.bytes_out += sent
 
-    def used(self, tenant: str, bucket: str, sent: int) -> None:
+    def used(self, tenant: str, project: str, sent: int) -> None:
         """A tenant made a request and got bytes."""
-        amounts = self.of_tenants.setdefault((tenant, bucket), [0, 0])
+        amounts = self.of_tenants.setdefault((tenant, project), [0, 0])
         amounts[0] += 1
         amounts[1] += sent
 
     def taken(self) -> dict[tuple[str, str], list[int]]:
-        """(requests, bytes out) by tenant and bucket since the last call."""
+        """(requests, bytes out) by tenant and project since the last call."""
         found, self.of_tenants = self.of_tenants, {}
         return found
 

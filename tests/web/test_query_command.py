@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from carcloud.app.tokens import local_token
+from carcloud.app.tokens import local_key
 
 ENDLESS = "SELECT sum(hash(range)) FROM range(100000000000000)"
 
@@ -21,7 +21,7 @@ def _running(cloud: Any, count: int) -> None:
 def test_ctrl_c_ends_the_query_on_the_server(cloud: Any) -> None:
     before = cloud.telemetry.queries.cancelled
     command = [sys.executable, "-m", "carcloud", "query", ENDLESS, "--url", cloud.url]
-    command += ["--token", local_token(cloud.tenancy)]
+    command += ["--token", local_key(cloud.tenancy)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         _running(cloud, 1)
         asked = time.monotonic()

@@ -252,8 +252,10 @@ def test_a_query_is_cancelled_by_its_id(client: httpx.Client, cloud: Any, car: s
         _running(cloud, 2)
         again = client.post("/v1/query", json={"sql": "SELECT 1", "id": "slow-1"})
         assert (again.status_code, fields(again)) == (400, ["id"])
-        with cloud.client("viewer") as somebody_else:
-            assert somebody_else.delete("/v1/queries/slow-0").status_code == 404
+        cloud.settle("default", "colleague")
+        for user in ("colleague", "stranger"):  # of the same tenant, and of another
+            with cloud.client(user) as somebody_else:
+                assert somebody_else.delete("/v1/queries/slow-0").status_code == 404
         for query, answer in zip(("slow-0", "slow-1"), asked, strict=True):
             began = time.monotonic()
             assert client.delete(f"/v1/queries/{query}").status_code == 204

@@ -153,6 +153,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("compute.queues", "", "Queues whose jobs run here, with commas between; empty = all"),
     Setting("compute.log_mb", 16, "Largest log of one attempt at a job"),
     Setting("compute.artifact_mb", 512, "Largest artifact of a job"),
+    Setting("compute.script_disk_mb", 1024, "Most that a script may write, in memory"),
+    Setting("compute.script_processes", 64, "Most processes and threads of a script"),
+    Setting(
+        "compute.requirements", False, "Scripts may ask for wheels, which pip installs for them"
+    ),
+    Setting("compute.index", "", "Index of those wheels; empty = as pip is configured"),
     Setting("compute.keep_days", 30, "Days that ended jobs are kept; 0 = for ever"),
     Setting("disk.reserve_mb", 512, "Free disk below which nothing more is accepted"),
     Setting("tracing.endpoint", "", "OTLP/HTTP endpoint for traces; empty = no tracing"),

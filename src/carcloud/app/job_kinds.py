@@ -2,8 +2,9 @@
 
 from carcloud.services.compute.api import Kinds
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
+from carcloud.services.compute.script import KIND as SCRIPT
 
 
 def job_kinds() -> Kinds:
     """A new registry with all of them."""
-    return Kinds([QUERY_EXPORT])
+    return Kinds([QUERY_EXPORT, SCRIPT])

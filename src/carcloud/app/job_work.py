@@ -8,9 +8,10 @@ import msgspec
 from carcloud.app.engines import open_blobs, open_lake, open_records
 from carcloud.app.job_kinds import job_kinds
 from carcloud.config import Settings
+from carcloud.engines.sandbox_bwrap import BwrapSandbox, Packages
 from carcloud.ports.compute import Desk
 from carcloud.rundir import RunDir
-from carcloud.services.compute.api import Stores, perform
+from carcloud.services.compute.api import Bounds, Stores, perform
 
 FUNCTION = f"{__name__}:work"
 PREPARE = f"{__name__}:prepare"
@@ -35,7 +36,13 @@ def work(desk: Desk, argument: bytes) -> bytes:
         desk.tell,
         _kinds(),
         _stores(given.data),
-        most_artifact_bytes=settings.whole("compute.artifact_mb") * 1_000_000,
+        Bounds(
+            settings.whole("compute.artifact_mb") * 1_000_000,
+            {
+                "disk_mb": settings.whole("compute.script_disk_mb"),
+                "processes": settings.whole("compute.script_processes"),
+            },
+        ),
     )
 
 
@@ -53,7 +60,16 @@ def _settings(data: str) -> Settings:
 @lru_cache(1)
 def _stores(data: str) -> Stores:
     settings = _settings(data)
-    return Stores(open_records(settings), open_lake(settings), open_blobs(settings))
+    folder = Path(settings.text("data")).absolute()
+    packages = None
+    if settings.flag("compute.requirements"):
+        packages = Packages(folder / "script-packages", settings.text("compute.index"))
+    return Stores(
+        open_records(settings),
+        open_lake(settings),
+        open_blobs(settings),
+        BwrapSandbox(folder, packages),
+    )
 
 
 _kinds = lru_cache(1)(job_kinds)

@@ -12,9 +12,11 @@ import msgspec
 from carcloud.engines.blobs_object import ObjectBlobs
 from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.records_sql import SqlRecords
+from carcloud.engines.sandbox_bwrap import BwrapSandbox
 from carcloud.ports.compute import Desk
-from carcloud.services.compute.api import Context, JobFailed, Kind, Kinds, Stores, perform
+from carcloud.services.compute.api import Bounds, Context, JobFailed, Kind, Kinds, Stores, perform
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
+from carcloud.services.compute.script import KIND as SCRIPT
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +103,7 @@ KINDS = Kinds(
             for function in (say, fail, refuse, sleep, die, chatter, flood, touch, copy, large)
         ),
         QUERY_EXPORT,
+        SCRIPT,
     ]
 )
 
@@ -114,8 +117,10 @@ def work(desk: Desk, argument: bytes) -> bytes:
     given = msgspec.msgpack.decode(argument, type=Given)
     folder = Path(given.folder)
     records = SqlRecords(f"sqlite:///{folder / 'records.sqlite'}")
-    stores = Stores(records, DeltaLake(folder / "tenants"), ObjectBlobs(folder / "blobs"))
+    lake, blobs = DeltaLake(folder / "tenants"), ObjectBlobs(folder / "blobs")
+    stores = Stores(records, lake, blobs, BwrapSandbox(folder))
+    bounds = Bounds(1_000_000, {"disk_mb": 300, "processes": 40})
     try:
-        return perform(given.order, desk.tell, KINDS, stores, most_artifact_bytes=1_000_000)
+        return perform(given.order, desk.tell, KINDS, stores, bounds)
     finally:
         records.close()

@@ -26,7 +26,7 @@ from carcloud.services.compute.errors import (
     UnknownJob,
 )
 from carcloud.services.compute.follow import Follower
-from carcloud.services.compute.inside import Stores, perform
+from carcloud.services.compute.inside import Bounds, Stores, perform
 from carcloud.services.compute.keys import artifact_key, is_artifact_name
 from carcloud.services.compute.kinds import Kind, Kinds
 from carcloud.services.compute.runner import SERVICE, Runner, RunnerOptions
@@ -49,7 +49,7 @@ from carcloud.services.compute.types import (
 )
 
 __all__ = [
-    "ENDED", "Artifact", "Attempt", "Changed", "Context", "Filters", "InvalidJob", "Job",
+    "ENDED", "Artifact", "Attempt", "Bounds", "Changed", "Context", "Filters", "InvalidJob", "Job",
     "JobEnded", "JobFailed", "JobPage", "Jobs", "Kind", "Kinds", "LogPart", "Logged", "NewJob",
     "NewSchedule", "News", "Runner", "RunnerOptions", "Schedule", "ScheduleChanged",
     "ScheduleExists", "State", "Stores", "UnknownJob", "perform",

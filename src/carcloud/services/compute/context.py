@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -12,6 +12,7 @@ from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.blobs import Blobs
 from carcloud.ports.lake import Lake
+from carcloud.ports.sandbox import Sandbox
 from carcloud.services.compute.errors import JobFailed
 from carcloud.services.compute.keys import artifact_key, check_artifact_name
 from carcloud.services.compute.notes import Log, Made, Note, Point, Progress
@@ -39,6 +40,9 @@ class Context(Generic[Params]):
     blobs: Blobs
     most_artifact_bytes: int
     find_artifact: Callable[[str, str], Artifact]  # (job, name), of the same tenant
+    sandbox: Sandbox | None = None
+    script_limits: Mapping[str, int] = field(default_factory=dict)  # `disk_mb`, `processes`
+    cpu_seconds: float = 0.0  # of processes that the engine may not see
     _told: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -63,6 +67,10 @@ class Context(Generic[Params]):
     def metric(self, name: str, value: float) -> None:
         """Record a number; `name` up to 60 characters."""
         self.tell(Point(name[:60], float(value), now_us()))
+
+    def used(self, cpu_seconds: float) -> None:
+        """Add processor time that others have spent for the job."""
+        self.cpu_seconds += cpu_seconds
 
     def artifact(
         self, name: str, content: bytes | Path, media: str = "application/octet-stream"

@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from carcloud.ports.blobs import Blobs
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import Lake
 from carcloud.ports.records import Records
+from carcloud.ports.sandbox import Sandbox
 from carcloud.services.compute.active import find_artifact
 from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import InvalidJob, JobFailed
@@ -28,6 +29,15 @@ class Stores:
     records: Records
     lake: Lake
     blobs: Blobs
+    sandbox: Sandbox | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one job may make at most."""
+
+    artifact_bytes: int = 512_000_000
+    script: Mapping[str, int] = field(default_factory=lambda: {"disk_mb": 4096, "processes": 256})
 
 
 def perform(
@@ -35,16 +45,16 @@ def perform(
     tell: Callable[[bytes], None],
     kinds: Kinds,
     stores: Stores,
-    *,
-    most_artifact_bytes: int,
+    bounds: Bounds,
 ) -> bytes:
     """Do an `Order`; returns an `Answer`. What is printed goes to the job's log.
 
     Errors that the job's author can mend are in the answer; others leave as they are.
     """
     given = msgspec.msgpack.decode(order, type=Order)
+    context: Context[Any] | None = None
     try:
-        context = _context(given, kinds, tell, stores, most_artifact_bytes)
+        context = _context(given, kinds, tell, stores, bounds)
         output = _Output(context.write)
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             result = kinds[given.kind].run(context)
@@ -53,6 +63,8 @@ def perform(
         answer = Answer(error=str(error), limit=error.limit, again=error.again)
     except EngineError as error:
         answer = Answer(error=f"{type(error).__name__}: {error}")
+    if context is not None:
+        answer = msgspec.structs.replace(answer, cpu_seconds=context.cpu_seconds)
     return msgspec.msgpack.encode(answer)
 
 
@@ -61,7 +73,7 @@ def _context(
     kinds: Kinds,
     tell: Callable[[bytes], None],
     stores: Stores,
-    most_artifact_bytes: int,
+    bounds: Bounds,
 ) -> Context[Any]:
     tenant = Tenant(given.tenant)
     try:
@@ -87,8 +99,10 @@ def _context(
         tell=lambda note: tell(encode(note)),
         lake=stores.lake,
         blobs=stores.blobs,
-        most_artifact_bytes=most_artifact_bytes,
+        most_artifact_bytes=bounds.artifact_bytes,
         find_artifact=artifact,
+        sandbox=stores.sandbox,
+        script_limits=bounds.script,
     )
 
 

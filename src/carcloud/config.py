@@ -37,6 +37,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("web.host", "127.0.0.1", "Address the console and API listen on"),
     Setting("web.port", 8460, "Port of the console and API; 0 picks a free one"),
     Setting("web.tiles", "", "Tile URL template or PMTiles URL of the base map; empty = outlines"),
+    Setting("web.tiles_credit", "", "Who made the tiles, shown on the map; may hold HTML links"),
     Setting("web.session_hours", 12, "How long a sign-in lasts"),
     Setting("web.max_body_mb", 16, "Largest request body"),
     Setting("web.max_live_clients", 500, "Browsers that follow live events at the same time"),

@@ -104,8 +104,12 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def signed_in(browser: Browser, cloud: Cloud, **context: Any) -> Iterator[Page]:
-    """A signed-in person at the map; a script error or a foreign request fails the test."""
+def signed_in(
+    browser: Browser, cloud: Cloud, also: str = "blob:", **context: Any
+) -> Iterator[Page]:
+    """A signed-in person at the map; a script error or a request to other places than the cloud,
+    and what is `also` allowed, fails the test.
+    """
     options = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **context}
     opened = browser.new_context(**options)
     page = opened.new_page()
@@ -115,7 +119,7 @@ def signed_in(browser: Browser, cloud: Cloud, **context: Any) -> Iterator[Page]:
         "request",
         lambda request: (
             None
-            if request.url.startswith((cloud.url, "blob:", "data:"))
+            if request.url.startswith((cloud.url, also, "blob:", "data:"))
             else troubles.append(f"foreign request {request.url}")
         ),
     )

@@ -12,10 +12,13 @@ import type { Language } from '../i18n/index.svelte'
 import { CITIES } from './cities'
 import { outlines, type Outlines } from './outlines'
 import type { Theme } from './theme.svelte'
+import { tileAddress, type Place } from './tiles'
 
 maplibregl.setWorkerUrl(workerUrl)
-const pmtiles = new Protocol()
+const pmtiles = new Protocol({ metadata: true }) // it holds whom to credit
 maplibregl.addProtocol('pmtiles', pmtiles.tile)
+
+const TILES = 'base' // the source that holds the operator's tiles
 
 export const FONT = [
   'Inter, system-ui, "Segoe UI", "Noto Sans", "PingFang SC", "Noto Sans CJK SC", sans-serif',
@@ -215,7 +218,7 @@ async function outlineStyle(colours: MapColours, language: Language): Promise<St
 
 /** Layers for vector tiles of the two common schemas (OpenMapTiles and Protomaps). */
 function vectorLayers(colours: MapColours, language: Language): LayerSpecification[] {
-  const base = { source: 'base' } as const
+  const base = { source: TILES } as const
   const name: unknown = ['coalesce', ['get', `name:${language}`], ['get', 'name']]
   const fill = (layer: string, colour: string): LayerSpecification => ({
     ...base,
@@ -267,41 +270,53 @@ async function isVector(tiles: string): Promise<boolean> {
   return (await archive.getHeader()).tileType === TileType.Mvt
 }
 
+/** `{s}` stands for the hosts a, b and c, as tile servers of old have it. */
+const mirrors = (address: string): string[] =>
+  address.includes('{s}') ? [...'abc'].map((host) => address.replace('{s}', host)) : [address]
+
+/** Asks for one tile, of this place or else of the whole world; throws if there is neither. */
+async function probe(template: string, place: Place): Promise<void> {
+  let answer = await fetch(tileAddress(template, place))
+  if (!answer.ok) answer = await fetch(tileAddress(template, { ...place, zoom: 0 }))
+  if (!answer.ok) throw new Error(`${answer.url}: HTTP ${answer.status}`)
+}
+
 async function tileStyle(
   tiles: string,
+  credit: string,
   colours: MapColours,
   language: Language,
+  at: Place,
 ): Promise<StyleSpecification> {
   const address = /^pmtiles:|\{z\}/.test(tiles) ? tiles : `pmtiles://${tiles}`
   const vector = await isVector(address)
-  const place = address.startsWith('pmtiles:') ? { url: address } : { tiles: [address] }
-  const source = (
-    vector ? { type: 'vector', ...place } : { type: 'raster', tileSize: 256, ...place }
-  ) as SourceSpecification
+  const place = address.startsWith('pmtiles:') ? { url: address } : { tiles: mirrors(address) }
+  if (place.tiles) await probe(place.tiles[0] ?? '', at)
+  const made = { ...place, ...(credit ? { attribution: credit } : {}) }
+  const source: SourceSpecification = vector
+    ? { type: 'vector', ...made }
+    : { type: 'raster', tileSize: 256, ...made }
   const raster: LayerSpecification[] = [
     { id: 'sea', type: 'background', paint: { 'background-color': colours.sea } },
-    { id: 'base', type: 'raster', source: 'base' },
+    { id: 'base', type: 'raster', source: TILES },
   ]
   return {
     version: 8,
-    sources: { base: source },
+    sources: { [TILES]: source },
     layers: vector ? vectorLayers(colours, language) : raster,
   }
 }
 
-/** The style of the base map; falls back to outlines when the operator's tiles cannot be read. */
+/** The style of the base map: outlines, or the operator's tiles; throws if those cannot be read. */
 export async function baseStyle(
   theme: Theme,
   language: Language,
   tiles: string,
+  credit: string,
+  at: Place,
 ): Promise<StyleSpecification> {
   if (!tiles) return outlineStyle(COLOURS[theme], language)
-  try {
-    return await tileStyle(tiles, COLOURS[theme], language)
-  } catch (reason) {
-    console.warn('base map tiles cannot be read, using outlines', reason)
-    return outlineStyle(COLOURS[theme], language)
-  }
+  return tileStyle(tiles, credit, COLOURS[theme], language, at)
 }
 
 /** Redraw the graticule for what the map now shows. */

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { bearing, compassPoint, decimalsAt, distance, distanceKm, wrapLon, written } from './earth'
 import { parseView, viewText } from './mapview'
 import { closeOverPole, outlines, unwrap } from './outlines'
+import { tileAddress } from './tiles'
 import { Tracks } from './tracks'
 
 const polygon = (...rings: Position[][]): Feature => ({
@@ -111,5 +112,18 @@ describe('tracks', () => {
     tracks.add(at(0.03, 3000))
     tracks.prepend('a', { time_ms: [0, 1000, 2500], lon: [0, 0.01, 0.025], lat: [0, 0, 0], speed_kmh: [] })
     expect(lines(tracks)).toEqual([[[0, 0], [0.01, 0], [0.02, 0], [0.03, 0]]])
+  })
+})
+
+describe('tiles', () => {
+  const at = (lon: number, lat: number, zoom: number) =>
+    tileAddress('{z}/{x}/{y}.png', { lon, lat, zoom })
+  it('are named by Web Mercator', () => {
+    expect(at(13.3777, 52.5163, 10.6)).toBe('10/550/335.png') // Brandenburg Gate
+    expect(at(13.3777, 52.5163, 0.3)).toBe('0/0/0.png')
+  })
+  it('end at the edge of the map', () => {
+    expect(at(180, 89.9, 2)).toBe('2/3/0.png')
+    expect(at(-180, -89.9, 2)).toBe('2/0/3.png')
   })
 })

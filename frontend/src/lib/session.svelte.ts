@@ -5,7 +5,7 @@ import type { Session, UiSettings } from './types'
 class SessionState {
   ready = $state(false)
   current = $state.raw<Session | null>(null)
-  ui = $state.raw<UiSettings>({ tiles: '', version: '', demo: false })
+  ui = $state.raw<UiSettings>({ tiles: '', tiles_credit: '', version: '', demo: false })
   expired = $state(false)
 
   async start(): Promise<void> {

@@ -14,6 +14,7 @@ export interface Session {
 
 export interface UiSettings {
   tiles: string
+  tiles_credit: string
   version: string
   demo: boolean
 }

@@ -75,7 +75,9 @@ def create_app(
     refusals = Refusals(services.tenancy)
     callers = Callers(services.tenancy, _labels_of(services.vehicles), refusals)
     most_bytes = settings.whole("web.max_body_mb") * 1_000_000
-    facts = operation.Facts(settings.text("web.tiles"), version(), demo)
+    facts = operation.Facts(
+        settings.text("web.tiles"), settings.text("web.tiles_credit"), version(), demo
+    )
     return Litestar(
         route_handlers=[
             _guarded(callers),

@@ -23,6 +23,7 @@ export default {
   'map.notSeen': 'This vehicle has not reported yet.',
   'map.noWebGl': 'The map needs WebGL, which this browser does not offer.',
   'map.fromCity': '{distance} {direction} of {city}',
+  'map.unreadable': 'The base map of this installation cannot be loaded. Offline outlines stand in for it.',
   'map.outlines': 'Offline outlines',
   'map.tilesHint': 'This base map needs no network. For streets, set a tile or PMTiles address in the configuration:',
   'compass.n': 'N',

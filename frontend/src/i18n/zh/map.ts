@@ -23,6 +23,7 @@ export default {
   'map.notSeen': '该车辆尚未上报。',
   'map.noWebGl': '地图需要 WebGL，此浏览器不支持。',
   'map.fromCity': '{city}{direction}方向 {distance}',
+  'map.unreadable': '无法加载本系统设置的底图，暂以离线轮廓代替。',
   'map.outlines': '离线轮廓底图',
   'map.tilesHint': '此底图无需联网。如需街道，请在配置中设置瓦片或 PMTiles 地址：',
   'compass.n': '北',

@@ -53,6 +53,7 @@ class Facts(msgspec.Struct, frozen=True):
     """What the console needs to know before anybody signs in."""
 
     tiles: str
+    tiles_credit: str
     version: str
     demo: bool
 

@@ -34,6 +34,7 @@ from carcloud.model.time import now_us
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs, Kinds, Runner, RunnerOptions
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
+from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
@@ -286,8 +287,9 @@ class _running:
         jobs = Jobs(self.records, blobs, self.stream, Kinds([QUERY_EXPORT]))
         self.runner = asyncio.create_task(self._jobs_role(blobs).run())
         services = Services(
-            tenancy, vehicles, telemetry, compliance, platforms, jobs, Storage(self.records, blobs)
-        )
+            tenancy, vehicles, telemetry, compliance, platforms, jobs,
+            Storage(self.records, blobs), Metering(self.records),
+        )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
         app = create_app(services, settings, pages=self.pages)
         self.web = serve(app, "127.0.0.1", 0)

@@ -35,16 +35,16 @@ class JobsRole:
         self._runner = runner
         self._tenancy = Tenancy(engines.records)
         self.forwarding = make_forwarding(settings, engines)
+        limits = KnownLimits(self._tenancy.limits)
+        storage = make_storage(settings, engines, limits)
+        self.storage = StorageCare(storage, engines.stream, settings)
         self.metering = MeteringJobs(
             engines.stream,
             engines.lake,
             Metering(engines.records),
             self._tenancy.tenants.ids,
             close_days=settings.number("metering.close_days"),
-        )
-        limits = KnownLimits(self._tenancy.limits)
-        self.storage = StorageCare(
-            make_storage(settings, engines, limits), engines.stream, settings
+            in_buckets=storage.stored_bytes,
         )
         self._general: str | None = None  # why there is no care at all
         self._troubles: list[tuple[Tenant, str]] = []

@@ -37,8 +37,10 @@ class MeteringJobs:
         tenants: Callable[[], Sequence[Tenant]],
         *,
         close_days: float,
+        in_buckets: Callable[[Tenant], int] = lambda _: 0,
     ) -> None:
         """Statements are closed `close_days` after their month has ended."""
+        self._in_buckets = in_buckets
         self._stream = stream
         self._lake = lake
         self._metering = metering
@@ -89,12 +91,14 @@ class MeteringJobs:
         return count_received(self._lake, self._metering, self._tenants())
 
     async def measure(self) -> None:
-        """Measure what the tenants have in the lake."""
+        """Measure what the tenants have in the lake and, for the quota, in buckets."""
         for tenant in await asyncio.to_thread(self._tenants):
             tables = await asyncio.to_thread(self._lake.tables, tenant)
             size = sum(table.bytes for table in tables)
             note = self._metering.note_size
-            await asyncio.to_thread(note, tenant, "lake", "lake_bytes_hours", size)
+            await asyncio.to_thread(note, tenant, "lake", size, "lake_bytes_hours")
+            in_buckets = await asyncio.to_thread(self._in_buckets, tenant)
+            await asyncio.to_thread(note, tenant, "storage", in_buckets)
 
     async def watch_budgets(self) -> None:
         """Note thresholds that were reached, and tell of them once."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -31,14 +31,20 @@ _HOUR_US = 3_600 * 1_000_000
 _DAY_S = 86_400.0
 
 
-def make_storage(settings: Settings, engines: Engines, limits: KnownLimits) -> Storage:
-    """The service."""
+def make_storage(
+    settings: Settings,
+    engines: Engines,
+    limits: KnownLimits,
+    elsewhere: Callable[[Tenant], int] = lambda _: 0,
+) -> Storage:
+    """The service; `elsewhere` = bytes that count for the same limit."""
     return Storage(
         engines.records,
         engines.blobs,
         secret=sealing_secret(settings),
         open_blobs=open_own_blobs,
         limit=limits.limit,
+        elsewhere=elsewhere,
     )
 
 

@@ -8,6 +8,7 @@ from carcloud.app.compute import make_jobs
 from carcloud.app.endings import begin
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_compliance
+from carcloud.app.known_tenants import KnownTenants
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.secret import sealing_secret
 from carcloud.app.storage import make_storage, serve_s3
@@ -15,15 +16,18 @@ from carcloud.app.tokens import local_key
 from carcloud.codecs.gbt32960.describe import decode_line
 from carcloud.config import Settings
 from carcloud.model.figures import by_label
+from carcloud.model.ids import Tenant
+from carcloud.model.limits import REQUESTS
 from carcloud.model.signals import CATALOGUE
 from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
 from carcloud.services.compliance.api import PlatformAccounts
-from carcloud.services.telemetry.api import QueryOptions, SignalSpec, Telemetry
-from carcloud.services.tenancy.api import KnownLimits, Tenancy
+from carcloud.services.telemetry.api import QueryOptions, QueryQuota, SignalSpec, Telemetry
+from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.application import Services, create_app
 from carcloud.web.observed import WebFigures
+from carcloud.web.rates import RequestRates
 from carcloud.web.s3.figures import S3Figures
 from carcloud.web.serve import serve
 
@@ -31,41 +35,63 @@ from carcloud.web.serve import serve
 async def run_web(settings: Settings, instance: str) -> None:
     """Serve until SIGTERM."""
     engines = await open_engines(settings)
-    limits = KnownLimits(Tenancy(engines.records).limits)
-    services = make_services(settings, engines, limits)
+    known = KnownTenants(engines.stream, engines.records, instance, "web")
+    await known.start()
+    services = make_services(settings, engines, known)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     run = RunDir(Path(settings.text("data")))
     token = await asyncio.to_thread(local_key, services.tenancy)
-    figures, s3_figures = WebFigures(), S3Figures()
-    app = create_app(services, settings, figures=figures)
+    figures, s3_figures = WebFigures(use=known.counter.add), S3Figures()
+    rates = RequestRates(lambda tenant: known.rate(tenant, REQUESTS))
+    app = create_app(services, settings, figures=figures, rates=rates)
     host, port = settings.text("web.host"), settings.whole("web.port")
     buckets = serve_s3(
-        settings, services.storage, services.tenancy, limits, engines.stream, instance, s3_figures
+        settings,
+        services.storage,
+        services.tenancy,
+        known.limits,
+        engines.stream,
+        instance,
+        s3_figures,
     )
     async with buckets as s3, serve(app, host, port, figures) as address:
         run.write_web(address.url, token)
         run.write_ready("web", {"url": address.url, "s3": s3.url})
 
         def told() -> Figures:
-            return web_figures(figures, services, s3_figures)
+            return web_figures(figures, services, s3_figures, rates)
 
         reporter = Reporter(engines.stream, "web", instance, told)
-        telling = begin(reporter.run, "the status report")
+        tasks = [
+            begin(reporter.run, "the status report"),
+            begin(lambda: _each_second(known, rates), "the limits of tenants"),
+        ]
         await stopped.wait()
-        telling.cancel()
+        for task in tasks:
+            task.cancel()
+    await known.stop()
     await engines.close()
 
 
-def web_figures(figures: WebFigures, services: Services, s3: S3Figures) -> Figures:
+async def _each_second(known: KnownTenants, rates: RequestRates) -> None:
+    while True:
+        await known.each_second({REQUESTS: rates.take_counts()})
+        await asyncio.sleep(1)
+
+
+def web_figures(
+    figures: WebFigures, services: Services, s3: S3Figures, rates: RequestRates
+) -> Figures:
     """What the status of a web process says."""
     queries = services.telemetry.queries
     return Figures(
         counters={
             **figures.counters(),
             **s3.counters(),
+            **by_label("quota_refusals_total", "limit", {REQUESTS: rates.refused.total()}),
             "queries_total": queries.answered,
             "queries_cut_total": queries.cut,
             "queries_cancelled_total": queries.cancelled,
@@ -75,8 +101,13 @@ def web_figures(figures: WebFigures, services: Services, s3: S3Figures) -> Figur
     )
 
 
-def make_services(settings: Settings, engines: Engines, limits: KnownLimits) -> Services:
+def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> Services:
     """The services that the routes call."""
+
+    def query_ms(tenant: Tenant, start: int, end: int) -> int:
+        told = known.metering.total(tenant, "query_seconds", start, end)
+        return told + known.counter.waiting(tenant, "query_seconds")
+
     telemetry = Telemetry(
         engines.lake,
         engines.stream,
@@ -98,6 +129,7 @@ def make_services(settings: Settings, engines: Engines, limits: KnownLimits) -> 
             settings.whole("query.concurrent"),
             settings.whole("query.waiting"),
         ),
+        quota=QueryQuota(known.limit, query_ms, known.counter.add),
     )
     return Services(
         Tenancy(engines.records, secret=sealing_secret(settings)),
@@ -106,5 +138,6 @@ def make_services(settings: Settings, engines: Engines, limits: KnownLimits) -> 
         make_compliance(settings, engines),
         PlatformAccounts(engines.records),
         make_jobs(settings, engines),
-        make_storage(settings, engines, limits),
+        make_storage(settings, engines, known.limits, known.lake_bytes),
+        known.metering,
     )

@@ -7,6 +7,7 @@ there, and refuses with `OverLimit`.
 from dataclasses import dataclass
 from enum import StrEnum
 
+REQUESTS = "requests_per_second"
 UNLIMITED = 2**63 - 1  # a value that nothing reaches; pages and the API say "no limit"
 
 

@@ -19,6 +19,7 @@ from carcloud.config import Settings
 from carcloud.model.ids import Tenant
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs
+from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
@@ -26,6 +27,7 @@ from carcloud.services.vehicles.api import Vehicles
 from carcloud.web import console, reference
 from carcloud.web.api import (
     audit,
+    budgets,
     dead_letters,
     forwarding,
     jobs,
@@ -33,11 +35,13 @@ from carcloud.web.api import (
     models,
     operation,
     people,
+    prices,
     queries,
     schedules,
     sessions,
     telemetry,
     tenants,
+    usage,
     vehicles,
 )
 from carcloud.web.callers import COOKIE, Callers, LabelsOf, caller_of
@@ -46,6 +50,7 @@ from carcloud.web.fleet import FleetView
 from carcloud.web.live import LiveFeed
 from carcloud.web.observed import WebFigures
 from carcloud.web.problems import Translate, exception_handlers
+from carcloud.web.rates import RequestRates, add_rate_headers
 from carcloud.web.refusals import Refusals
 from carcloud.web.security import BodyLimit, add_headers, same_origin
 
@@ -61,6 +66,7 @@ class Services:
     platforms: PlatformAccounts
     jobs: Jobs
     storage: Storage
+    metering: Metering
 
 
 def create_app(
@@ -70,6 +76,7 @@ def create_app(
     demo: bool = False,
     pages: Path = console.PAGES,
     figures: WebFigures | None = None,
+    rates: RequestRates | None = None,
 ) -> Litestar:
     """The application over `services`; it starts and stops their live parts itself."""
     refusals = Refusals(services.tenancy)
@@ -80,7 +87,7 @@ def create_app(
     )
     return Litestar(
         route_handlers=[
-            _guarded(callers),
+            _guarded(callers, rates or RequestRates()),
             sessions.router(callers),
             operation.public,
             _facts_route(facts),
@@ -89,7 +96,7 @@ def create_app(
         ],
         dependencies=_dependencies(services, callers, settings, figures),
         exception_handlers=exception_handlers(_translations()),
-        before_send=[add_headers(settings.text("web.tiles"))],
+        before_send=[add_headers(settings.text("web.tiles")), add_rate_headers],
         lifespan=[_running(services, refusals)],
         middleware=[BodyLimit(most_bytes)],
         request_max_body_size=most_bytes,
@@ -104,11 +111,11 @@ def version() -> str:
     return __version__
 
 
-def _guarded(callers: Callers) -> Router:
+def _guarded(callers: Callers, rates: RequestRates) -> Router:
     """All routes that need somebody who is signed in."""
     return Router(
         "/v1",
-        guards=[callers.guard(), same_origin, callers.permission()],
+        guards=[callers.guard(), rates.guard(), same_origin, callers.permission()],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         route_handlers=[
             people.router,
@@ -123,6 +130,9 @@ def _guarded(callers: Callers) -> Router:
             forwarding.router,
             jobs.router,
             schedules.router,
+            usage.router,
+            budgets.router,
+            prices.router,
             operation.router,
         ],
     )
@@ -143,6 +153,7 @@ def _dependencies(
         "platforms": services.platforms,
         "jobs": services.jobs,
         "storage": services.storage,
+        "metering": services.metering,
         "callers": callers,
         "settings": settings,
         "fleet": FleetView(services.vehicles, services.telemetry),
@@ -179,6 +190,7 @@ def _translations() -> Mapping[type[Exception], Translate]:
         **sessions.TRANSLATIONS,
         **vehicles.TRANSLATIONS,
         **forwarding.TRANSLATIONS,
+        **usage.TRANSLATIONS,
         **jobs.TRANSLATIONS,
     }
 

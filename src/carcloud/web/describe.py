@@ -52,5 +52,6 @@ TAGS = [
     Tag("dead-letters", "Frames that could not be read, and reading them again"),
     Tag("forwarding", "Links to further GB/T 32960 platforms, and lower platforms that log in"),
     Tag("jobs", "Work that is done in the background: jobs, their logs and artifacts, schedules"),
+    Tag("metering", "Usage, quotas, costs, budgets, prices and statements"),
     Tag("operation", "The state of the cloud, live events, health, metrics"),
 ]

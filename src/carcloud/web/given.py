@@ -8,6 +8,7 @@ from litestar.params import PathParameter
 from carcloud.config import Settings
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs
+from carcloud.services.metering.api import Metering
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
@@ -21,6 +22,7 @@ TheCompliance = NamedDependency[Compliance]
 TheFleet = NamedDependency[FleetView]
 TheJobs = NamedDependency[Jobs]
 TheLiveFeed = NamedDependency[LiveFeed]
+TheMetering = NamedDependency[Metering]
 ThePlatforms = NamedDependency[PlatformAccounts]
 TheSettings = NamedDependency[Settings]
 TheTelemetry = NamedDependency[Telemetry]

@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +13,18 @@ from litestar.types import Receive, Send
 
 from carcloud import logs
 from carcloud.model.figures import Histogram, labelled
+from carcloud.model.ids import Tenant
 from carcloud.services.tenancy.api import origin
+from carcloud.web.callers import Caller
 
 log = logging.getLogger(__name__)
 
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # s
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("GET", "HEAD", "OPTIONS")
+
+
+Use = Callable[[Tenant, str, int], None]
 
 
 @dataclass(slots=True)
@@ -29,6 +35,7 @@ class WebFigures:
     seconds: dict[str, Histogram] = field(default_factory=dict)  # to the first byte, by route
     live_clients: int = 0
     live_refused: int = 0
+    use: Use = lambda _tenant, _meter, _quantity: None
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """One request has been answered."""
@@ -61,6 +68,7 @@ class Observed:
         began = time.perf_counter()
 
         async def told(message: Any) -> None:
+            self._meter(scope, message)
             if message["type"] == "http.response.start":
                 header = (b"x-request-id", request_id.encode())
                 message["headers"] = [*message.get("headers", []), header]
@@ -71,6 +79,17 @@ class Observed:
         address = client[0] if client else ""
         with logs.bound(request_id=request_id), origin(address, request_id):
             await self._app(scope, receive, told)
+
+    def _meter(self, scope: Any, message: Any) -> None:
+        """Requests and bytes of those who are signed in; refusals of ours cost nothing."""
+        caller = scope.get("user")
+        if not isinstance(caller, Caller):
+            return
+        if message["type"] == "http.response.start":
+            free = message["status"] == 429 or message["status"] >= 500
+            self._figures.use(caller.tenant, "api_requests", 0 if free else 1)
+        elif message["type"] == "http.response.body":
+            self._figures.use(caller.tenant, "api_bytes_out", len(message.get("body", b"")))
 
     def _note(self, scope: Any, status: int, seconds: float) -> None:
         route = route_class(scope.get("path_template"), scope["path"])

@@ -132,7 +132,7 @@ def test_what_services_tell_reaches_the_meters_once(server, tmp_path, sqlite):
         reading.cancel()
         assert total(metering, "api_requests") == 10
         await jobs.measure()
-        assert metering.sizes() == {T: 0}
+        assert metering.sizes() == {T: {"lake": 0, "storage": 0}}
         await stream.close()
 
     asyncio.run(scene())
@@ -141,12 +141,12 @@ def test_what_services_tell_reaches_the_meters_once(server, tmp_path, sqlite):
 def test_sizes_are_billed_once_a_slot_and_added_up(local, clock):
     clock.now -= clock.now % 300_000_000
     for _ in range(3):
-        local.note_size(T, "lake", "lake_bytes_hours", 12_000)
+        local.note_size(T, "lake", 12_000, "lake_bytes_hours")
         clock.now += 60_000_000
-    local.note_size(T, "storage", "storage_bytes_hours", 500)
-    assert local.sizes() == {T: 12_500}
+    local.note_size(T, "storage", 500)
+    assert local.sizes() == {T: {"lake": 12_000, "storage": 500}}
     assert total(local, "lake_bytes_hours") == 1_000  # five minutes of it
     clock.now += 300_000_000
-    local.note_size(T, "lake", "lake_bytes_hours", 24_000)
+    local.note_size(T, "lake", 24_000, "lake_bytes_hours")
     assert total(local, "lake_bytes_hours") == 3_000
-    assert local.sizes() == {T: 24_500}
+    assert local.sizes()[T]["lake"] == 24_000

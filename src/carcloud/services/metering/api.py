@@ -23,8 +23,11 @@ from carcloud.services.metering import (
     statements,
 )
 from carcloud.services.metering.counter import UsageCounter
+from carcloud.services.metering.documents import as_csv, as_pdf
 from carcloud.services.metering.errors import Changed, Exists, Invalid, NotYet, Unknown
 from carcloud.services.metering.periods import HOUR_US, hour_of, period_of
+from carcloud.services.metering.periods import parse as parse_period
+from carcloud.services.metering.periods import text as period_text
 from carcloud.services.metering.store import hours, metadata
 from carcloud.services.metering.types import (
     Alert,
@@ -44,7 +47,7 @@ from carcloud.services.metering.types import (
 __all__ = [
     "Alert", "Budget", "BudgetState", "Changed", "Costs", "DayCost", "Exists", "Forecast",
     "HourlyUsage", "Invalid", "Line", "Metering", "NotYet", "Price", "PriceBook", "Statement",
-    "Tier", "Unknown", "UsageCounter",
+    "Tier", "Unknown", "UsageCounter", "as_csv", "as_pdf", "parse_period", "period_text",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -161,17 +164,18 @@ class Metering:
 
     # sizes
 
-    def note_size(self, tenant: Tenant, part: str, meter: str, size: int) -> None:
-        """A tenant holds `size` bytes in a part (`lake`, `storage`) now: for quota and bill.
+    def note_size(self, tenant: Tenant, part: str, size: int, meter: str | None = None) -> None:
+        """A tenant holds `size` bytes in a part (`lake`, `storage`) now: for the quota.
 
-        Called every few minutes; within one slot of five minutes it is billed once.
+        With a `meter` it is billed too: called every few minutes, once in a slot of five.
         """
         now = self._now()
         self._retried(lambda db: sizes.note(db, tenant, part, size, now))
-        self.count([sizes.byte_hours(tenant, meter, size, now)])
+        if meter is not None:
+            self.count([sizes.byte_hours(tenant, meter, size, now)])
 
-    def sizes(self) -> dict[Tenant, int]:
-        """Bytes that every tenant holds in all parts, as measured last."""
+    def sizes(self) -> dict[Tenant, dict[str, int]]:
+        """Bytes that every tenant holds, by part, as measured last."""
         with self._records.reading() as db:
             return sizes.sizes(db)
 

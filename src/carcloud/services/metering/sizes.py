@@ -1,6 +1,6 @@
 """What tenants hold: bytes times hours for the bill, and the last size for the quota."""
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.model.time import SECOND
@@ -24,7 +24,9 @@ def note(db: Connection, tenant: Tenant, part: str, size: int, now: int) -> None
         db.execute(insert(stored).values(tenant=tenant, part=part, bytes=size, time=now))
 
 
-def sizes(db: Connection) -> dict[Tenant, int]:
-    """What every tenant holds in all parts together."""
-    query = select(stored.c.tenant, func.sum(stored.c.bytes)).group_by(stored.c.tenant)
-    return {Tenant(tenant): int(size) for tenant, size in db.execute(query)}
+def sizes(db: Connection) -> dict[Tenant, dict[str, int]]:
+    """What every tenant holds, by part."""
+    found: dict[Tenant, dict[str, int]] = {}
+    for tenant, part, size in db.execute(select(stored.c.tenant, stored.c.part, stored.c.bytes)):
+        found.setdefault(Tenant(tenant), {})[part] = size
+    return found

@@ -91,12 +91,14 @@ class Storage:
         secret: bytes | None = None,
         open_blobs: OpenBlobs | None = None,
         limit: Limit = lambda _tenant, _name: UNLIMITED,
+        elsewhere: Callable[[Tenant], int] = lambda _tenant: 0,
         now: Callable[[], int] = now_us,
     ) -> None:
         records.create(metadata)
         commits = GroupCommit(records)
         self._records = records
         self._limit = limit
+        self._elsewhere = elsewhere  # bytes that count for the limit of stored bytes too
         self.places = Places(records, blobs, open_blobs, secret, now)
         self.buckets = Buckets(records, now, limit)
         self.objects = Objects(records, commits, self.places, now)
@@ -114,7 +116,8 @@ class Storage:
         """Raises `OverLimit` if the tenant may not keep so many bytes more."""
         most = self._limit(tenant, "stored_bytes")
         if most < UNLIMITED:
-            limits.check("stored_bytes", most, self.stored_bytes(tenant), more)
+            used = self.stored_bytes(tenant) + self._elsewhere(tenant)
+            limits.check("stored_bytes", most, used, more)
 
     def care(
         self, *, days: float = 7, orphans: bool = False

@@ -56,7 +56,7 @@ async def run_web(settings: Settings, instance: str) -> None:
         engines.stream,
         instance,
         s3_figures,
-    )
+    )  # fmt: skip
     async with buckets as s3, serve(app, host, port, figures) as address:
         run.write_web(address.url, token)
         run.write_ready("web", {"url": address.url, "s3": s3.url})

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from litestar import Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import FromQuery, PathParameter, QueryParameter
 
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import LIMIT, UNLIMITED, Bound
@@ -139,7 +139,7 @@ async def read_usage(
     metering: TheMetering,
     from_: From = None,
     to: To = None,
-    by: Literal["hour", "day", "month"] = "day",
+    by: FromQuery[Literal["hour", "day", "month"]] = "day",
 ) -> UsageList:
     """What the tenant used."""
     asked = span(from_, to, 7 * DAY)

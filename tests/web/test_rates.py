@@ -1,0 +1,157 @@
+"""Request rates of tenants: what is refused, what it says, and that the others are not slowed."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar, get
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from carcloud.model.ids import Tenant
+from carcloud.model.limits import UNLIMITED
+from carcloud.services.tenancy.api import Identity
+from carcloud.web.callers import Caller
+from carcloud.web.observed import WebFigures
+from carcloud.web.problems import exception_handlers
+from carcloud.web.rates import LATE_S, RequestRates, add_rate_headers
+from carcloud.web.serve import serve
+
+A, B = Tenant("a"), Tenant("b")
+
+
+def made(rates: RequestRates) -> Litestar:
+    """An application whose callers say who they are."""
+
+    def who(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        tenant = Tenant(connection.headers["x-tenant"])
+        connection.scope["user"] = Caller(Identity("u", tenant, frozenset()), "")
+
+    @get("/v1/thing", guards=[who, rates.guard()], sync_to_thread=False)
+    def thing() -> str:
+        return "x" * 1000
+
+    return Litestar(
+        [thing], exception_handlers=exception_handlers({}), before_send=[add_rate_headers]
+    )
+
+
+def run(limits: dict[Tenant, float], scene: Any) -> tuple[RequestRates, dict]:
+    rates, used = RequestRates(lambda tenant: limits.get(tenant, UNLIMITED)), {}
+
+    def use(tenant: Tenant, meter: str, quantity: int) -> None:
+        used[tenant, meter] = used.get((tenant, meter), 0) + quantity
+
+    async def main() -> None:
+        async with (
+            serve(made(rates), "127.0.0.1", 0, WebFigures(use=use)) as address,
+            httpx.AsyncClient(base_url=address.url, timeout=20) as client,
+        ):
+            await scene(client)
+
+    asyncio.run(main())
+    return rates, used
+
+
+async def ask(client: httpx.AsyncClient, tenant: Tenant) -> httpx.Response:
+    return await client.get("/v1/thing", headers={"x-tenant": tenant})
+
+
+def test_above_the_rate_is_429_with_what_is_left_and_when_to_come_again():
+    async def scene(client: httpx.AsyncClient) -> None:
+        answers = [await ask(client, A) for _ in range(8)]
+        good = [answer for answer in answers if answer.status_code == 200]
+        refused = next(answer for answer in answers if answer.status_code != 200)
+        assert len(good) >= 5
+        assert good[0].headers["ratelimit-policy"] == '"requests";q=5;w=1'
+        assert good[0].headers["ratelimit"] == '"requests";r=4;t=1'
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert refused.headers["ratelimit"] == '"requests";r=0;t=1'
+        problem = refused.json()
+        assert problem["type"] == "urn:carcloud:problem:quota"
+        assert problem["quota"]["limit"] == "requests_per_second"
+        assert "carcloud quotas set" in problem["quota"]["how"]
+        free = await ask(client, B)
+        assert (free.status_code, "ratelimit" in free.headers) == (200, False)
+        await asyncio.sleep(1.1)
+        assert (await ask(client, A)).status_code == 200
+        told.append(len(good) + 1)
+
+    told: list[int] = []
+    rates, used = run({A: 5}, scene)
+    assert rates.refused[A] >= 1
+    (answered,) = told
+    assert used[A, "api_requests"] == answered  # refusals cost nothing
+    assert used[B, "api_requests"] == 1
+    assert used[B, "api_bytes_out"] == 1000
+    assert rates.take_counts() == {A: answered, B: 1}
+
+
+def test_a_limit_of_nothing_lets_nobody_in():
+    async def scene(client: httpx.AsyncClient) -> None:
+        answer = await ask(client, A)
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
+
+    run({A: 0}, scene)
+
+
+FLOOD = """
+import asyncio, sys
+
+async def one(port, request, end):
+    sent = 0
+    while asyncio.get_running_loop().time() < end:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            while asyncio.get_running_loop().time() < end:
+                writer.write(request)
+                head = await reader.readuntil(b"\\r\\n\\r\\n")
+                size = int(head.lower().split(b"content-length: ")[1].split(b"\\r")[0])
+                await reader.readexactly(size)
+                sent += 1
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+    return sent
+
+async def main():
+    request = b"GET /v1/thing HTTP/1.1\\r\\nhost: x\\r\\nx-tenant: a\\r\\n\\r\\n"
+    end = asyncio.get_running_loop().time() + float(sys.argv[2])
+    print(sum(await asyncio.gather(*(one(int(sys.argv[1]), request, end) for _ in range(60)))))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_flood_of_one_tenant_does_not_slow_the_other():
+    """B's p99 while A floods from another process stays within 5 times that without A."""
+
+    async def waits(client: httpx.AsyncClient, count: int) -> list[float]:
+        found = []
+        for _ in range(count):
+            began = time.perf_counter()
+            assert (await ask(client, B)).status_code == 200
+            found.append(time.perf_counter() - began)
+            await asyncio.sleep(0.01)
+        return sorted(found)
+
+    async def scene(client: httpx.AsyncClient) -> None:
+        await waits(client, 50)
+        quiet = await waits(client, 200)
+        words = (sys.executable, "-c", FLOOD, str(client.base_url.port), "6")
+        flood = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE)
+        await asyncio.sleep(1.5)
+        noisy = await waits(client, 200)
+        sent = int((await flood.communicate())[0])
+        p99 = quiet[-3], noisy[-3]
+        print(f"B alone {p99[0] * 1000:.1f} ms, beside A {p99[1] * 1000:.1f} ms, A sent {sent}")
+        assert p99[1] < max(5 * p99[0], 0.1)
+        assert sent < 6 * 60 / LATE_S  # a client that repeats at once is made to wait
+
+    rates, _ = run({A: 20}, scene)
+    assert rates.refused[A] > 100

@@ -147,6 +147,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("query.concurrent", 4, "SQL queries at the same time"),
     Setting("query.waiting", 16, "SQL queries of a tenant that wait; more are refused"),
     Setting("metering.close_days", 3, "Days after a month's end when its statement is closed"),
+    Setting(
+        "compute.engine",
+        "local",
+        "Where jobs run: processes of this machine, or a Ray cluster",
+        ("local", "ray"),
+    ),
+    Setting("compute.ray_address", "auto", "Address of the Ray cluster, host:port"),
     Setting("compute.places", 0, "Jobs that run at the same time here; 0 = one a core, at least 2"),
     Setting("compute.warm", 1, "Idle job processes that are kept ready; about 150 MB each"),
     Setting("compute.cpus", 0, "Processors that jobs share; 0 = all"),

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -45,8 +46,9 @@ def sleep(desk: Desk, argument: bytes) -> bytes:
 
 def stubborn(desk: Desk, _argument: bytes) -> bytes:
     """Deaf to everything that can be ignored."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    if threading.current_thread() is threading.main_thread():  # it is not, in Ray
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
     desk.tell(b"deaf")
     while True:
         time.sleep(1)
@@ -102,3 +104,10 @@ def meet(desk: Desk, argument: bytes) -> bytes:
             return b"met"
         time.sleep(0.05)
     return b"alone"
+
+
+def meet_where(desk: Desk, argument: bytes) -> bytes:
+    """As `meet`; the network namespace in which it met the others."""
+    if meet(desk, argument) != b"met":
+        return b"alone"
+    return str(Path("/proc/self/ns/net").readlink()).encode()

@@ -9,11 +9,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from carcloud.engines.compute_local import LocalCompute
 from carcloud.ports.compute import Compute, End, Need, NeverFits, NoRoom, Outcome, Work
+from carcloud.ports.errors import Unavailable
 
 WORK = "tests.ports.compute_work:"
 RAY = os.environ.get("CARCLOUD_TEST_RAY", "")  # address of a cluster in a network of its own
@@ -29,11 +31,24 @@ async def engine(kind: str) -> AsyncIterator[Compute]:
     else:
         from carcloud.engines.compute_ray import RayCompute
 
-        made = await RayCompute.connect(RAY)
+        made = await _joined(RayCompute)
     try:
         yield made
     finally:
         await made.close()
+
+
+async def _joined(engine: Any) -> Any:
+    """Connected, when both nodes are there."""
+    while True:
+        try:
+            made = await engine.connect(RAY)
+            break
+        except Unavailable:
+            await asyncio.sleep(1)
+    while (await made.room()).cpus < CPUS:
+        await asyncio.sleep(0.2)
+    return made
 
 
 @pytest.fixture(params=["local", "ray"])
@@ -222,6 +237,18 @@ def test_closing_cancels(kind: str) -> None:
         assert (await run.wait()).end is End.CANCELLED
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(not RAY, reason="runs in network namespaces: see test_compute_ray.py")
+def test_works_on_two_nodes_at_once(tmp_path: Path) -> None:
+    """Two works that need a processor each are on the two nodes that have one each."""
+
+    async def scenario(compute: Compute) -> None:
+        met = [await compute.submit(work("meet_where", f"{tmp_path}|2")) for _ in range(2)]
+        spaces = {(await run.wait()).value for run in met}
+        assert len(spaces) == 2
+
+    with_engine("ray", scenario)
 
 
 # --- what is the local engine's alone -----------------------------------------------------------

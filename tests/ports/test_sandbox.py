@@ -136,7 +136,7 @@ ATTACKS = {
         """),
     "fills the disk": ("disk_mb", {}, """
         for number in range(100):
-            with open(f"/work/out/{number}", "wb") as out:
+            with open(f"/job/out/{number}", "wb") as out:
                 out.write(bytes(1_000_000))
         """),
     "fills /tmp": ("disk_mb", {}, """
@@ -148,13 +148,13 @@ ATTACKS = {
             kept[-1].flush()
         """),
     "writes one large file": ("disk_mb", {}, """
-        with open("/work/large", "wb") as out:
+        with open("/job/large", "wb") as out:
             out.truncate(100_000_000)
             out.write(bytes(100_000_000))
         """),
     "makes files without content": ("disk_mb", {"cpu_seconds": 20}, """
         for number in range(10_000_000):
-            open(f"/work/{number}", "w").close()
+            open(f"/job/{number}", "w").close()
         """),
     "opens many files": ("open_files", {}, """
         kept = [open("/dev/null") for _ in range(100)]
@@ -191,7 +191,7 @@ ATTACKS = {
         import json
         open(json.__file__, "a").write("evil")
         """),
-    "changes its inputs": ("files", {}, "open('/work/in/given.txt', 'w')"),
+    "changes its inputs": ("files", {}, "open('/job/in/given.txt', 'w')"),
 }  # fmt: skip
 
 
@@ -268,14 +268,14 @@ def test_rights_are_gone_for_good(cell: Cell) -> None:
         status = open("/proc/self/status").read()
         print([line for line in status.splitlines() if line.startswith(("CapEff", "CapPrm"))])
         print("NoNewPrivs:\\t1" in status, os.getuid() != 0)
-        for call in (lambda: os.setuid(0), lambda: os.chroot("/work"), lambda: os.nice(-5)):
+        for call in (lambda: os.setuid(0), lambda: os.chroot("/job"), lambda: os.nice(-5)):
             try:
                 call()
                 print("allowed")
             except OSError:
                 print("refused")
         libc = ctypes.CDLL(None, use_errno=True)
-        print(libc.mount(b"none", b"/work/out", b"tmpfs", 0, None))
+        print(libc.mount(b"none", b"/job/out", b"tmpfs", 0, None))
         print(libc.unshare(0x10000000))  # CLONE_NEWUSER
         x86 = os.uname().machine == "x86_64"
         print(libc.syscall(56, 0x10000000 | 17, 0, 0, 0, 0) if x86 else -1)  # clone
@@ -290,7 +290,7 @@ def test_rights_are_gone_for_good(cell: Cell) -> None:
 def test_a_script_that_kills_its_keeper_gets_nothing(cell: Cell) -> None:
     end = cell.run("""
         import os, signal
-        open("/work/out/made.txt", "w").write("made")
+        open("/job/out/made.txt", "w").write("made")
         os.kill(os.getppid(), signal.SIGKILL)
         import time; time.sleep(60)
     """)
@@ -301,10 +301,10 @@ def test_a_script_that_kills_its_keeper_gets_nothing(cell: Cell) -> None:
 def test_links_and_devices_do_not_come_out(cell: Cell) -> None:
     end = cell.run("""
         import os
-        os.symlink("/etc/passwd", "/work/out/link")
-        os.mkfifo("/work/out/pipe")
-        open("/work/out/good.txt", "w").write("good")
-        open("/work/out/bad name", "w").write("bad")
+        os.symlink("/etc/passwd", "/job/out/link")
+        os.mkfifo("/job/out/pipe")
+        open("/job/out/good.txt", "w").write("good")
+        open("/job/out/bad name", "w").write("bad")
     """)
     assert (end.error, list(end.files)) == (None, ["good.txt"])
     assert sorted(path.name for path in cell.out.iterdir()) == ["good.txt"]

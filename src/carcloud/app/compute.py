@@ -13,21 +13,26 @@ from carcloud.config import Settings
 from carcloud.engines.compute_local import LocalCompute
 from carcloud.engines.compute_local.pool import machine_memory_mb
 from carcloud.model.figures import by_label
-from carcloud.model.ids import Tenant
 from carcloud.ports.compute import Compute
 from carcloud.services.compute.api import Jobs, Runner, RunnerOptions
-
-_JOBS_OF_A_TENANT = 20  # at the same time
+from carcloud.services.tenancy.api import TenantLimits
 
 
 def make_jobs(settings: Settings, engines: Engines) -> Jobs:
     """The compute service of an installation."""
     most = {"cpus": _cpus(settings), "memory_mb": float(_memory_mb(settings))}
-    return Jobs(engines.records, engines.blobs, engines.stream, job_kinds(), most=most)
+    local = settings.text("compute.engine") == "local"  # a cluster says itself what it has
+    return Jobs(
+        engines.records, engines.blobs, engines.stream, job_kinds(), most=most if local else None
+    )
 
 
-def open_compute(settings: Settings) -> Compute:
-    """The engine that runs jobs."""
+async def open_compute(settings: Settings) -> Compute:
+    """The engine that runs jobs; raises `Unavailable`."""
+    if settings.text("compute.engine") == "ray":
+        from carcloud.engines.compute_ray import RayCompute
+
+        return await RayCompute.connect(settings.text("compute.ray_address"))
     return LocalCompute(
         cpus=_cpus(settings),
         memory_mb=_memory_mb(settings),
@@ -46,8 +51,17 @@ def make_runner(settings: Settings, engines: Engines, compute: Compute, instance
         argument=lambda order: job_work.argument(data, order),
         queues=[name for name in settings.text("compute.queues").replace(",", " ").split()],
         log_bytes=settings.whole("compute.log_mb") * 1_000_000,
+        keep_days=settings.whole("compute.keep_days"),
     )
-    return Runner(engines.records, engines.blobs, engines.stream, compute, options, limit=_limit)
+    limits = TenantLimits(engines.records)
+    return Runner(
+        engines.records,
+        engines.blobs,
+        engines.stream,
+        compute,
+        options,
+        limit=lambda tenant: limits.limit(tenant, "jobs"),
+    )
 
 
 def runner_figures(runner: Runner) -> Figures:
@@ -58,10 +72,6 @@ def runner_figures(runner: Runner) -> Figures:
         {"jobs_running": told.running, "jobs_waiting": told.waiting},
         {} if told.problem is None else {"jobs-wait": told.problem},
     )
-
-
-def _limit(_tenant: Tenant) -> int:
-    return _JOBS_OF_A_TENANT
 
 
 def _data(settings: Settings) -> str:

@@ -121,7 +121,7 @@ async def run_jobs(settings: Settings, instance: str) -> None:
     run = RunDir(Path(settings.text("data")))
     await asyncio.to_thread(run.alone, "jobs")  # one that is still ending finishes first
     engines = await open_engines(settings)
-    compute = open_compute(settings)
+    compute = await open_compute(settings)
     runner = make_runner(settings, engines, compute, instance)
     role = JobsRole(settings, engines, runner)
     stopped = asyncio.Event()

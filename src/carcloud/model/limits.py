@@ -43,7 +43,8 @@ LIMITS: tuple[Limit, ...] = (
     Limit("buckets", "bucket", 1_000, Bound.AMOUNT, "Buckets of object storage"),
     Limit("query_seconds", "s/day", 36_000, Bound.DAY, "Time of SQL queries in a UTC day"),
     Limit("queries", "query", 3, Bound.RUNNING, "SQL queries that run at the same time; more wait"),
-    Limit("jobs", "job", 20, Bound.RUNNING, "Jobs that run at the same time"),
+    Limit("jobs", "job", 20, Bound.RUNNING, "Jobs that run at the same time; more wait"),
+    Limit("jobs_queued", "job", 10_000, Bound.RUNNING, "Jobs that wait or run"),
     Limit(
         "requests_per_second", "request/s", 2_000, Bound.RATE, "HTTP requests each second"
     ),

@@ -1,7 +1,7 @@
 """The sandbox port: a stranger's Python script runs without harm to anybody else. Calls block.
 
 The script has no network, sees none of the machine's files but a Python environment, reads its
-inputs below `/work/in`, and what it leaves below `/work/out` is kept.
+inputs below `/job/in`, and what it leaves below `/job/out` is kept.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ class Limits:
     seconds: float  # of wall time
     memory_mb: int
     cpu_seconds: float
-    disk_mb: int  # below /work and /tmp together
+    disk_mb: int  # below /job and /tmp together
     processes: int  # threads count as well
     open_files: int  # of each process
 
@@ -36,8 +36,8 @@ class Script:
 
     source: str
     arguments: Mapping[str, Any]  # JSON
-    inputs: Path  # a folder that the script sees as /work/in
-    outputs: Path  # an empty folder for what it leaves in /work/out
+    inputs: Path  # a folder that the script sees as /job/in
+    outputs: Path  # an empty folder for what it leaves in /job/out
     limits: Limits
     packages: Path | None = None  # from `Sandbox.packages`
 

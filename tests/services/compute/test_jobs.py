@@ -17,6 +17,7 @@ from carcloud.services.compute.api import (
     State,
     UnknownJob,
 )
+from carcloud.services.tenancy.api import AuditFilter
 from tests.services.compute.scene import MINE, OTHER, Scene
 
 
@@ -51,7 +52,7 @@ def test_the_end_is_an_event_and_the_beginning_is_in_the_audit(on_scene: Any) ->
             told = await _events(scene, {good.id, bad.id})
         assert (told[good.id]["state"], told[good.id]["error"]) == ("succeeded", None)
         assert (told[bad.id]["limit"], told[bad.id]["error"]) == ("rows", "no rows")
-        entries = scene.tenancy.changes(MINE, subject=good.id).items
+        entries = scene.tenancy.trail.page(MINE, AuditFilter(subject=good.id)).items
         assert [(e.action, e.actor) for e in entries] == [("job.submit", "tester")]
 
     on_scene(scenario)

@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-IN = Path("/work/in")
-OUT = Path("/work/out")
+IN = Path("/job/in")
+OUT = Path("/job/out")
 arguments: dict[str, Any] = json.loads(Path("/sandbox/arguments.json").read_text())
 
 _descriptor = int(os.environ.get("CARCLOUD_JOB_MESSAGES", "-1"))

@@ -34,11 +34,11 @@ def command(rooms: Rooms, filters: Sequence[int] = ()) -> list[str]:
         *_namespaces(rooms.as_root),
         *_system(),
         *_python(),
-        *_work(rooms),
+        *_job(rooms),
         *_environment(rooms),
         *(text for one in filters for text in ("--seccomp", str(one))),
         "--chdir",
-        "/work",
+        "/job",
     ]
 
 
@@ -93,11 +93,11 @@ def _python() -> Iterator[str]:
         yield from ("--ro-bind", str(path), f"/environment/{number}")
 
 
-def _work(rooms: Rooms) -> Iterator[str]:
+def _job(rooms: Rooms) -> Iterator[str]:
     # one file system for all that it writes, so that one size bounds it
-    yield from ("--perms", "1777", "--size", str(rooms.disk_mb * _MB), "--tmpfs", "/work")
-    yield from ("--perms", "1777", "--dir", "/work/.tmp", "--symlink", "/work/.tmp", "/tmp")  # noqa: S108
-    yield from ("--ro-bind", str(rooms.inputs), "/work/in")
+    yield from ("--perms", "1777", "--size", str(rooms.disk_mb * _MB), "--tmpfs", "/job")
+    yield from ("--perms", "1777", "--dir", "/job/.tmp", "--symlink", "/job/.tmp", "/tmp")  # noqa: S108
+    yield from ("--ro-bind", str(rooms.inputs), "/job/in")
     for name in ("inside.py", "start.py"):
         yield from ("--ro-bind", str(_HERE / name), f"/sandbox/{name}")
     yield from ("--ro-bind", str(_HERE / "carcloud_job.py"), "/sandbox/lib/carcloud_job.py")

@@ -16,7 +16,7 @@ import tarfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-OUT = Path("/work/out")
+OUT = Path("/job/out")
 _MB = 1 << 20
 _SLACK_MB = 64  # for the interpreter's own doings
 _SPARE = 8  # processes more than are allowed, so that the supervisor sees that there are too many
@@ -32,12 +32,12 @@ def main(given: dict[str, Any]) -> None:
         [sys.executable, "-u", "/sandbox/start.py", str(messages)],
         stdin=subprocess.DEVNULL,
         pass_fds=(messages,),
-        cwd="/work",
+        cwd="/job",
         preexec_fn=lambda: _limit(given),  # noqa: PLW1509 - there is one thread
     )
     os.close(messages)
     code = child.wait()
-    full = _is_full("/work")
+    full = _is_full("/job")
     _end_all_others()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = used.ru_utime + used.ru_stime
@@ -90,7 +90,7 @@ def _write(descriptor: int, document: dict[str, Any]) -> None:
 
 
 def _pack(out: BinaryIO) -> None:
-    """Regular files below /work/out as a tar stream, without their owners and modes."""
+    """Regular files below /job/out as a tar stream, without their owners and modes."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for folder, _, names in os.walk(OUT):
             for name in sorted(names):

@@ -27,14 +27,14 @@ def unpack(stream: BinaryIO, folder: Path, most_mb: int) -> tuple[list[str], lis
             for entry in tar:
                 room -= max(0, entry.size)
                 if room < 0 or len(kept) >= MOST_FILES:
-                    raise BadOutput(f"more than {most_mb} MB or {MOST_FILES} files in /work/out")
+                    raise BadOutput(f"more than {most_mb} MB or {MOST_FILES} files in /job/out")
                 if not entry.isreg() or not _is_name(entry.name):
                     left_out.append(entry.name[:100])
                     continue
                 _write(tar, entry, folder / entry.name)
                 kept.append(entry.name)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-        raise BadOutput(f"the files in /work/out did not come out whole: {error}") from error
+        raise BadOutput(f"the files in /job/out did not come out whole: {error}") from error
     return kept, left_out
 
 

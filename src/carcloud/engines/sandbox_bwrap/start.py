@@ -11,7 +11,7 @@ def main(descriptor: int) -> None:
     """Run /sandbox/script.py as the main program."""
     os.environ["CARCLOUD_JOB_MESSAGES"] = str(descriptor)
     sys.argv = ["script.py"]
-    sys.path[0] = "/work"
+    sys.path[0] = "/job"
     try:
         runpy.run_path("/sandbox/script.py", run_name="__main__")
     except SystemExit:

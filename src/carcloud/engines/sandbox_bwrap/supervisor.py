@@ -120,7 +120,7 @@ class Supervisor:
             return "cpu_seconds"
         if taken.processes - _OWN_PROCESSES > self.limits.processes:
             return "processes"
-        if _files_in_work(seen.below(pid)) > 1000 + _FILES_PER_MB * self.limits.disk_mb:
+        if _files_in_job(seen.below(pid)) > 1000 + _FILES_PER_MB * self.limits.disk_mb:
             return "disk_mb"
         most = (self.limits.memory_mb + _BASE_MB) * _MB
         if taken.memory_bytes > most and shared_memory_bytes(seen.below(pid)) > most:
@@ -184,11 +184,11 @@ def _filter() -> Iterator[list[int]]:
         yield [file.fileno()]
 
 
-def _files_in_work(pids: Sequence[int]) -> int:
-    """Files and folders below /work: also empty ones take memory of the kernel."""
+def _files_in_job(pids: Sequence[int]) -> int:
+    """Files and folders below /job: also empty ones take memory of the kernel."""
     for pid in reversed(pids):
         try:
-            found = os.statvfs(f"/proc/{pid}/root/work")
+            found = os.statvfs(Path("/proc", str(pid), "root", "job"))
         except OSError:  # it has ended, or is not inside yet
             continue
         return found.f_files - found.f_ffree

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-_OWN = ("/work", "/tmp", "/sandbox", "/python", "/environment", "/packages", "/usr", "/lib")  # noqa: S108
+_OWN = ("/job", "/tmp", "/sandbox", "/python", "/environment", "/packages", "/usr", "/lib")  # noqa: S108
 _NETWORK = {
     errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL,
     errno.ECONNREFUSED, errno.EAFNOSUPPORT,
@@ -30,7 +30,7 @@ WORDS = {
     "processes": "it started more than {processes} processes and threads",
     "open_files": "it opened more than {open_files} files at the same time",
     "network": "scripts have no network",
-    "files": "scripts see only /work, /tmp and the Python environment",
+    "files": "scripts see only /job, /tmp and the Python environment",
 }
 
 
@@ -66,6 +66,6 @@ def _of_error(failed: Mapping[str, Any]) -> str | None:
 def _is_outside(number: object, path: str) -> bool:
     """Whether a file was refused, or is missing, because of the sandbox."""
     if number in _REFUSED and path.startswith("/"):
-        return path.startswith("/work/in/") or not path.startswith(("/work/", "/tmp/"))  # noqa: S108
+        return path.startswith("/job/in/") or not path.startswith(("/job/", "/tmp/"))  # noqa: S108
     own = any(path == one or path.startswith(one + "/") for one in _OWN)
     return number == errno.ENOENT and path.startswith("/") and not own

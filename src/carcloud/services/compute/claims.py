@@ -195,7 +195,7 @@ def _close_attempt(db: Connection, held: Held, end: Ending, now_us: int) -> None
         "limit": end.limit,
         "cpu_seconds": end.cpu_seconds,
         "where": end.where[:200],
-        "untold": True,
+        "untold": end.outcome != "interrupted",  # nobody pays for our crashes
     }
     db.execute(update(attempts).where(mine).values(**values))
 

@@ -28,6 +28,7 @@ from carcloud.services.compute.claims import Ending, Held
 from carcloud.services.compute.logs import LogWriter
 from carcloud.services.compute.notes import Answer, Order
 from carcloud.services.compute.store import metadata
+from carcloud.services.compute.tidy import forget_old
 from carcloud.services.compute.turns import Space, Standing, next_job
 from carcloud.services.compute.types import State
 
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 SERVICE = "compute"
 _LOOK_S = 1.0  # between looks at the records when nobody wakes us
 _LEASE_S = 5.0  # between signs of life
-_DOZE_S = 0.01  # after a wake-up, in case there are more
+_TIDY_S = 3600.0  # between looks for jobs that ended long ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class RunnerOptions:
     argument: Callable[[bytes], bytes]
     queues: Collection[str] = ()  # empty = all
     log_bytes: int = 16_000_000
+    keep_days: int = 30  # that ended jobs are kept; 0 = for ever
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._served: dict[str, int] = {}
         self._kept = 0.0  # monotonic s
+        self._tidied = 0.0  # monotonic s
         self.figures = RunnerFigures()
         records.create(metadata)
 
@@ -132,6 +135,10 @@ class Runner:
         while await self._begin_one():
             pass
         await outbox.publish(self._records, self._stream)
+        if self._options.keep_days and time.monotonic() >= self._tidied + _TIDY_S:
+            keep, now = self._options.keep_days, self._now()
+            gone = await asyncio.to_thread(forget_old, self._records, self._blobs, keep, now)
+            self._tidied = time.monotonic() if gone == 0 else self._tidied
 
     def _keep_and_reap(self, first: bool) -> None:
         """A sign of life; attempts of runners that have ended are ended."""

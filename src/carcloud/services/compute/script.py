@@ -25,7 +25,7 @@ _LIMITS = {"seconds": "timeout_s"}  # what a limit of the sandbox is called in a
 
 
 class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file that the script finds as `/work/in/<name>`: of SQL, or an artifact of a job.
+    """A file that the script finds as `/job/in/<name>`: of SQL, or an artifact of a job.
 
     With `sql`, `<name>.parquet` has the rows of a SELECT; with `job` and `artifact` the file is a
     copy of that artifact.
@@ -54,7 +54,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def run(context: Context[Params]) -> Any:
-    """Run the script; what it leaves in /work/out becomes artifacts."""
+    """Run the script; what it leaves in /job/out becomes artifacts."""
     began = time.monotonic()
     sandbox = _sandbox(context)
     try:

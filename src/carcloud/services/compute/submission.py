@@ -5,16 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from carcloud.model.ids import Tenant
+from carcloud.model.limits import check as check_limit
 from carcloud.services.compute import dag
 from carcloud.services.compute.errors import InvalidJob, JobEnded
 from carcloud.services.compute.kinds import Kinds
 from carcloud.services.compute.rows import find_job, new_id
 from carcloud.services.compute.store import edges, jobs
 from carcloud.services.compute.types import ENDED, Job, NewJob, State
-from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.tenancy.api import AuditEntry, limit_in, record_changes
 
 MOST_PARAMS = 1_000_000  # bytes of JSON
 _MOST_FAILED = 10_000  # jobs that are cancelled with one that they wait for
@@ -39,7 +40,11 @@ def add(
     now: Callable[[], int],
     schedule: str | None = None,
 ) -> list[Job]:
-    """Put a batch in, in its order; raises `InvalidJob` for circles and what is not there."""
+    """Put a batch in, in its order.
+
+    Raises `InvalidJob` for circles and what is not there, `OverLimit` where too many wait.
+    """
+    _check_queue(db, tenant, len(batch))
     ids = {job.key: new_id(now()) for job in batch if job.key is not None}
     if len(ids) != sum(job.key is not None for job in batch):
         raise InvalidJob("key", "two jobs of the batch have the same key")
@@ -130,6 +135,13 @@ def told(job: Job) -> dict[str, object]:
         "priority": job.priority,
         "schedule": job.schedule,
     }
+
+
+def _check_queue(db: Connection, tenant: Tenant, more: int) -> None:
+    live = (State.QUEUED.value, State.RUNNING.value)
+    mine = (jobs.c.tenant == tenant) & jobs.c.state.in_(live)
+    used = db.execute(select(func.count()).select_from(jobs).where(mine)).scalar_one()
+    check_limit("jobs_queued", limit_in(db, tenant, "jobs_queued"), used, more)
 
 
 def _states(db: Connection, tenant: Tenant, names: set[str]) -> dict[str, State]:

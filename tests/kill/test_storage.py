@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import signal
 import threading
 import time
@@ -117,10 +116,9 @@ def test_a_key_of_the_cloud_works_is_counted_and_can_be_revoked(cloud: Superviso
     headers = {"authorization": f"Bearer {run.local_token()}"}
     with httpx.Client(base_url=run.facts("web")["url"], headers=headers) as http:
         deadline = time.monotonic() + 10
-        while "carcloud_s3_requests_total" not in (told := http.get("/metrics").text):
-            assert time.monotonic() < deadline, told[:500]
+        while 'operation="PutObject"' not in http.get("/metrics").text:
+            assert time.monotonic() < deadline
             time.sleep(0.5)
-        assert re.search(r'carcloud_s3_requests_total\{[^}]*operation="PutObject"', told)
     with pytest.raises(ClientError, match="404"):
         s3.head_bucket(Bucket="another")
 

@@ -28,11 +28,13 @@ from carcloud.web import console, reference
 from carcloud.web.api import (
     audit,
     budgets,
+    buckets,
     dead_letters,
     forwarding,
     jobs,
     keys,
     models,
+    objects,
     operation,
     people,
     prices,
@@ -128,6 +130,8 @@ def _guarded(callers: Callers, rates: RequestRates) -> Router:
             queries.router,
             dead_letters.router,
             forwarding.router,
+            buckets.router,
+            objects.router,
             jobs.router,
             schedules.router,
             usage.router,
@@ -191,6 +195,7 @@ def _translations() -> Mapping[type[Exception], Translate]:
         **vehicles.TRANSLATIONS,
         **forwarding.TRANSLATIONS,
         **usage.TRANSLATIONS,
+        **buckets.TRANSLATIONS,
         **jobs.TRANSLATIONS,
     }
 

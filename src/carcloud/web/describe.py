@@ -53,5 +53,6 @@ TAGS = [
     Tag("forwarding", "Links to further GB/T 32960 platforms, and lower platforms that log in"),
     Tag("jobs", "Work that is done in the background: jobs, their logs and artifacts, schedules"),
     Tag("metering", "Usage, quotas, costs, budgets, prices and statements"),
+    Tag("buckets", "Buckets and objects; the S3 interface does more"),
     Tag("operation", "The state of the cloud, live events, health, metrics"),
 ]

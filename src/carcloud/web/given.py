@@ -9,6 +9,7 @@ from carcloud.config import Settings
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs
 from carcloud.services.metering.api import Metering
+from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
@@ -25,6 +26,7 @@ TheLiveFeed = NamedDependency[LiveFeed]
 TheMetering = NamedDependency[Metering]
 ThePlatforms = NamedDependency[PlatformAccounts]
 TheSettings = NamedDependency[Settings]
+TheStorage = NamedDependency[Storage]
 TheTelemetry = NamedDependency[Telemetry]
 TheTenancy = NamedDependency[Tenancy]
 TheVehicles = NamedDependency[Vehicles]

@@ -106,6 +106,10 @@ class BodyLimit(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Pass on what is small enough."""
+        handler: Any = scope.get("route_handler")
+        if handler is not None and handler.opt.get("streamed"):
+            await next_app(scope, receive, send)  # it bounds its body itself
+            return
         length = Headers.from_scope(scope).get("content-length", "0")
         size = int(length) if length.isdigit() else 0
         if size > self._most:

@@ -35,6 +35,8 @@ COMMANDS = (
     Row("keys", "keys", "Make and revoke API keys."),
     Row("audit", "audit", "Search, export and check the record of changes."),
     Row("tenants", "tenants", "Make, suspend and resume tenants; projects."),
+    Row("buckets", "buckets", "Make, list, change and remove buckets."),
+    Row("objects", "objects", "List, put, get and remove objects in buckets."),
     Row("query", "query", "Ask the lake in SQL."),
     Row("decode", "decode", "Decode captured frames to JSON."),
     Row("simulate", "simulate", "Drive a simulated fleet against any address."),

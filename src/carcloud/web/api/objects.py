@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request, Router, delete, get, put
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.types import ASGIApp
 
 from carcloud.codecs.s3.headers import DEFAULT_TYPE, META, checked_tags
@@ -189,11 +189,12 @@ async def put_object(
     key: Key,
     caller: TheCaller,
     storage: TheStorage,
-    length: Annotated[int | None, HeaderParameter(name="Content-Length", ge=0)] = None,
 ) -> ObjectDetail:
     """Put an object; it is durable when the answer comes."""
     if len(key.encode()) > MOST_KEY or "\0" in key:
         raise Refused(400, "a key has at most 1024 bytes and no NUL", field="key")
+    said = request.headers.get("content-length", "")
+    length = int(said) if said.isascii() and said.isdigit() else None
     if length is not None and length > MOST_PUT:
         raise Refused(413, "an object may have 5 GiB here; use the S3 interface for more")
     given = request.headers.get("content-type", DEFAULT_TYPE)[:1024]

@@ -27,8 +27,8 @@ from carcloud.services.vehicles.api import Vehicles
 from carcloud.web import console, reference
 from carcloud.web.api import (
     audit,
-    budgets,
     buckets,
+    budgets,
     dead_letters,
     forwarding,
     jobs,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
-from carcloud.services.tenancy.api import AuditFilter, Tenancy
+from carcloud.services.tenancy.api import AuditFilter, Tenancy, TenantState
 from carcloud.services.vehicles.api import (
     Changed,
     Credentials,
@@ -417,3 +417,14 @@ def test_two_who_change_at_once(records: SqlRecords) -> None:
         thread.join()
     assert outcomes.count("lost") == 5
     assert vehicles.get(A, vin(1)).labels["n"] in outcomes
+
+
+def test_vehicles_of_a_suspended_tenant_are_kept_out(service: Service) -> None:
+    service.tenancy.tenants.ensure(A)
+    service.vehicles.admit(login(vin(1)), auto_register=A)
+    service.tenancy.tenants.set_state(A, TenantState.SUSPENDED, actor="test")
+    for number in (1, 2):
+        answer = service.vehicles.admit(login(vin(number)), auto_register=A)
+        assert answer.refusal == "suspended"
+    service.tenancy.tenants.set_state(A, TenantState.ACTIVE, actor="test")
+    assert service.vehicles.admit(login(vin(2)), auto_register=A).refusal is None

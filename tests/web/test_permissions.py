@@ -111,3 +111,56 @@ def test_the_session_tells_what_one_may(cloud: Any) -> None:
         assert told["tenants"] == [{"id": "default", "name": "default"}]
         assert viewer.put("/v1/session/tenant", json={"tenant": "other"}).status_code == 404
         assert viewer.put("/v1/session/tenant", json={"tenant": "default"}).status_code == 200
+
+
+def test_a_limited_caller_moves_no_vehicle(cloud: Any) -> None:
+    cloud.register("LTESTP0A0PA000021", labels={"depot": "tropic"})
+    scope = Scope(labels={"depot": "tropic"})
+    cloud.tenancy.people.create(DEFAULT_TENANT, "tom", PASSWORD, "operator", scope, by=SYSTEM)
+    with cloud.client("tom") as tom:
+        path, any_tag = "/v1/vehicles/LTESTP0A0PA000021", {"If-Match": "*"}
+        moved = tom.patch(path, json={"labels": {"depot": "pole"}}, headers=any_tag)
+        assert moved.status_code == 403
+        assert tom.patch(path, json={"protocol": "x"}, headers=any_tag).status_code == 200
+
+
+def test_credentials_come_in_by_no_side_door(cloud: Any) -> None:
+    cloud.tenancy.people.create(DEFAULT_TENANT, "oscar", PASSWORD, "operator", by=SYSTEM)
+    with cloud.client("oscar") as oscar:
+        headers = {"Content-Type": "text/csv"}
+        rows = "id,iccid\nLTESTP0A0PA000031,89860000000000000001\n"
+        assert oscar.post("/v1/vehicles/import", content=rows, headers=headers).status_code == 403
+        plain = "id,model\nLTESTP0A0PA000031,\n"
+        assert oscar.post("/v1/vehicles/import", content=plain, headers=headers).status_code == 200
+
+
+def test_refusals_deeper_down_are_in_the_audit_and_paths_cannot_flood_it(cloud: Any) -> None:
+    cloud.tenancy.people.create(DEFAULT_TENANT, "flo", PASSWORD, "viewer", by=SYSTEM)
+    with cloud.client("flo") as flo:
+        assert flo.post("/v1/keys", json={"name": "k", "user": "tester"}).status_code == 403
+        for number in range(60):
+            flo.get(f"/v1/tenants/t{number}")
+        assert flo.get("/v1/tenants/%00").status_code == 403
+    deadline = time.monotonic() + 10
+    wanted = AuditFilter(denied=True, actor="flo")
+    while True:
+        found = cloud.tenancy.trail.page(DEFAULT_TENANT, wanted, limit=200).items
+        tries = sum(dict(one.after or {})["attempts"] for one in found)  # type: ignore[misc]
+        if tries == 62:
+            break
+        assert time.monotonic() < deadline, tries
+        time.sleep(0.1)
+    assert len(found) <= 50
+    assert "keys:write" in {one.action for one in found}
+
+
+def test_a_live_stream_ends_with_the_grant(cloud: Any) -> None:
+    cloud.tenancy.people.create(DEFAULT_TENANT, "liv", PASSWORD, "viewer", by=SYSTEM)
+    with cloud.client("liv") as liv, liv.stream("GET", "/v1/live") as events:
+        lines = events.iter_lines()
+        assert next(lines).startswith("retry")
+        [grant] = cloud.tenancy.grants.all(DEFAULT_TENANT, "liv")
+        cloud.tenancy.grants.revoke(DEFAULT_TENANT, grant.id, by=SYSTEM)
+        began = time.monotonic()
+        for _ in lines:
+            assert time.monotonic() - began < 15

@@ -141,4 +141,4 @@ def test_health_and_facts_need_nobody(anybody: httpx.Client) -> None:
     ready = anybody.get("/readyz")
     assert (ready.status_code, ready.json()["engines"]["stream"]) == (200, "ok")
     facts = anybody.get("/v1/ui").json()
-    assert set(facts) == {"tiles", "version", "demo"}
+    assert set(facts) == {"tiles", "tiles_credit", "version", "demo"}

@@ -1,5 +1,7 @@
 """The key for commands of this machine's owner, left in the run folder."""
 
+import contextlib
+
 from carcloud.model.actions import ADMINISTRATOR, OWNER
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.services.tenancy.api import EVERYTHING, INSTALLATION, SYSTEM, Exists, Tenancy
@@ -17,9 +19,10 @@ def local_key(tenancy: Tenancy) -> str:
         tenancy.people.create_service(
             DEFAULT_TENANT, _USER, OWNER, note="Commands on this machine", by=SYSTEM
         )
-        tenancy.grants.grant(INSTALLATION, user, ADMINISTRATOR, EVERYTHING, by=SYSTEM)
     except Exists:
         for key in tenancy.keys.all(DEFAULT_TENANT, user):
             if key.name == _NAME:
                 tenancy.keys.revoke(DEFAULT_TENANT, key.id, by=SYSTEM)
+    with contextlib.suppress(Exists):
+        tenancy.grants.grant(INSTALLATION, user, ADMINISTRATOR, EVERYTHING, by=SYSTEM)
     return tenancy.keys.create(DEFAULT_TENANT, user, _NAME, by=SYSTEM).secret

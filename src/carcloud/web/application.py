@@ -82,7 +82,7 @@ def create_app(
 ) -> Litestar:
     """The application over `services`; it starts and stops their live parts itself."""
     refusals = Refusals(services.tenancy)
-    callers = Callers(services.tenancy, _labels_of(services.vehicles), refusals)
+    callers = Callers(services.tenancy, _labels_of(services.vehicles))
     most_bytes = settings.whole("web.max_body_mb") * 1_000_000
     facts = operation.Facts(
         settings.text("web.tiles"), settings.text("web.tiles_credit"), version(), demo
@@ -97,7 +97,7 @@ def create_app(
             console.routes(pages),
         ],
         dependencies=_dependencies(services, callers, settings, figures),
-        exception_handlers=exception_handlers(_translations()),
+        exception_handlers=exception_handlers(_translations(), refusals.note),
         before_send=[add_headers(settings.text("web.tiles")), add_rate_headers],
         lifespan=[_running(services, refusals)],
         middleware=[BodyLimit(most_bytes)],

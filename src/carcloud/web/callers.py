@@ -17,7 +17,6 @@ from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
 from carcloud.services.tenancy.api import Denied, Identity, NotSignedIn, Tenancy
-from carcloud.web.refusals import Refusals
 
 LabelsOf = Callable[[Tenant, str], Mapping[str, str]]  # of a vehicle; none = no such vehicle
 
@@ -62,10 +61,9 @@ def allows(action: str, *, narrowed: bool = False) -> dict[str, object]:
 class Callers:
     """Looks sessions up, and remembers each for a moment so that not every request asks."""
 
-    def __init__(self, tenancy: Tenancy, labels: LabelsOf, refusals: Refusals) -> None:
+    def __init__(self, tenancy: Tenancy, labels: LabelsOf) -> None:
         self._tenancy = tenancy
         self._labels = labels
-        self._refusals = refusals
         self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
 
     def guard(self) -> Guard:
@@ -92,16 +90,13 @@ class Callers:
             if action == ANYONE or action in who.everywhere:
                 return
             vehicle = connection.path_params.get("vehicle")
-            path = connection.scope["path"]
             if who.may_somewhere(action):
                 if vehicle is None and handler.opt["narrowed"]:
                     return
                 if vehicle is not None and who.may(action, labels=await self._of(who, vehicle)):
                     return
                 if vehicle is not None:
-                    self._refusals.note(connection, action, path)
                     raise Denied(action, f"there is no vehicle {vehicle!r}", hidden=True)
-            self._refusals.note(connection, action, path)
             raise Denied(action, f"this needs the permission {action}")
 
         return authorise
@@ -118,15 +113,16 @@ class Callers:
             raise NotSignedIn("the session has ended: sign in again")
         return caller
 
-    async def still_signed_in(self, token: str) -> bool:
-        """Whether a token is good; records that do not answer are no reason to doubt it."""
+    async def still_may(self, caller: Caller, action: str) -> bool:
+        """Whether a caller may still do `action`, in the same tenant; records that do not answer
+        are no reason to doubt it."""
         try:
-            await self.find(token)
+            now = await self.find(caller.token)
         except NotSignedIn:
             return False
         except EngineError:
             return True
-        return True
+        return now.tenant == caller.tenant and now.identity.may(action)
 
     def forget(self, token: str) -> None:
         """The session has ended."""

@@ -21,7 +21,7 @@ from carcloud.web.observed import WebFigures
 
 TICK_S = 0.5  # s between looks for changed vehicles
 STATUS_S = 0.95  # s between events `status`: every second tick
-CHECK_S = 30.0  # s between looks whether the client is still signed in
+CHECK_S = 5.0  # s between looks whether the client is still signed in
 HEARTBEAT_S = 15.0  # s between comments that keep proxies from closing the connection
 
 Versions = tuple[int, int]  # of the twin and of who is connected

@@ -29,6 +29,7 @@ from carcloud.services.telemetry.api import (
     UnknownDeadLetter,
     UnknownQuery,
 )
+from carcloud.services.tenancy.api import Denied
 
 log = logging.getLogger(__name__)
 
@@ -122,11 +123,15 @@ TRANSLATIONS: dict[type[Exception], Translate] = {
 
 def exception_handlers(
     more: Mapping[type[Exception], Translate],
+    on_denied: Callable[[Request[Any, Any, Any], str], None] | None = None,
 ) -> dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[bytes]]]:
-    """Handlers for the application; `more` translates the errors of further services."""
+    """Handlers for the application; `more` translates the errors of further services, and
+    `on_denied(request, action)` is told of every refusal for want of a permission."""
     known = {**TRANSLATIONS, **more}
 
     def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        if isinstance(error, Denied) and on_denied is not None and "user" in request.scope:
+            on_denied(request, error.action)
         return respond(request, _refused(error, known))
 
     return {Exception: handle}

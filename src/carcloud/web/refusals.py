@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 WRITE_S = 1.0  # s between writes
 MOST = 1000  # different attempts that wait; more are only counted
+OF_ONE_USER = 20  # of them; further ones are told together
 
 
 class Refusals:
@@ -24,17 +25,24 @@ class Refusals:
     def __init__(self, tenancy: Tenancy) -> None:
         self._tenancy = tenancy
         self._waiting: Counter[AuditEntry] = Counter()
+        self._different: Counter[tuple[str, str]] = Counter()  # by tenant and user
         self.total = 0
         self.dropped = 0
 
-    def note(self, connection: Connection, action: str, subject: str) -> None:
+    def note(self, connection: Connection, action: str) -> None:
         """A signed-in caller was refused `action`."""
         who = connection.scope["user"].identity
         self.total += 1
         address = connection.client.host if connection.client else ""
         entry = AuditEntry(
-            who.tenant, who.user, action, subject[:200], denied=True, address=address
-        )
+            who.tenant, who.user, action, connection.scope["path"][:200], denied=True,
+            address=address,
+        )  # fmt: skip
+        if entry not in self._waiting:
+            mine = (who.tenant, who.user)
+            self._different[mine] += 1
+            if self._different[mine] > OF_ONE_USER:  # varying paths must not fill the audit
+                entry = replace(entry, subject="(and others)")
         if len(self._waiting) >= MOST and entry not in self._waiting:
             self.dropped += 1
             return
@@ -49,6 +57,7 @@ class Refusals:
     async def flush(self) -> None:
         """Write what has gathered; what cannot be written waits."""
         taken, self._waiting = self._waiting, Counter()
+        self._different.clear()
         if not taken:
             return
         entries = [replace(one, after={"attempts": count}) for one, count in taken.items()]

@@ -116,3 +116,13 @@ def test_changes_of_rights_are_recorded(tenancy: Tenancy) -> None:
     told = [entry.action for entry in tenancy.trail.page(A).items]
     wanted = ["key.revoke", "key.create", "session.begin", "grant.create", "role.create"]
     assert told[:5] == wanted
+
+
+def test_texts_that_no_database_takes_are_kept_readable(
+    tenancy: Tenancy, records: SqlRecords
+) -> None:
+    with records.transaction() as db:
+        record_changes(db, [AuditEntry(A, "a\x00b", "x.y", "\ud800/\n", {"k": "\ud800\x00"})])
+    [entry] = tenancy.trail.page(A, limit=1).items
+    assert (entry.actor, entry.subject) == ("a?b", "?/?")
+    assert tenancy.trail.verify(A)[0].faults == []

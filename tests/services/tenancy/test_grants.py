@@ -204,3 +204,16 @@ def _as(tenancy: Tenancy, user: str) -> Identity:
 
     with tenancy._desk.records.reading() as db:
         return identity(db, user, A, service=False)
+
+
+@pytest.mark.parametrize("name", ["gateway", "carcloud", "ci@default", "x@a"])
+def test_people_cannot_be_called_as_programs_are(tenancy: Tenancy, name: str) -> None:
+    with pytest.raises(Invalid, match="programs"):
+        tenancy.people.create(A, name, None, "viewer", by=SYSTEM)
+    assert tenancy.people.create(A, "ann@example.org", None, "viewer", by=SYSTEM)
+
+
+def test_a_service_account_is_no_last_owner(tenancy: Tenancy) -> None:
+    tenancy.people.create_service(A, "robot", "owner", by=SYSTEM)
+    with pytest.raises(Invalid, match="last owner"):
+        tenancy.people.remove(A, "olga", by=SYSTEM)

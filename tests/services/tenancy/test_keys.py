@@ -130,3 +130,26 @@ def test_s3_secrets_open_with_the_installation_secret_only(
     assert Tenancy(records, secret=b"\1" * 32, now=clock).keys.access(key.key.id) is None
     assert tenancy.keys.access("0" * 16) is None
     assert tenancy.keys.access("' OR 1=1") is None
+
+
+def test_a_bounded_key_makes_no_unbounded_one(tenancy: Tenancy, clock: Clock) -> None:
+    ann = signed_in(tenancy, "ann")
+    short = tenancy.keys.create(A, "ann", "short", by=ann, actions=LOOK, days=1)
+    who = tenancy.keys.identify(short.secret)
+    made = tenancy.keys.create(A, "ann", "long", by=who)
+    assert made.key.expires == short.key.expires
+    assert made.key.actions == LOOK
+    token = tenancy.sessions.token(ann, minutes=1).identity
+    assert tenancy.keys.create(A, "ann", "t", by=token, days=9).key.expires == token.expires
+    endless = tenancy.keys.create(A, "ann", "endless", by=ann)
+    assert endless.key.expires is None
+
+
+def test_a_key_of_a_project_makes_keys_of_that_project(tenancy: Tenancy) -> None:
+    ann = signed_in(tenancy, "ann")
+    key = tenancy.keys.create(A, "ann", "k", by=ann, project="main")
+    who = tenancy.keys.identify(key.secret)
+    assert tenancy.keys.create(A, "ann", "m", by=who, actions=LOOK).key.project == "main"
+    tenancy.tenants.create_project(A, "lab", "Lab", actor="test")
+    with pytest.raises(Denied):
+        tenancy.keys.create(A, "ann", "l", by=who, project="lab")

@@ -155,15 +155,18 @@ def test_working_in_another_tenant_needs_a_grant_there(tenancy: Tenancy) -> None
     with tenancy._desk.records.transaction() as db:  # as an accepted invitation does
         tenancy.grants.grant_in(db, B, "ann", "viewer", EVERYTHING, by=bob)
     assert [one.id for one in tenancy.sessions.tenants("ann")] == [A, B]
-    there = tenancy.sessions.switch(session.identity, B)
-    assert there == tenancy.sessions.identify(session.token)
+    moved = tenancy.sessions.switch(session.identity, B)
+    there = moved.identity
+    assert there == tenancy.sessions.identify(moved.token)
     assert there.tenant == B
+    with pytest.raises(NotSignedIn):  # nothing goes on in the old tenant
+        tenancy.sessions.identify(session.token)
     assert there.may("vehicles:read")
     assert not there.may("vehicles:write")
     assert [user.name for user in tenancy.people.all(B)] == ["ann", "bob"]
     tenancy.people.remove(B, "ann", by=bob)
     with pytest.raises(NotSignedIn):
-        tenancy.sessions.identify(session.token)
+        tenancy.sessions.identify(moved.token)
     assert signed_in(tenancy, "ann").tenant == A
 
 
@@ -211,3 +214,36 @@ def test_rights_follow_from_the_next_request_on(tenancy: Tenancy) -> None:
     tenancy.grants.revoke(A, grant.id, by=SYSTEM)
     now = tenancy.sessions.identify(session.token)
     assert now == replace(session.identity, everywhere=now.everywhere)
+
+
+def test_a_token_is_bound_as_what_it_was_made_from(tenancy: Tenancy) -> None:
+    olga = signed_in(tenancy, "olga")
+    key = tenancy.keys.create(A, "olga", "k", by=olga, project="main")
+    who = tenancy.keys.identify(key.secret)
+    token = tenancy.sessions.token(who, minutes=5)
+    bound = tenancy.sessions.identify(token.token)
+    assert bound.everywhere == frozenset()
+    assert bound.may("people:write", project="main")
+    further = tenancy.sessions.token(bound, minutes=5, actions=frozenset({"vehicles:read"}))
+    tenancy.keys.revoke(A, key.key.id, by=olga)
+    for made in (token, further):
+        with pytest.raises(NotSignedIn):
+            tenancy.sessions.identify(made.token)
+
+
+def test_signing_out_ends_the_tokens_of_the_session(tenancy: Tenancy) -> None:
+    session = tenancy.sessions.sign_in("ann", PASSWORD, hours=1)
+    token = tenancy.sessions.token(session.identity, minutes=5)
+    tenancy.sessions.sign_out(session.token)
+    with pytest.raises(NotSignedIn):
+        tenancy.sessions.identify(token.token)
+
+
+def test_a_good_sign_in_forgives_only_itself(tenancy: Tenancy) -> None:
+    for number in range(throttle.ADDRESS_LIMIT):
+        with pytest.raises(NotSignedIn):
+            tenancy.sessions.sign_in(f"nobody{number}", PASSWORD, hours=1, client=HERE)
+        if number < throttle.ADDRESS_LIMIT - 1:
+            tenancy.sessions.sign_in("ann", PASSWORD, hours=1, client=HERE)
+    with pytest.raises(Throttled):
+        tenancy.sessions.sign_in("nobody", PASSWORD, hours=1, client=HERE)

@@ -14,7 +14,7 @@ from carcloud.services.compliance.checks import check, check_account_id
 from carcloud.services.compliance.errors import PlatformTaken, UnknownPlatform
 from carcloud.services.compliance.store import accounts, metadata
 from carcloud.services.compliance.types import PlatformAccount
-from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.tenancy.api import AuditEntry, record_changes, suspended_among
 
 _NOBODY = PasswordHasher().hash("nobody")  # checked for unknown platforms: same time, no hint
 _TOLD = [column for column in accounts.c if column.name in PlatformAccount.__struct_fields__]
@@ -83,6 +83,8 @@ class PlatformAccounts:
         query = select(accounts).where(accounts.c.platform_id == platform_id)
         with self._records.reading() as db:
             row = db.execute(query).mappings().first()
+            if row is not None and suspended_among(db, [Tenant(row["tenant"])]):
+                row = None
         stored = _NOBODY if row is None else str(row["password"])
         try:
             PasswordHasher().verify(stored, password)

@@ -30,12 +30,12 @@ from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.keys import Keys
 from carcloud.services.tenancy.limits import KnownLimits, Quota, TenantLimits, limit_in
 from carcloud.services.tenancy.passwords import Passwords
-from carcloud.services.tenancy.people import People
+from carcloud.services.tenancy.people import People, check_person
 from carcloud.services.tenancy.seal import Seal
 from carcloud.services.tenancy.sessions import Client, Sessions
 from carcloud.services.tenancy.shares import Shares
 from carcloud.services.tenancy.store import metadata, users
-from carcloud.services.tenancy.tenants import Tenants, check_name
+from carcloud.services.tenancy.tenants import Tenants, check_name, suspended_among
 from carcloud.services.tenancy.trail import Trail
 from carcloud.services.tenancy.types import (
     EVERYTHING,
@@ -68,7 +68,7 @@ __all__ = [
     "Identity", "Invalid", "KnownLimits", "NewKey", "NoSecret", "NotSignedIn", "Passwords",
     "Project", "Quota", "Reason", "RoleInfo", "Scope", "Seal", "Session", "SessionInfo", "Shares",
     "Tenancy", "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User",
-    "limit_in", "origin", "record_changes",
+    "limit_in", "origin", "record_changes", "suspended_among",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))
@@ -129,6 +129,7 @@ class Tenancy:
         """A new tenant and its first owner; raises `ids.InvalidId`, `Invalid`, `Exists`."""
         if not USER.fullmatch(owner):
             raise Invalid("owner.name", "lower-case letters, digits and . _ @ -, 1 to 64")
+        check_person(owner)
         check_name(name)
         hashed = self._desk.passwords.hash(password)
         first = User(owner, tenant, self._desk.now())

@@ -2,7 +2,7 @@
 
 The entries of a tenant are a chain: each holds the SHA-256 of the one before it and of its own
 content. Whoever alters, removes or inserts one must rewrite all that follow; that shows where a
-later hash was noted elsewhere, as the anchors of the jobs role are.
+later hash was noted elsewhere.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.services.tenancy.store import audit, audit_heads
-from carcloud.services.tenancy.text import storable
+from carcloud.services.tenancy.text import printable, storable
 from carcloud.services.tenancy.types import AuditEntry, AuditFilter, AuditPage, ChainReport
 
 FIRST = "0" * 64  # stands for the hash before the first entry
@@ -54,7 +54,7 @@ def append(db: Connection, entries: Sequence[AuditEntry]) -> None:
     if not entries:
         return
     now, here = now_us(), _origin.get()
-    for tenant in dict.fromkeys(entry.tenant for entry in entries):
+    for tenant in sorted({entry.tenant for entry in entries}):  # one order: no deadlocks
         number, last = _head(db, tenant)
         rows = []
         for entry in entries:
@@ -154,14 +154,14 @@ def _row(entry: AuditEntry, now: int, number: int, here: Origin) -> dict[str, An
         "tenant": entry.tenant,
         "number": number,
         "time": now,
-        "actor": entry.actor[:120],
+        "actor": printable(entry.actor[:120]),
         "action": entry.action,
-        "subject": entry.subject[:200],
+        "subject": printable(entry.subject[:200]),
         "before": _text(entry.before),
         "after": _text(entry.after),
         "denied": entry.denied,
-        "address": entry.address or here.address,
-        "request": entry.request or here.request,
+        "address": printable((entry.address or here.address)[:60]),
+        "request": printable((entry.request or here.request)[:64]),
     }
 
 
@@ -186,7 +186,10 @@ def _conditions(which: AuditFilter) -> list[ColumnElement[bool]]:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    if value is None:
+        return None
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if storable(text) else json.dumps(value, sort_keys=True)
 
 
 def _entry(row: Any) -> AuditEntry:

@@ -13,7 +13,7 @@ from carcloud.ports.errors import Conflict
 from carcloud.services.tenancy.desk import ID, SLUG, Desk, listed, new_id, note
 from carcloud.services.tenancy.errors import Changed, Denied, Exists, Invalid, Unknown
 from carcloud.services.tenancy.identity import Roles, allowed, custom_roles, grant_of, grants_of
-from carcloud.services.tenancy.store import grants, projects, roles, users
+from carcloud.services.tenancy.store import grants, projects, roles, tenants, users
 from carcloud.services.tenancy.text import storable
 from carcloud.services.tenancy.types import (
     EVERYTHING,
@@ -92,7 +92,9 @@ class Grants:
                 raise Changed(f"role {role!r} is at revision {old.revision} now")
             _hold(by, old.actions, EVERYTHING)
             values = {"name": name, "actions": listed(actions), "revision": old.revision + 1}
-            db.execute(update(roles).where(_is(tenant, role)).values(values))
+            seen = _is(tenant, role) & (roles.c.revision == old.revision)
+            if db.execute(update(roles).where(seen).values(values)).rowcount == 0:
+                raise Changed(f"role {role!r} was changed at the same time")
             before = {"name": old.name, "actions": sorted(old.actions)}
             after = {"name": name, "actions": sorted(actions)}
             note(db, tenant, by.user, "role.change", role, before, after)
@@ -157,7 +159,7 @@ class Grants:
             if row is None:
                 raise Unknown(f"there is no grant {grant!r}")
             old = grant_of(row)
-            _hold(by, _actions(db, tenant, old.role), old.scope)
+            _hold(by, _held(db, tenant, old.role), old.scope)
             with keeping_owners(db, tenant):
                 db.execute(delete(grants).where(mine))
             before = {"role": old.role, "scope": old.scope.text}
@@ -192,6 +194,9 @@ class Grants:
 def keeping_owners(db: Connection, tenant: Tenant) -> Iterator[None]:
     """Raises `Invalid` if the block leaves nobody who can give rights in the tenant, or on the
     installation."""
+    both = (DEFAULT_TENANT, tenant)
+    locked = select(tenants.c.id).where(tenants.c.id.in_(both)).order_by(tenants.c.id)
+    db.execute(locked.with_for_update()).all()  # so that two cannot remove each other
     before = _owned(db, tenant)
     yield
     lost = before - _owned(db, tenant)
@@ -204,7 +209,8 @@ def _owned(db: Connection, tenant: Tenant) -> set[str]:
     query = select(grants.c.role).join(users, users.c.name == grants.c.user)
     owner = (grants.c.tenant == tenant) & (grants.c.role == OWNER) & (grants.c.scope == "")
     whole = (grants.c.tenant == INSTALLATION) & (grants.c.role == ADMINISTRATOR)
-    return set(db.execute(query.where(owner | whole, users.c.disabled.is_(False))).scalars())
+    people = query.where(users.c.disabled.is_(False), users.c.service.is_(False))
+    return set(db.execute(people.where(owner | whole)).scalars())
 
 
 def check_covers(db: Connection, tenant: Tenant, user: str, by: Identity) -> None:
@@ -218,10 +224,15 @@ def check_covers(db: Connection, tenant: Tenant, user: str, by: Identity) -> Non
 
 def check_held(actions: frozenset[str], by: Identity, scope: Scope = EVERYTHING) -> None:
     """Raises `Invalid` for actions that do not exist, `Denied` for those that `by` may not do."""
+    check_known(actions)
+    _hold(by, actions, scope)
+
+
+def check_known(actions: frozenset[str]) -> None:
+    """Raises `Invalid` for actions that do not exist."""
     unknown = sorted(actions - BY_NAME.keys())
     if unknown:
         raise Invalid("actions", f"there is no action {unknown[0]!r}")
-    _hold(by, actions, scope)
 
 
 def _hold(by: Identity, actions: frozenset[str], scope: Scope) -> None:
@@ -256,6 +267,11 @@ def _check_scope(db: Connection, tenant: Tenant, scope: Scope) -> None:
             raise Invalid("labels", "printable text without , = and :")
     if len(scope.labels) > _LABELS or len(scope.text) > _TEXT:
         raise Invalid("labels", f"at most {_LABELS} labels and {_TEXT} characters")
+
+
+def _held(db: Connection, tenant: Tenant, role: str) -> frozenset[str]:
+    """The actions of a role that may be gone by now."""
+    return actions_of(role) or custom_roles(db, tenant).get(role, frozenset())
 
 
 def _actions(db: Connection, tenant: Tenant, role: str) -> frozenset[str]:

@@ -102,9 +102,10 @@ def narrowed(who: Identity, actions: frozenset[str] | None, project: str | None)
     """The same one with no more than `actions`, and only inside `project`."""
     if actions is not None:
         partly = tuple(Allowed(one.scope, one.actions & actions) for one in who.partly)
-        who = replace(who, everywhere=who.everywhere & actions, partly=partly)
+        everywhere = who.everywhere & actions
+        who = replace(who, everywhere=everywhere, partly=partly, actions=actions)
     if project is not None:
         inside = Allowed(Scope(project=project), who.everywhere)
         kept = tuple(one for one in who.partly if one.scope.project == project)
-        who = replace(who, everywhere=NOTHING, partly=(inside, *kept))
+        who = replace(who, everywhere=NOTHING, partly=(inside, *kept), project=project)
     return who

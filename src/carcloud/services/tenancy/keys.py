@@ -5,7 +5,7 @@ import secrets
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.model.time import DAY, SECOND
@@ -22,7 +22,7 @@ from carcloud.services.tenancy.desk import (
     unlisted,
 )
 from carcloud.services.tenancy.errors import Denied, Invalid, NotSignedIn, Unknown
-from carcloud.services.tenancy.grants import check_held
+from carcloud.services.tenancy.grants import check_held, check_known
 from carcloud.services.tenancy.identity import identity, narrowed
 from carcloud.services.tenancy.store import keys, projects, tenants, users
 from carcloud.services.tenancy.text import storable
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 PREFIX = "cck_"  # how a key begins, so that leaks can be searched for
 _USED_US = 60 * SECOND  # the time of last use is kept to the minute
 _MOST_DAYS = 3650
+MOST_KEYS = 200  # of one user
 
 
 class Keys:
@@ -69,6 +70,11 @@ class Keys:
         if days is not None and not 0 < days <= _MOST_DAYS:
             raise Invalid("days", f"more than 0, at most {_MOST_DAYS}")
         now = self._desk.now()
+        ends = None if days is None else now + int(days * DAY)
+        if by.key is not None or by.short_lived:  # no way from a bounded key to an unbounded one
+            ends = by.expires if ends is None else min(ends, by.expires or ends)
+            actions = by.actions if actions is None else actions
+            project = by.project if project is None else project
         made = ApiKey(
             id=new_id(),
             name=name,
@@ -78,10 +84,13 @@ class Keys:
             project=project,
             by=by.user,
             created=now,
-            expires=None if days is None else now + int(days * DAY),
+            expires=ends,
         )
         with self._desk.records.transaction() as db:
             known_tenant(db, tenant)
+            mine = select(func.count()).where(keys.c.user == user)
+            if db.execute(mine).scalar_one() >= MOST_KEYS:
+                raise Invalid("user", f"{user!r} has {MOST_KEYS} keys: revoke some first")
             self._check(db, made, by)
             return self._add(db, made)
 
@@ -139,7 +148,12 @@ class Keys:
                 raise Invalid("project", f"there is no project {made.project!r}")
         holder = identity(db, made.user, made.tenant, service=row["service"])
         kept = narrowed(holder, made.actions, made.project)
-        check_held(kept.everywhere | (made.actions or frozenset()), by)
+        check_known(made.actions or frozenset())
+        may = by.everywhere.union(*(part.actions for part in by.partly))
+        if not (made.actions or frozenset()) <= may:
+            missing = min((made.actions or frozenset()) - may)
+            raise Denied(missing, f"you may not do {missing} yourself")
+        check_held(kept.everywhere, by)
         for part in kept.partly:
             check_held(part.actions, by, part.scope)
 

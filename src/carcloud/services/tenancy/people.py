@@ -13,6 +13,8 @@ from carcloud.services.tenancy.store import grants, keys, sessions, users
 from carcloud.services.tenancy.text import storable
 from carcloud.services.tenancy.types import EVERYTHING, Identity, Scope, User
 
+_RESERVED = ("carcloud", "gateway", "ingest", "jobs", "web", "cli")  # actors in the audit
+
 
 class People:
     """Adds, changes and removes users. Whoever does it must hold all that the user may."""
@@ -53,6 +55,7 @@ class People:
         """
         if not USER.fullmatch(name):
             raise Invalid("user", "lower-case letters, digits and . _ @ -, 1 to 64 characters")
+        check_person(name)
         hashed = None if password is None else self._desk.passwords.hash(password)
         made = User(name, tenant, self._desk.now(), note=note)
         try:
@@ -159,6 +162,12 @@ class People:
             raise Unknown(f"there is no user {name!r}")
         check_covers(db, tenant, name, by)
         return user_of(row)
+
+
+def check_person(name: str) -> None:
+    """Raises `Invalid` for names of service accounts and of carcloud's own parts."""
+    if name in _RESERVED or ("@" in name and "." not in name.rpartition("@")[2]):
+        raise Invalid("user", "that name is kept for programs")
 
 
 def user_of(row: Any) -> User:

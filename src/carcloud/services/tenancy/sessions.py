@@ -1,11 +1,10 @@
 """Signing in, and who holds a session, a short-lived token or a key."""
 
-import re
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.services.tenancy import audit, throttle
@@ -21,10 +20,11 @@ from carcloud.services.tenancy.desk import (
     unlisted,
 )
 from carcloud.services.tenancy.errors import Denied, Invalid, NotSignedIn, Unknown
-from carcloud.services.tenancy.grants import check_held
+from carcloud.services.tenancy.grants import check_known
 from carcloud.services.tenancy.identity import identity, narrowed
 from carcloud.services.tenancy.keys import PREFIX, Keys
 from carcloud.services.tenancy.store import grants, sessions, tenants, users
+from carcloud.services.tenancy.text import printable
 from carcloud.services.tenancy.types import (
     INSTALLATION,
     AuditEntry,
@@ -37,7 +37,7 @@ from carcloud.services.tenancy.types import (
 
 _SESSION = "ccs_"  # how a session's token begins, so that leaks can be searched for
 _MOST_MINUTES = 24 * 60
-_PRINTABLE = re.compile(r"[^\x20-\x7e]")
+MOST_TOKENS = 200  # short-lived ones of one user
 _WRONG = "wrong user or password"
 
 
@@ -85,8 +85,8 @@ class Sessions:
         active = [tenant for tenant in where if tenant.state is TenantState.ACTIVE]
         if not active:
             raise NotSignedIn("no tenant lets you in")
-        db.execute(delete(sessions).where(sessions.c.expires <= now))
-        told = self._insert(db, user, active[0].id, now + int(hours * HOUR), client, None)
+        who = Identity(user, active[0].id)
+        told = self._insert(db, who, now + int(hours * HOUR), client, None)
         note(db, active[0].id, user, "session.begin", told.identity.session or "")
         return told
 
@@ -102,8 +102,9 @@ class Sessions:
             if row is None or row["expires"] <= self._desk.now():
                 raise NotSignedIn("the session has ended")
             who = identity(db, row["user"], Tenant(row["tenant"]), service=row["service"])
-        who = narrowed(who, unlisted(row["actions"]), None)
-        return replace(who, expires=row["expires"], session=row["id"])
+        who = narrowed(who, unlisted(row["actions"]), row["project"])
+        short = row["actions"] is not None
+        return replace(who, expires=row["expires"], session=row["id"], short_lived=short)
 
     def sign_out(self, token: str) -> None:
         """End a session; nothing happens if it has ended."""
@@ -115,21 +116,25 @@ class Sessions:
         with self._desk.records.reading() as db:
             return _tenants_of(db, user)
 
-    def switch(self, who: Identity, tenant: str) -> Identity:
-        """Work in another tenant from now on, in the same session; raises `Unknown`, `Denied`."""
-        if who.session is None:
-            raise Denied("anyone", "a key works in one tenant only")
+    def switch(self, who: Identity, tenant: str) -> Session:
+        """Work in another tenant from now on, under a new token of the same session; raises
+        `Unknown`, `Denied`. The old token ends, so that nothing goes on in the old tenant.
+        """
+        if who.session is None or who.short_lived:
+            raise Denied("anyone", "a key or a short-lived token works in one tenant only")
+        token = _SESSION + secrets.token_urlsafe(32)
         with self._desk.records.transaction() as db:
             mine = {one.id: one for one in _tenants_of(db, who.user)}
             wanted = mine.get(Tenant(tenant))
             if wanted is None or wanted.state is not TenantState.ACTIVE:
                 raise Unknown(f"there is no tenant {tenant!r} that lets you in")
-            here = (sessions.c.id == who.session) & sessions.c.actions.is_(None)
-            if db.execute(update(sessions).where(here).values(tenant=wanted.id)).rowcount == 0:
-                raise Denied("anyone", "a short-lived token works in one tenant only")
+            here = update(sessions).where(sessions.c.id == who.session)
+            db.execute(here.values(tenant=wanted.id, hash=hashed(token)))
+            db.execute(delete(sessions).where(sessions.c.parent == who.session))
             note(db, wanted.id, who.user, "session.switch", who.session)
             told = identity(db, who.user, wanted.id, service=who.service)
-        return replace(told, expires=who.expires, session=who.session)
+        told = replace(told, expires=who.expires, session=who.session)
+        return Session(token, told, who.expires or 0)
 
     def token(
         self, who: Identity, *, minutes: float, actions: frozenset[str] | None = None,
@@ -141,13 +146,16 @@ class Sessions:
             raise Invalid("minutes", f"more than 0, at most {_MOST_MINUTES}")
         may = who.everywhere.union(*(part.actions for part in who.partly))
         kept = may if actions is None else actions
-        for part in who.partly:
-            check_held(kept & part.actions, who, part.scope)
-        check_held(kept - frozenset().union(*(part.actions for part in who.partly)), who)
+        check_known(kept)
+        if not kept <= may:
+            raise Denied(min(kept - may), f"you may not do {min(kept - may)} yourself")
         ends = self._desk.now() + int(minutes * 60_000_000)
         ends = ends if who.expires is None else min(ends, who.expires)
         with self._desk.records.transaction() as db:
-            made = self._insert(db, who.user, who.tenant, ends, client, kept)
+            mine = select(func.count()).where(sessions.c.user == who.user)
+            if db.execute(mine.where(sessions.c.actions.is_not(None))).scalar_one() >= MOST_TOKENS:
+                raise Invalid("minutes", f"you have {MOST_TOKENS} tokens: let some end first")
+            made = self._insert(db, who, ends, client, kept)
             told = {"minutes": minutes, "actions": sorted(kept)}
             note(db, who.tenant, who.user, "token.create", made.identity.session or "", None, told)
         return made
@@ -173,32 +181,42 @@ class Sessions:
             note(db, tenant, actor, "session.end", session)
 
     def _insert(
-        self, db: Connection, user: str, tenant: Tenant, ends: int, client: Client,
+        self,
+        db: Connection,
+        who: Identity,
+        ends: int,
+        client: Client,
         actions: frozenset[str] | None,
-    ) -> Session:  # fmt: skip
-        token, session = _SESSION + secrets.token_urlsafe(32), new_id()
+    ) -> Session:
+        token, session, now = _SESSION + secrets.token_urlsafe(32), new_id(), self._desk.now()
+        db.execute(delete(sessions).where(sessions.c.expires <= now))
         db.execute(
             insert(sessions).values(
                 hash=hashed(token),
                 id=session,
-                user=user,
-                tenant=tenant,
+                user=who.user,
+                tenant=who.tenant,
                 actions=listed(actions),
+                project=who.project,
+                parent=who.session,
+                key=who.key,
                 address=client.address[:60],
-                agent=client.agent[:200],
-                created=self._desk.now(),
+                agent=printable(client.agent[:200]),
+                created=now,
                 expires=ends,
             )
         )
-        service = db.execute(select(users.c.service).where(users.c.name == user)).scalar_one()
-        who = narrowed(identity(db, user, tenant, service=service), actions, None)
-        return Session(token, replace(who, expires=ends, session=session), ends)
+        made = identity(db, who.user, who.tenant, service=who.service)
+        made = narrowed(made, actions, who.project)
+        short = actions is not None
+        told = replace(made, expires=ends, session=session, short_lived=short)
+        return Session(token, told, ends)
 
     def _note_failure(self, row: Any, user: str) -> None:
         """Where the user exists, the tenant's audit tells of the attempt; else the whole's."""
         tenant = INSTALLATION if row is None else Tenant(row["tenant"])
         with self._desk.records.transaction() as db:
-            subject = _PRINTABLE.sub("?", user[:60])
+            subject = printable(user[:60])
             entry = AuditEntry(tenant, subject, "session.begin", subject, denied=True)
             audit.append(db, [entry])
 

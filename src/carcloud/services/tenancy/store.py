@@ -97,6 +97,10 @@ sessions = Table(
     Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
     Column("tenant", String(40), nullable=False),
     Column("actions", Text),  # JSON list of a short-lived token; null = all that the user may
+    Column("project", String(40)),  # of a short-lived token; null = all
+    # What a short-lived token was made from: it ends with that.
+    Column("parent", ForeignKey("sessions.id", ondelete="CASCADE"), index=True),
+    Column("key", ForeignKey("api_keys.id", ondelete="CASCADE"), index=True),
     Column("address", String(60), nullable=False),
     Column("agent", String(200), nullable=False),
     Column("created", BigInteger, nullable=False),

@@ -1,5 +1,6 @@
 """Tenants and their projects."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -63,6 +64,8 @@ class Tenants:
 
         Its sessions end; keys and vehicles are refused while it is not active.
         """
+        if state is TenantState.DELETING:
+            raise Invalid("state", "active or suspended")
         if tenant == ids.DEFAULT_TENANT and state is not TenantState.ACTIVE:
             raise Invalid("tenant", "the default tenant holds the installation's administrators")
         with self._desk.records.transaction() as db:
@@ -113,6 +116,12 @@ class Tenants:
         if row is None:
             raise Unknown(f"there is no tenant {tenant!r}")
         return _info(row)
+
+
+def suspended_among(db: Connection, wanted: Iterable[Tenant]) -> set[Tenant]:
+    """Those of the tenants that may not work now."""
+    stopped = tenants.c.id.in_(set(wanted)) & (tenants.c.state != TenantState.ACTIVE.value)
+    return {Tenant(found) for found in db.execute(select(tenants.c.id).where(stopped)).scalars()}
 
 
 def _info(row: Any) -> TenantInfo:

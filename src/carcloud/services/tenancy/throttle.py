@@ -2,7 +2,9 @@
 
 import hashlib
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, update
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from carcloud.model.time import SECOND
 from carcloud.services.tenancy.errors import Throttled
@@ -16,24 +18,22 @@ PAIR_LIMIT, ADDRESS_LIMIT, USER_LIMIT = 5, 20, 100
 def count_attempt(db: Connection, user: str, address: str, now: int) -> None:
     """Count a try as failed until `forgive`; raises `Throttled` when there were too many."""
     db.execute(delete(failures).where(failures.c.since < now - WINDOW_S * SECOND))
-    limits = _limits(user, address)
-    query = select(failures.c.key, failures.c.count, failures.c.since)
-    known = {key: (count, since) for key, count, since in db.execute(query.where(_among(limits)))}
-    for key, limit in limits.items():
-        count, since = known.get(key, (0, now))
-        if count >= limit:
+    insert = insert_postgresql if db.dialect.name == "postgresql" else insert_sqlite
+    for key, limit in sorted(_limits(user, address).items()):
+        count = insert(failures).values(key=key, count=1, since=now)
+        more = count.on_conflict_do_update(
+            index_elements=[failures.c.key], set_={"count": failures.c.count + 1}
+        )
+        tries, since = db.execute(more.returning(failures.c.count, failures.c.since)).one()
+        if tries > limit:
             raise Throttled(max(1, (since - now) // SECOND + WINDOW_S))
-    for key in limits:
-        if key in known:
-            row = update(failures).where(failures.c.key == key)
-            db.execute(row.values(count=failures.c.count + 1))
-        else:
-            db.execute(insert(failures).values(key=key, count=1, since=now))
 
 
 def forgive(db: Connection, user: str, address: str) -> None:
-    """The try was good: forget what was counted with it."""
-    db.execute(delete(failures).where(_among(_limits(user, address))))
+    """The try was good: take it back. Other failures from there, of other users, stay counted."""
+    db.execute(delete(failures).where(failures.c.key == _key("pair", user, address)))
+    rest = _among(_limits(user, address)) & (failures.c.count > 0)
+    db.execute(update(failures).where(rest).values(count=failures.c.count - 1))
 
 
 def _limits(user: str, address: str) -> dict[str, int]:

@@ -59,7 +59,10 @@ class Scope:
         """Whether a thing of this project with these labels lies inside."""
         if self.project is not None:
             return (project or labels.get("project", MAIN)) == self.project
-        return all(labels.get(key) == value for key, value in self.labels.items())
+        for key, value in self.labels.items():  # noqa: SIM110 - all() takes three times as long
+            if labels.get(key) != value:
+                return False
+        return True
 
 
 EVERYTHING = Scope()
@@ -108,6 +111,9 @@ class Identity:
     expires: int | None = None  # None = a key without end
     key: str | None = None  # id of the API key, if it came with one
     session: str | None = None  # id of the session, if it came with one
+    actions: frozenset[str] | None = None  # the most that its key or token allows; None = no bound
+    project: str | None = None  # the only project of its key or token
+    short_lived: bool = False  # came with a token made from a session or a key
     service: bool = False
 
     def may(
@@ -119,10 +125,11 @@ class Identity:
             return True
         if project is None and labels is None:
             return False
-        return any(
-            action in part.actions and part.scope.covers(project, labels or {})
-            for part in self.partly
-        )
+        given = labels or {}
+        for part in self.partly:
+            if action in part.actions and part.scope.covers(project, given):
+                return True
+        return False
 
     def may_somewhere(self, action: str) -> bool:
         """Whether there can be anything on which `action` is allowed."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from carcloud.model import ids
 from carcloud.model.ids import Tenant, VehicleId
-from carcloud.services.tenancy.api import AuditEntry, Seal, record_changes
+from carcloud.services.tenancy.api import AuditEntry, Seal, record_changes, suspended_among
 from carcloud.services.vehicles import keys, rows
 from carcloud.services.vehicles.room import Room
 from carcloud.services.vehicles.store import credentials, logins, vehicles
@@ -39,6 +39,7 @@ class Desk:
         self._room = Room()
         self._new: list[Vehicle] = []
         self._first_time: list[Vehicle] = []
+        self._stopped: set[Tenant] = set()
         self._data_keys: dict[str, tuple[DataKey, ...]] = {}
 
     def answer(self, wanting: Sequence[Login]) -> list[Admission]:
@@ -60,6 +61,10 @@ class Desk:
             chunk = query.where(vehicles.c.id.in_(ordered[start : start + _CHUNK]))
             found.update((row["id"], dict(row)) for row in self._db.execute(chunk).mappings())
         self._data_keys = keys.data_keys_of(self._db, self._seal, found)
+        tenants = {Tenant(row["tenant"]) for row in found.values()}
+        self._stopped = suspended_among(
+            self._db, tenants | ({self._auto_register} if self._auto_register else set())
+        )
         return found
 
     def _answer(self, login: Login, known: dict[str, Any]) -> Admission:
@@ -70,7 +75,7 @@ class Desk:
         row = known.get(vehicle)
         if row is None:
             return self._stranger(vehicle, login, known)
-        refusal = _refusal(row, login)
+        refusal = "suspended" if row["tenant"] in self._stopped else _refusal(row, login)
         if refusal is not None:
             return Admission(vehicle, refusal)
         if row["lifecycle"] == Lifecycle.REGISTERED.value:
@@ -81,6 +86,8 @@ class Desk:
     def _stranger(self, vehicle: VehicleId, login: Login, known: dict[str, Any]) -> Admission:
         if self._auto_register is None:
             return Admission(vehicle, "unknown")
+        if self._auto_register in self._stopped:
+            return Admission(vehicle, "suspended")
         if not self._room.has(self._db, self._auto_register):
             return Admission(vehicle, "quota")
         new = NewVehicle(id=vehicle, lifecycle=Lifecycle.ACTIVE, protocol=login.protocol)

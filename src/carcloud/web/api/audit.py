@@ -26,6 +26,7 @@ Until = Annotated[str | None, QueryParameter(name="to", description="RFC 3339, e
 Action = Annotated[
     str | None, QueryParameter(max_length=60, description="As `user.create`, or `user.*`")
 ]
+Position = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 _EXPORT_PAGE = 1000
 
 
@@ -75,7 +76,7 @@ async def list_audit(
 ) -> Page[AuditView]:
     """A page of entries."""
     which = _filter(actor, action, subject, denied, from_, to)
-    before = None if cursor is None else decode_cursor(cursor, int)
+    before = None if cursor is None else decode_cursor(cursor, Position)
     page = await asyncio.to_thread(
         lambda: tenancy.trail.page(caller.tenant, which, before=before, limit=limit)
     )

@@ -131,7 +131,7 @@ async def follow_live(
         raise Refused(429, "too many live connections", headers={"Retry-After": "10"})
     name = None if vehicle is None else vehicle_id(vehicle)
     events = live.events(
-        caller.tenant, name, caller.expires_us, lambda: callers.still_signed_in(caller.token)
+        caller.tenant, name, caller.expires_us, lambda: callers.still_may(caller, "telemetry:read")
     )
     return EventStream(events)
 

@@ -120,17 +120,22 @@ async def read_session(caller: TheCaller, tenancy: TheTenancy) -> SessionView:
 @put(
     "/session/tenant",
     summary="Work in another tenant",
-    description="The session stays; what it may do is what was granted in that tenant.",
+    description="Sets a new session cookie; the old one ends.",
     responses=errors(400, 401, 403, 404, 503),
     opt=allows(ANYONE),
 )
 async def switch_tenant(
-    data: JSONBody[Switch], caller: TheCaller, tenancy: TheTenancy, callers: TheCallers
-) -> SessionView:
+    request: Request[Any, Any, Any],
+    data: JSONBody[Switch],
+    caller: TheCaller,
+    tenancy: TheTenancy,
+    callers: TheCallers,
+) -> Response[SessionView]:
     """Work in another tenant."""
-    who = await asyncio.to_thread(tenancy.sessions.switch, caller.identity, data.tenant)
+    session = await asyncio.to_thread(tenancy.sessions.switch, caller.identity, data.tenant)
     callers.forget(caller.token)
-    return await _view(who, tenancy)
+    view = await _view(session.identity, tenancy)
+    return Response(view, cookies=[_cookie(request, session.token, session.expires)])
 
 
 @delete(

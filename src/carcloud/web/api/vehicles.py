@@ -227,6 +227,7 @@ async def change_vehicle(
     """Change a vehicle."""
     revision = wanted_revision(if_match, needed=True)
     name = vehicle_id(vehicle)
+    _check_labels(data, caller)
     secrets = _credentials_change(data.credentials, caller)
     change = VehicleChange(data.vin, data.model, data.labels, data.lifecycle, data.protocol)
     made = await asyncio.to_thread(
@@ -302,9 +303,18 @@ async def import_vehicles(
         text = (await request.body()).decode()
     except UnicodeDecodeError as error:
         raise Refused(400, f"byte {error.start} is not UTF-8", field="body") from error
+    columns = [name.strip().lower() for name in text.partition("\n")[0].split(",")]
+    if "iccid" in columns and "vehicles:credentials" not in caller.identity.everywhere:
+        raise Denied("vehicles:credentials", "the column iccid needs vehicles:credentials")
     report = await asyncio.to_thread(vehicles.import_csv, caller.tenant, text, actor=caller.user)
     wrong = [LineProblem(one.line, one.field, one.detail) for one in report.errors]
     return ImportResult(report.created, report.updated, wrong)
+
+
+def _check_labels(data: VehiclePatch, caller: Caller) -> None:
+    """Labels decide who may see a vehicle: whoever is held to some may not move it elsewhere."""
+    if data.labels is not UNSET and "vehicles:write" not in caller.identity.everywhere:
+        raise Denied("vehicles:write", "labels need vehicles:write on the whole tenant")
 
 
 def _credentials_change(

@@ -129,11 +129,11 @@ class Runner:
         if first or time.monotonic() - self._kept >= _LEASE_S:
             await asyncio.to_thread(self._keep_and_reap, first)
             self._kept = time.monotonic()
+        while await self._begin_one():  # first, as somebody may wait for it
+            pass
         await self._cancel_asked()
         if await asyncio.to_thread(schedules.submit_due, self._records, self._now):
-            log.debug("schedules were due")
-        while await self._begin_one():
-            pass
+            self._woken.set()
         await outbox.publish(self._records, self._stream)
         if self._options.keep_days and time.monotonic() >= self._tidied + _TIDY_S:
             keep, now = self._options.keep_days, self._now()

@@ -21,6 +21,8 @@ import click
 from carcloud import config
 from carcloud.cli import main as carcloud
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
+from carcloud.model.limits import LIMITS
+from carcloud.model.meters import METERS
 from carcloud.model.streams import STREAMS
 
 DOCS = Path(__file__).parent
@@ -79,6 +81,25 @@ def streams() -> str:
             (f"`{each.name}`", f"`{each.subjects}`", "yes" if each.durable else "no", each.carries)
             for each in STREAMS
         ),
+    )
+
+
+def limits() -> str:
+    """Every quota, from `model/limits.py`."""
+    return table(
+        ("limit", "unit", "bound", "default", "what it limits"),
+        (
+            (f"`{each.name}`", each.unit, each.bound.value, f"{each.default:,}", each.help)
+            for each in LIMITS
+        ),
+    )
+
+
+def meters() -> str:
+    """Every meter, from `model/meters.py`."""
+    return table(
+        ("meter", "priced by", "counted in", "what it counts"),
+        ((f"`{each.name}`", each.unit, each.counted_in, each.help) for each in METERS),
     )
 
 
@@ -196,6 +217,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "metrics": metrics,
     "streams": streams,
+    "limits": limits,
+    "meters": meters,
     "cli": cli,
     "vss": vss,
     "routes": routes,

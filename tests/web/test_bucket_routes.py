@@ -1,10 +1,14 @@
 """Buckets and objects through the console's own routes."""
 
+import io
 import os
 import secrets
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from mcap.writer import Writer
 
 
 @pytest.fixture
@@ -128,3 +132,51 @@ def test_keys_that_cannot_be(client, box):
     assert client.put(where, params={"key": "é" * 600}, content=b"x").status_code == 400
     assert client.put(where, params={"key": "a\0b"}, content=b"x").status_code == 400
     assert client.get(where, params={"key": "none"}).status_code == 404
+
+
+def put(client: httpx.Client, box: str, key: str, data: bytes) -> dict[str, str]:
+    answer = client.put(f"/v1/buckets/{box}/object", params={"key": key}, content=data)
+    assert answer.status_code == 200
+    return {"key": key}
+
+
+def test_a_parquet_file_is_looked_into(client, box):
+    out = io.BytesIO()
+    table = pa.table({"a": range(1000), "b": [None, "é" * 500] * 500, "c": [b"\0"] * 1000})
+    pq.write_table(table, out)
+    key = put(client, box, "t.parquet", out.getvalue())
+    told = client.get(f"/v1/buckets/{box}/object/preview", params=key).json()
+    assert (told["kind"], told["rows"]) == ("parquet", 1000)
+    assert told["columns"] == [["a", "int64"], ["b", "string"], ["c", "binary"]]
+    assert len(told["first"]) == 20
+    assert told["first"][0] == ["0", None, "00"]
+    assert len(told["first"][1][1]) == 201
+
+
+def test_a_recording_is_looked_into(client, box):
+    """A file as the makers of MCAP write it."""
+    out = io.BytesIO()
+    writer = Writer(out)
+    writer.start()
+    schema = writer.register_schema("nav/Fix", "jsonschema", b"{}")
+    channel = writer.register_channel("/fix", "json", schema)
+    for number in range(50):
+        at = 1_700_000_000_000_000_000 + number * 10**9
+        writer.add_message(channel, at, b"{}", at)
+    writer.finish()
+    key = put(client, box, "d.mcap", out.getvalue())
+    told = client.get(f"/v1/buckets/{box}/object/preview", params=key).json()
+    assert (told["kind"], told["messages"], told["compressions"]) == ("mcap", 50, ["zstd"])
+    assert told["channels"] == [
+        {"topic": "/fix", "encoding": "json", "schema": "nav/Fix", "messages": 50}
+    ]
+    assert told["start"].startswith("2023-11-14T22:13:20")
+    cut = put(client, box, "cut.mcap", out.getvalue()[:-30])
+    answer = client.get(f"/v1/buckets/{box}/object/preview", params=cut)
+    assert (answer.status_code, "cut off" in answer.json()["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"PAR1" + b"x" * 100, b"PAR1" * 5])
+def test_what_cannot_be_shown_is_said(client, box, data):
+    key = put(client, box, "x", data)
+    assert client.get(f"/v1/buckets/{box}/object/preview", params=key).status_code == 400

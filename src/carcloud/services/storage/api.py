@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from sqlalchemy import func, select
 
+from carcloud.codecs.mcap.summary import Summary
 from carcloud.codecs.s3.documents import PartClaim, Rule
 from carcloud.model import limits
 from carcloud.model.ids import Tenant
@@ -43,6 +44,7 @@ from carcloud.services.storage.listing import Lister
 from carcloud.services.storage.multipart import Multipart
 from carcloud.services.storage.objects import Objects
 from carcloud.services.storage.places import OpenBlobs, Places
+from carcloud.services.storage.preview import TablePreview, preview
 from carcloud.services.storage.store import buckets, garbage, metadata
 from carcloud.services.storage.types import (
     ALWAYS,
@@ -71,8 +73,8 @@ __all__ = [
     "BucketTaken", "BucketThere", "Care", "Checksum", "ConditionFailed", "Deleted", "Entry",
     "Invalid", "IsMarker", "Listing", "NoBucket", "NoKey", "NoUpload", "NoVersion", "ObjectFacts",
     "ObjectInfo", "Part", "PartClaim", "PartPage", "Rule", "SmallPart", "Storage",
-    "StorageRefusal", "StoredBody", "TenantStorage", "TooLarge", "Unreadable", "Upload",
-    "UploadPage", "WriteConditions", "WrongChecksum", "WrongPart",
+    "StorageRefusal", "StoredBody", "Summary", "TablePreview", "TenantStorage", "TooLarge",
+    "Unreadable", "Upload", "UploadPage", "WriteConditions", "WrongChecksum", "WrongPart",
 ]  # fmt: skip
 
 
@@ -105,6 +107,14 @@ class Storage:
         self.lists = Lister(records)
         self.uploads = Multipart(records, commits, now)
         self._upkeep = upkeep.Upkeep(records, commits, self.places, self.uploads, now)
+
+    def preview(self, bucket: Bucket, info: ObjectInfo) -> TablePreview | Summary:
+        """What is in a Parquet or MCAP object; raises `Invalid` for others."""
+
+        def fetch(start: int, end: int) -> bytes:
+            return b"".join(self.objects.read(bucket, info, start, end))
+
+        return preview(fetch, info.size)
 
     def stored_bytes(self, tenant: Tenant) -> int:
         """Bytes in the tenant's buckets, with old versions and unfinished uploads."""

@@ -24,6 +24,8 @@ from carcloud.services.storage.api import (
     Entry,
     ObjectFacts,
     ObjectInfo,
+    Summary,
+    TablePreview,
 )
 from carcloud.web.api.buckets import BucketPath, mine
 from carcloud.web.callers import allows
@@ -170,6 +172,53 @@ async def read_facts(
     return _detail(await asyncio.to_thread(work))
 
 
+class ChannelView(msgspec.Struct, frozen=True):
+    """A channel of a recording; `messages` null = not told."""
+
+    topic: str
+    encoding: str
+    schema: str
+    messages: int | None
+
+
+class PreviewView(msgspec.Struct, frozen=True):
+    """What is in an object. `kind` is `parquet` or `mcap`; the fields of the other are empty."""
+
+    kind: str
+    note: str = ""
+    rows: int | None = None
+    columns: list[tuple[str, str]] = []
+    first: list[list[str | None]] = []
+    written_by: str = ""
+    messages: int | None = None
+    channels: list[ChannelView] = []
+    chunks: int | None = None
+    attachments: int | None = None
+    start: str | None = None
+    end: str | None = None
+    compressions: list[str] = []
+
+
+@get(
+    "/buckets/{bucket:str}/object/preview",
+    summary="Look into a Parquet or MCAP object",
+    description="Columns and first rows, or channels, counts and times, without downloading it.",
+    opt=allows("objects:read", narrowed=True),
+    responses=errors(400, 401, 403, 404, 409, 503),
+)
+async def read_preview(
+    bucket: BucketPath, key: Key, caller: TheCaller, storage: TheStorage, version: Version = None
+) -> PreviewView:
+    """What is in an object."""
+
+    def work() -> PreviewView:
+        box = mine(storage, caller, bucket, "objects:read")
+        info = storage.objects.find(box, key, version)
+        return _preview(storage.preview(box, info))
+
+    return await asyncio.to_thread(work)
+
+
 @put(
     "/buckets/{bucket:str}/object",
     summary="Put an object",
@@ -295,6 +344,38 @@ def _headers(info: ObjectInfo, *, show: bool) -> dict[str, str]:
     }
 
 
+def _preview(found: TablePreview | Summary) -> PreviewView:
+    if isinstance(found, TablePreview):
+        return PreviewView(
+            "parquet",
+            found.note,
+            rows=found.rows,
+            columns=list(found.columns),
+            first=[list(row) for row in found.first],
+            written_by=found.written_by,
+        )
+    return PreviewView(
+        "mcap",
+        messages=found.messages,
+        channels=[
+            ChannelView(one.topic, one.encoding, one.schema, one.messages) for one in found.channels
+        ],
+        chunks=found.chunks,
+        attachments=found.attachments,
+        start=_moment(found.start_ns),
+        end=_moment(found.end_ns),
+        compressions=list(found.compressions),
+    )
+
+
+def _moment(ns: int | None) -> str | None:
+    """A recorder's clock as a time; None for what no calendar holds."""
+    try:
+        return None if ns is None else iso(ns // 1000)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def _view(one: Entry) -> ObjectView:
     return ObjectView(
         one.key, one.size, one.etag, iso(one.modified), one.version, one.latest, one.marker
@@ -325,6 +406,6 @@ router = Router(
     "/",
     tags=["buckets"],
     route_handlers=[
-        list_objects, read_object, read_facts, put_object, put_tags, delete_object,
+        list_objects, read_object, read_facts, read_preview, put_object, put_tags, delete_object,
     ],
 )  # fmt: skip

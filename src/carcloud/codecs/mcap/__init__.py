@@ -1,0 +1,1 @@
+"""MCAP recordings: what a summary says of them."""

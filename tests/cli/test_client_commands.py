@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from carcloud.cli import main
-from carcloud.cli.client import DEMO_DATA
+from carcloud.client.local import DEMO_DATA
 
 STATUS = {
     "time": "2026-03-14T07:09:26Z",

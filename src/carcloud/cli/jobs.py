@@ -2,18 +2,18 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import click
 
-from carcloud.cli.client import Client, with_client
+from carcloud.cli.client import Client, failures, told, with_client
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
 from carcloud.cli.failure import Failure
 from carcloud.cli.schedules import group as schedules
 from carcloud.cli.tables import show, text
+from carcloud.client import JobDetail, JobFailed, LogText
 
 _COLUMNS = ("id", "kind", "name", "state", "attempt", "progress", "seconds", "user", "error")
 _STATES = click.Choice(["queued", "running", "succeeded", "failed", "cancelled", "timed-out"])
@@ -275,47 +275,30 @@ def list_artifacts(job: str, as_json: bool, client: Client) -> None:
 def get_artifact(job: str, name: str, out: Path | None, client: Client) -> None:
     """Fetch a file of a job."""
     target = out or Path(name.rpartition("/")[2])
-    path = f"{_path(job)}/artifacts/{quote(name)}"
-    with client.stream(path) as pieces:
-        if str(target) == "-":
-            for piece in pieces:
-                sys.stdout.buffer.write(piece)
-            return
-        with target.open("wb") as file:
-            for piece in pieces:
-                file.write(piece)
+    pieces = told(client.api.jobs.download(job, name))
+    if str(target) == "-":
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        return
+    first = next(pieces, b"")  # a refusal comes before the file is made
+    with target.open("wb") as file:
+        file.write(first)
+        for piece in pieces:
+            file.write(piece)
     click.echo(f"{target}: {target.stat().st_size} bytes", err=True)
 
 
 def _follow(client: Client, job: str, attempt: int = 0) -> None:
     """Print the log until the job has ended; exit code 1 unless it succeeds."""
-    last: dict[str, Any] = {}
-    for name, data in _events(client, f"{_path(job)}/events?attempt={attempt}"):
-        if name == "log":
-            click.echo(data["text"], nl=False)
+    last: JobDetail | None = None
+    for news in told(client.api.jobs.follow(job, attempt=attempt)):
+        if isinstance(news, LogText):
+            click.echo(news.text, nl=False)
         else:
-            last = data
-    if last.get("state") != "succeeded":
-        told = f": {last['error']}" if last.get("error") else ""
-        raise Failure(f"job {job} is {last.get('state', 'unknown')}{told}", "")
-
-
-def _events(client: Client, path: str) -> Iterator[tuple[str, Any]]:
-    """Server-sent events by name, with their JSON."""
-    name = ""
-    with client.stream(path) as pieces:
-        for line in _lines(pieces):
-            if line.startswith(b"event: "):
-                name = line[7:].decode()
-            elif line.startswith(b"data: "):
-                yield name, json.loads(line[6:])
-
-
-def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from whole
+            last = news
+    if last is not None and last.state != "succeeded":
+        with failures():
+            raise JobFailed(last)
 
 
 def _path(job: str) -> str:

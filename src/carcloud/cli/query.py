@@ -3,23 +3,19 @@
 import json
 import secrets
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import click
-import httpx
 
-from carcloud.cli.client import Client, with_client
+from carcloud.cli.client import Client, failures, with_client
 from carcloud.cli.examples import ExampleCommand
 from carcloud.cli.failure import Failure
 from carcloud.cli.tables import show
-
-_MEDIA = {
-    "csv": "text/csv",
-    "parquet": "application/vnd.apache.parquet",
-    "arrow": "application/vnd.apache.arrow.stream",
-}
+from carcloud.client.arrow import FileFormat
+from carcloud.client.types import Rows
 
 
 @click.command(
@@ -54,38 +50,41 @@ def command(sql: str, kind: str, out: Path | None, rows: int | None, client: Cli
     Tables: signals, frames, dead_letters. Column names with dots need double quotes. Ctrl-C
     cancels the query on the server too.
     """
-    asked: dict[str, Any] = {"sql": sys.stdin.read() if sql == "-" else sql}
-    asked["id"] = secrets.token_hex(8)
-    if rows is not None:
-        asked["rows"] = rows
-    if kind in _MEDIA:
-        _write_bytes(_ask(client, asked, {"accept": _MEDIA[kind]}).content, kind, out)
-        return
-    answer = _ask(client, asked, {}).json()
+    text = sys.stdin.read() if sql == "-" else sql
+    query = secrets.token_hex(8)
+    with _cancelled_by_ctrl_c(client, query):
+        if kind in ("csv", "parquet", "arrow"):
+            file = client.api.query_file(text, cast(FileFormat, kind), rows=rows, id=query)
+            _write_bytes(file.content, kind, out)
+            return
+        answer = client.api.query_rows(text, rows=rows, id=query)
     if kind == "json":
         _write_text(_objects(answer), out)
     elif out is not None:
         raise click.UsageError("a table goes to the terminal; add --format csv, json or parquet")
     else:
-        show([column["name"] for column in answer["columns"]], answer["rows"])
-    if answer["truncated"]:
-        click.echo(f"only the first {len(answer['rows'])} rows; --rows asks for more", err=True)
+        show([column.name for column in answer.columns], answer.rows)
+    if answer.truncated:
+        click.echo(f"only the first {len(answer.rows)} rows; --rows asks for more", err=True)
 
 
-def _ask(client: Client, asked: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
-    """The answer; a Ctrl-C meanwhile ends the query on the server before it ends this command."""
+@contextmanager
+def _cancelled_by_ctrl_c(client: Client, query: str) -> Iterator[None]:
+    """A Ctrl-C meanwhile ends the query on the server before it ends this command."""
     try:
-        return client.send("POST", "/v1/query", json=asked, headers=headers)
+        with failures():
+            yield
     except KeyboardInterrupt:
-        with suppress(Failure):  # it has ended, or its server sees that the connection closed
-            client.send("DELETE", f"/v1/queries/{asked['id']}")
+        # it has ended, or its server sees that the connection closed
+        with suppress(Failure), failures():
+            client.api.cancel_query(query)
         raise
 
 
-def _objects(answer: dict[str, Any]) -> str:
-    names = [column["name"] for column in answer["columns"]]
+def _objects(answer: Rows) -> str:
+    names = [column.name for column in answer.columns]
     lines = (
-        json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in answer["rows"]
+        json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in answer.rows
     )
     return "[" + ",\n ".join(lines) + "]\n"
 

@@ -1,0 +1,57 @@
+"""Carcloud from Python: `Client` for notebooks and scripts, `AsyncClient` for servers."""
+
+from carcloud.client.arrow import TruncatedWarning
+from carcloud.client.asynchronous import AsyncClient
+from carcloud.client.blocking import Client
+from carcloud.client.errors import (
+    CarcloudError,
+    Changed,
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    NoCarcloud,
+    NotCarcloud,
+    NotFound,
+    NotSignedIn,
+    Problem,
+    Quota,
+    Refused,
+    ServerFailed,
+    TooMany,
+    Unreachable,
+    UnreadableAccess,
+)
+from carcloud.client.jobs import JobFailed
+from carcloud.client.retry import Retry
+from carcloud.client.types import JobDetail, LogText, NewJob
+from carcloud.client.vehicles import CredentialsChange
+
+__all__ = [
+    "AsyncClient",
+    "CarcloudError",
+    "Changed",
+    "Client",
+    "Conflict",
+    "CredentialsChange",
+    "FieldError",
+    "Forbidden",
+    "Invalid",
+    "JobDetail",
+    "JobFailed",
+    "LogText",
+    "NewJob",
+    "NoCarcloud",
+    "NotCarcloud",
+    "NotFound",
+    "NotSignedIn",
+    "Problem",
+    "Quota",
+    "Refused",
+    "Retry",
+    "ServerFailed",
+    "TooMany",
+    "TruncatedWarning",
+    "Unreachable",
+    "UnreadableAccess",
+]

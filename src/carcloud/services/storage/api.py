@@ -78,6 +78,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+_REMEMBER_S = 1.0
+
+
 class Storage:
     """The service; its parts are `buckets`, `objects`, `lists`, `uploads` and `places`.
 

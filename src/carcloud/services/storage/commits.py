@@ -70,7 +70,7 @@ class GroupCommit:
             job.error = job.result = None
             try:
                 with self._records.transaction() as db:
-                    _attempt(db, job)
+                    job.result = job.change(db)
             except Conflict as error:
                 job.error = error
                 if attempt + 1 < _TRIES:

@@ -23,7 +23,7 @@ from carcloud.services.storage.errors import (
     WrongChecksum,
     WrongPart,
 )
-from carcloud.services.storage.store import extents, objects, parts, uploads
+from carcloud.services.storage.store import extents, parts, uploads
 from carcloud.services.storage.types import (
     ALWAYS,
     MIN_PART,
@@ -74,8 +74,8 @@ class Multipart:
         }
 
         def change(db: Connection) -> Upload:
-            rows.hold(db, bucket)
-            db.execute(insert(uploads).values(row))
+            with rows.holding(db, bucket):
+                db.execute(insert(uploads).values(row))
             return made
 
         return self._commits.run(change)
@@ -103,16 +103,15 @@ class Multipart:
         }
 
         def change(db: Connection) -> Part:
-            _row(db, bucket, key, upload)
-            mine = (parts.c.upload == upload) & (parts.c.number == number)
-            old = db.execute(select(parts).where(mine)).mappings().first()
-            freed = 0
-            if old is not None:
-                db.execute(delete(parts).where(mine))
-                rows.discard(db, bucket.tenant, [old["blob"]], self._now())
-                freed = old["size"]
-            rows.hold(db, bucket, size=body.size - freed)
-            db.execute(insert(parts).values(row))
+            with rows.holding(db, bucket, size=body.size) as held:
+                _row(db, bucket, key, upload)
+                mine = (parts.c.upload == upload) & (parts.c.number == number)
+                old = db.execute(select(parts).where(mine)).mappings().first()
+                if old is not None:
+                    db.execute(delete(parts).where(mine))
+                    rows.discard(db, bucket.tenant, [old["blob"]], self._now())
+                    held.bytes -= old["size"]
+                db.execute(insert(parts).values(row))
             return _part(row)
 
         return self._commits.run(change)
@@ -148,17 +147,17 @@ class Multipart:
         """
 
         def change(db: Connection) -> ObjectInfo:
-            held = rows.hold(db, bucket)
-            known = upload_of(_row(db, bucket, key, upload))
-            have = _all_parts(db, upload)
-            chosen = _chosen(claims, have)
-            whole = _checksum(known, chosen)
-            if checksum is not None and whole is not None and _plain(whole.value) != checksum:
-                raise WrongChecksum("the checksum of the whole is another one")
-            total = sum(row["size"] for row in chosen)
-            if size is not None and size != total:
-                raise Invalid("size", f"the parts have {total} bytes together, not {size}")
-            return self._finish(db, held, known, chosen, have, whole, when)
+            with rows.holding(db, bucket) as held:
+                known = upload_of(_row(db, bucket, key, upload))
+                have = _all_parts(db, upload)
+                chosen = _chosen(claims, have)
+                whole = _checksum(known, chosen)
+                if checksum is not None and whole is not None and _plain(whole.value) != checksum:
+                    raise WrongChecksum("the checksum of the whole is another one")
+                total = sum(row["size"] for row in chosen)
+                if size is not None and size != total:
+                    raise Invalid("size", f"the parts have {total} bytes together, not {size}")
+                return self._finish(db, held, known, chosen, have, whole, when)
 
         return self._commits.run(change)
 
@@ -173,11 +172,11 @@ class Multipart:
 
     def drop(self, db: Connection, bucket: Bucket, upload: str) -> None:
         """Remove an upload and its parts in an open transaction."""
-        have = _all_parts(db, upload)
-        freed = sum(row["size"] for row in have.values())
-        rows.hold(db, bucket, size=-freed)
-        rows.discard(db, bucket.tenant, [row["blob"] for row in have.values()], self._now())
-        _remove(db, upload)
+        with rows.holding(db, bucket) as held:
+            have = _all_parts(db, upload)
+            held.bytes -= sum(row["size"] for row in have.values())
+            rows.discard(db, bucket.tenant, [row["blob"] for row in have.values()], self._now())
+            _remove(db, upload)
 
     def _finish(
         self,
@@ -200,16 +199,15 @@ class Multipart:
             "sealed_by": None if single is None else single["sealed_by"],
             "salt": None if single is None else single["salt"],
         }
-        name = rows.place(db, held, known.key, values, when)
+        made = rows.place(db, held, known.key, values, when)
         if single is None:
-            _extend(db, name, chosen)
+            _extend(db, made["id"], chosen)
         kept = {row["number"] for row in chosen}
         left = [row for number, row in have.items() if number not in kept]
         rows.discard(db, held.tenant, [row["blob"] for row in left], self._now())
-        rows.count(db, held, 0, -sum(row["size"] for row in left))
+        held.bytes -= sum(row["size"] for row in left)
         _remove(db, known.id)
-        row = db.execute(select(objects).where(objects.c.id == name)).mappings().one()
-        return rows.info_of(row)
+        return rows.info_of(made)
 
 
 def upload_of(row: Any) -> Upload:

@@ -63,10 +63,10 @@ class Objects:
         made = body.md5.hex() if etag is None else etag
 
         def change(db: Connection) -> ObjectInfo:
-            held = rows.hold(db, bucket, size=body.size)
             values = rows.object_values(facts.headers, facts.tags, self._now(), made, 0)
-            name = rows.place(db, held, key, values | rows.body_values(body), when)
-            return _made(db, name)
+            with rows.holding(db, bucket, size=body.size) as held:
+                row = rows.place(db, held, key, values | rows.body_values(body), when)
+            return rows.info_of(row)
 
         return self._commits.run(change)
 
@@ -142,12 +142,12 @@ class Objects:
         """Replace the tags; returns the version. Raises `NoKey`, `NoVersion`, `IsMarker`."""
 
         def change(db: Connection) -> str:
-            rows.hold(db, bucket)
-            row = _row(db, bucket, key, version)
-            if row["marker"]:
-                raise IsMarker("a delete marker has no tags")
-            values = {"tags": json.dumps(dict(tags))}
-            db.execute(update(objects).where(objects.c.id == row["id"]).values(values))
+            with rows.holding(db, bucket):
+                row = _row(db, bucket, key, version)
+                if row["marker"]:
+                    raise IsMarker("a delete marker has no tags")
+                values = {"tags": json.dumps(dict(tags))}
+                db.execute(update(objects).where(objects.c.id == row["id"]).values(values))
             return rows.version_of(row)
 
         return self._commits.run(change)
@@ -167,8 +167,8 @@ class Objects:
         """
 
         def change(db: Connection) -> Deleted:
-            held = rows.hold(db, bucket)
-            return self._delete(db, held, key, version, etag)
+            with rows.holding(db, bucket) as held:
+                return self._delete(db, held, key, version, etag)
 
         return self._commits.run(change)
 
@@ -181,16 +181,13 @@ class Objects:
         """
 
         def change(db: Connection) -> list[Deleted | StorageRefusal]:
-            held = rows.hold(db, bucket)
             done: list[Deleted | StorageRefusal] = []
-            for one in wanted:
-                savepoint = db.begin_nested()
-                try:
-                    done.append(self._delete(db, held, one.key, one.version, one.etag))
-                    savepoint.commit()
-                except StorageRefusal as error:
-                    savepoint.rollback()
-                    done.append(error)
+            with rows.holding(db, bucket) as held:
+                for one in wanted:
+                    try:  # what is refused is refused before anything is changed
+                        done.append(self._delete(db, held, one.key, one.version, one.etag))
+                    except StorageRefusal as error:
+                        done.append(error)
             return done
 
         return self._commits.run(change)
@@ -214,8 +211,8 @@ class Objects:
         row = rows.latest(db, held.id, key.encode())
         rows.check(row, key, WriteConditions(etag=etag))
         if held.versioning:
-            name = rows.place(db, held, key, rows.marker_values(self._now()))
-            return Deleted(name if held.versioning == "Enabled" else rows.PLAIN, marker=True)
+            row = rows.place(db, held, key, rows.marker_values(self._now()))
+            return Deleted(rows.version_of(row), marker=True)
         if row is not None:
             rows.remove(db, held, row)
         return Deleted()
@@ -235,11 +232,6 @@ class Objects:
         fresh = Body(blobs, target.tenant, None)
         blobs.copy(body.blob, fresh.blob)
         return StoredBody(fresh.blob, body.size, b"", body.checksum, body.key, body.salt)
-
-
-def _made(db: Connection, name: str) -> ObjectInfo:
-    row = db.execute(select(objects).where(objects.c.id == name)).mappings().one()
-    return rows.info_of(row)
 
 
 def _row(db: Connection, bucket: Bucket, key: str, version: str | None) -> Any:

@@ -1,11 +1,13 @@
 """Objects as rows: how one takes the place of another, and what becomes of its bytes."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.services.storage.bodies import Extent, id_time_us, new_id
@@ -20,34 +22,57 @@ from carcloud.services.storage.types import (
     WriteConditions,
 )
 
+_BARE = {"checksum": None, "blob": None, "sealed_by": None, "salt": None}
 PLAIN = "null"  # the version of what was written without versioning
 
 
-@dataclass(frozen=True, slots=True)
+# Statements that every put needs are built once.
+_LOCK = select(buckets.c.versioning).where(buckets.c.id == bindparam("id")).with_for_update()
+_LATEST = select(objects).where(
+    objects.c.bucket == bindparam("in_bucket"), objects.c.key == bindparam("of_key"), LATEST
+)
+_INSERT = insert(objects)
+_COUNT = (
+    update(buckets)
+    .where(buckets.c.id == bindparam("counted"))
+    .values(
+        objects=buckets.c.objects + bindparam("more_objects"),
+        bytes=buckets.c.bytes + bindparam("more_bytes"),
+    )
+)
+
+
+@dataclass(slots=True)
 class Held:
-    """A bucket whose row is locked until the transaction ends."""
+    """A bucket whose row is locked until the transaction ends, and what it has more by then."""
 
     id: str
     tenant: Tenant
     versioning: str
+    objects: int = 0
+    bytes: int = 0
 
 
-def hold(db: Connection, bucket: Bucket, *, size: int = 0) -> Held:
-    """Lock the bucket and count bytes that come or go; raises `NoBucket` if it was removed.
+@contextmanager
+def holding(db: Connection, bucket: Bucket, *, size: int = 0) -> Iterator[Held]:
+    """Lock the bucket; at the end of the block its counts are changed, `size` bytes included.
 
-    The lock makes writes of one bucket wait for each other, so that conditions hold.
+    The lock makes writes of one bucket wait for each other, so that conditions hold. (SQLite has
+    one writer at a time anyhow.) Raises `NoBucket` if the bucket was removed.
     """
-    mine = buckets.c.id == bucket.id
-    if not db.execute(update(buckets).where(mine).values(bytes=buckets.c.bytes + size)).rowcount:
+    row = db.execute(_LOCK, {"id": bucket.id}).first()
+    if row is None:
         raise NoBucket(f"there is no bucket {bucket.name!r}")
-    versioning = db.execute(select(buckets.c.versioning).where(mine)).scalar_one()
-    return Held(bucket.id, bucket.tenant, versioning)
+    held = Held(bucket.id, bucket.tenant, row.versioning, 0, size)
+    yield held
+    if held.objects or held.bytes:
+        more = {"more_objects": held.objects, "more_bytes": held.bytes}
+        db.execute(_COUNT, {"counted": held.id, **more})
 
 
 def latest(db: Connection, bucket: str, key: bytes) -> Any:
     """The current row of a key, a delete marker too; None = there is none."""
-    query = select(objects).where(objects.c.bucket == bucket, objects.c.key == key, LATEST)
-    return db.execute(query).mappings().first()
+    return db.execute(_LATEST, {"in_bucket": bucket, "of_key": key}).mappings().first()
 
 
 def check(row: Any, key: str, when: WriteConditions) -> None:
@@ -64,8 +89,8 @@ def check(row: Any, key: str, when: WriteConditions) -> None:
 
 def place(
     db: Connection, held: Held, key: str, values: dict[str, Any], when: WriteConditions = ALWAYS
-) -> str:
-    """Make a new current row from `values` and return its id. Its bytes are counted already."""
+) -> dict[str, Any]:
+    """Make a new current row from `values` and return it. Its bytes are counted already."""
     raw = key.encode()
     before = latest(db, held.id, raw)
     check(before, key, when)
@@ -76,16 +101,15 @@ def place(
         else:
             mine = objects.c.id == before["id"]
             db.execute(update(objects).where(mine).values(latest=0))
-            count(db, held, 0 if before["marker"] else -1, 0)
+            held.objects -= not before["marker"]
     if plain and held.versioning and (before is None or not before["plain"]):
         _remove_plain(db, held, raw)
     name = _next_id(before)
-    db.execute(
-        insert(objects).values(id=name, bucket=held.id, key=raw, latest=1, plain=plain, **values)
-    )
-    if not values["marker"]:
-        count(db, held, 1, 0)
-    return name
+    row = {**_BARE, **values, "id": name, "bucket": held.id, "key": raw}
+    row |= {"latest": 1, "plain": plain}
+    db.execute(_INSERT, row)
+    held.objects += not values["marker"]
+    return row
 
 
 def remove(db: Connection, held: Held, row: Any) -> None:
@@ -98,7 +122,8 @@ def remove(db: Connection, held: Held, row: Any) -> None:
         discard(db, held.tenant, list(db.execute(several).scalars()), now)
         db.execute(delete(extents).where(extents.c.object == row["id"]))
     db.execute(delete(objects).where(objects.c.id == row["id"]))
-    count(db, held, -1 if row["latest"] and not row["marker"] else 0, -row["size"])
+    held.objects -= bool(row["latest"]) and not row["marker"]
+    held.bytes -= row["size"]
 
 
 def promote(db: Connection, held: Held, key: bytes) -> None:
@@ -108,7 +133,7 @@ def promote(db: Connection, held: Held, key: bytes) -> None:
     row = db.execute(query.order_by(objects.c.id.desc()).limit(1)).first()
     if row is not None:
         db.execute(update(objects).where(objects.c.id == row.id).values(latest=1))
-        count(db, held, 0 if row.marker else 1, 0)
+        held.objects += not row.marker
 
 
 def discard(db: Connection, tenant: Tenant, blobs: list[str], now_us: int) -> None:
@@ -206,10 +231,3 @@ def _next_id(before: Any) -> str:
     if before is not None and name <= before["id"]:
         name = f"{int(before['id'][:12], 16) + 1:012x}{name[12:]}"
     return name
-
-
-def count(db: Connection, held: Held, number: int, size: int) -> None:
-    """Objects and bytes that the bucket has more, or less, than before."""
-    if number or size:
-        values = {"objects": buckets.c.objects + number, "bytes": buckets.c.bytes + size}
-        db.execute(update(buckets).where(buckets.c.id == held.id).values(values))

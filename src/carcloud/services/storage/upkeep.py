@@ -164,18 +164,18 @@ class Upkeep:
         """Remove a row that is still as it was seen; with versioning, a marker takes its place."""
 
         def change(db: Connection) -> int:
-            held = rows.hold(db, bucket)
-            mine = (objects.c.id == row["id"]) & (objects.c.latest == row["latest"])
-            now = db.execute(select(objects).where(mine)).mappings().first()
-            if now is None:
-                return 0
-            if mark and held.versioning:
-                rows.place(db, held, row["key"].decode(), rows.marker_values(self._now()))
+            with rows.holding(db, bucket) as held:
+                mine = (objects.c.id == row["id"]) & (objects.c.latest == row["latest"])
+                now = db.execute(select(objects).where(mine)).mappings().first()
+                if now is None:
+                    return 0
+                if mark and held.versioning:
+                    rows.place(db, held, row["key"].decode(), rows.marker_values(self._now()))
+                    return 1
+                rows.remove(db, held, now)
+                if now["latest"]:
+                    rows.promote(db, held, row["key"])
                 return 1
-            rows.remove(db, held, now)
-            if now["latest"]:
-                rows.promote(db, held, row["key"])
-            return 1
 
         try:
             return self._commits.run(change)

@@ -217,6 +217,46 @@ def test_schedules_models_and_dead_letters(cloud: Any, carcloud: Any, name: str)
     assert carcloud.dead_letters.reprocess(letter.id).outcome in ("still-bad", "queued")
 
 
+def test_objects_go_up_and_down(carcloud: Any, name: str) -> None:
+    bucket = f"b{name[-30:]}".lower()
+    made = carcloud.buckets.create(bucket)
+    assert carcloud.buckets.get(bucket).etag
+    rule = cc.LifecycleRule(id="tmp", prefix="tmp/", days=7)
+    changed = carcloud.buckets.change(
+        bucket, carcloud.buckets.get(bucket).etag, lifecycle=[rule], tags={"team": "a"}
+    )
+    assert (changed.lifecycle, changed.tags, changed.name) == ((rule,), {"team": "a"}, made.name)
+    put = carcloud.buckets.put(bucket, "a b/../ü.txt", b"clear road", media="text/plain")
+    assert (put.size, put.content_type) == (10, "text/plain")
+    carcloud.buckets.put(bucket, "pieces.bin", _pieces(carcloud), size=3_000_000)
+    assert b"".join(carcloud.buckets.download(bucket, "pieces.bin")) == b"x" * 3_000_000
+    assert carcloud.buckets.read(bucket, "a b/../ü.txt") == b"clear road"
+    assert carcloud.buckets.put_tags(bucket, "pieces.bin", {"stage": "raw"}) is None
+    facts = carcloud.buckets.facts(bucket, "pieces.bin")
+    assert (facts.tags, facts.etag != "") == ({"stage": "raw"}, True)
+    assert carcloud.buckets.page(bucket).folders == ("a b/",)
+    assert carcloud.buckets.storage().bytes >= 3_000_010
+    with pytest.raises(cc.Conflict):
+        carcloud.buckets.remove(bucket)
+    for one in carcloud.buckets.objects(bucket):
+        carcloud.buckets.delete(bucket, one.key)
+    carcloud.buckets.remove(bucket)
+    assert bucket not in [one.name for one in carcloud.buckets.list()]
+    with pytest.raises(cc.NotFound):
+        carcloud.buckets.read(bucket, "pieces.bin")
+
+
+def _pieces(carcloud: Any) -> Iterator[bytes] | AsyncIterator[bytes]:
+    if isinstance(carcloud, cc.Client):
+        return (b"x" * 1_000_000 for _ in range(3))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x" * 1_000_000
+
+    return pieces()
+
+
 def test_status_the_catalogue_and_any_route(carcloud: Any) -> None:
     assert carcloud.status().disk.free_bytes > 0
     assert SPEED in [signal.path for signal in carcloud.signals()]

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
 
 import click
 from rich.console import Console
@@ -20,7 +19,8 @@ from rich.progress import (
 )
 
 from carcloud.cli.buckets import path
-from carcloud.cli.client import Client, with_client
+from carcloud.cli.client import Client, failures, with_client
+from carcloud.cli.client import told as told_of
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
 from carcloud.cli.failure import Failure
 from carcloud.cli.tables import show
@@ -107,13 +107,13 @@ def get(source: str, target: Path, client: Client) -> None:
     if not key:
         raise Failure("name an object", "as in BUCKET/KEY")
     size = client.get(f"{path(bucket)}/object/facts", key=key)["size"]
-    where = f"{path(bucket)}/object?key={quote(key, safe='')}"
-    with _progress() as progress, client.stream(where) as pieces:
+    with _progress() as progress:
         task = progress.add_task(key, total=size)
 
         def told(piece: bytes) -> None:
             progress.advance(task, len(piece))
 
+        pieces = told_of(client.api.buckets.download(bucket, key))
         _save(pieces, target, key.rpartition("/")[2], told)
 
 
@@ -137,7 +137,8 @@ def remove(where: str, recursive: bool, yes: bool, client: Client) -> None:
     elif not key:
         raise Failure("name an object", "as in BUCKET/KEY")
     for one in keys:
-        client.send("DELETE", f"{path(bucket)}/object", params={"key": one})
+        with failures():
+            client.api.buckets.delete(bucket, one)
     click.echo(f"{len(keys)} removed")
 
 
@@ -179,15 +180,14 @@ def _sources(source: Path, key: str, recursive: bool) -> Iterator[tuple[Path, st
 
 
 def _put(client: Client, progress: Progress, bucket: str, key: str, file: Path, kind: str) -> None:
-    headers = {"content-type": kind}
     if str(file) == "-":
         task = progress.add_task(key, total=None)
-        _send(client, progress, task, bucket, key, sys.stdin.buffer, headers)
+        _send(client, progress, task, bucket, key, sys.stdin.buffer, kind, None)
         return
     size = file.stat().st_size
     task = progress.add_task(key, total=size)
     with file.open("rb") as opened:
-        _send(client, progress, task, bucket, key, opened, {**headers, "content-length": str(size)})
+        _send(client, progress, task, bucket, key, opened, kind, size)
 
 
 def _send(
@@ -197,15 +197,16 @@ def _send(
     bucket: str,
     key: str,
     source: IO[bytes],
-    headers: dict[str, str],
+    kind: str,
+    size: int | None,
 ) -> None:
     def pieces() -> Iterator[bytes]:
         while piece := source.read(_PIECE):
             progress.advance(task, len(piece))
             yield piece
 
-    where = f"{path(bucket)}/object"
-    client.send("PUT", where, params={"key": key}, content=pieces(), headers=headers)
+    with failures():
+        client.api.buckets.put(bucket, key, pieces(), media=kind, size=size)
 
 
 def _save(pieces: Iterator[bytes], target: Path, name: str, told: Callable[[bytes], None]) -> None:

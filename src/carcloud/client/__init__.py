@@ -24,7 +24,7 @@ from carcloud.client.errors import (
 )
 from carcloud.client.jobs import JobFailed
 from carcloud.client.retry import Retry
-from carcloud.client.types import JobDetail, LogText, NewJob
+from carcloud.client.types import JobDetail, LifecycleRule, LogText, NewJob
 from carcloud.client.vehicles import CredentialsChange
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Invalid",
     "JobDetail",
     "JobFailed",
+    "LifecycleRule",
     "LogText",
     "NewJob",
     "NoCarcloud",

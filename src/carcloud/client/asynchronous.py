@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 import httpx
 
 from carcloud.client.arrow import TableFormat, frame_of
+from carcloud.client.buckets import AsyncBucketGroup
 from carcloud.client.cloud import Cloud
 from carcloud.client.dead_letters import AsyncDeadLetterGroup
 from carcloud.client.exchange import Call, Listing, Stream, http_options
@@ -45,6 +46,7 @@ class AsyncClient(AsyncGroup, Cloud):
         self.models = AsyncModelGroup(self)
         self.jobs = AsyncJobGroup(self)
         self.schedules = AsyncScheduleGroup(self)
+        self.buckets = AsyncBucketGroup(self)
         self.dead_letters = AsyncDeadLetterGroup(self)
 
     async def __aenter__(self) -> Self:
@@ -85,7 +87,7 @@ class AsyncClient(AsyncGroup, Cloud):
 
     async def do(self, call: Call[T]) -> T:
         """Do a call; asks again as `Retry` says. Raises `CarcloudError`."""
-        attempts = self._retry.begin(reads=call.reads, url=self.url)
+        attempts = self._retry.begin(reads=call.reads, url=self.url, once=call.once)
         while True:
             try:
                 answer = await self._http.request(**call.options())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 import httpx
 
 from carcloud.client.arrow import TableFormat, frame_of
+from carcloud.client.buckets import BucketGroup
 from carcloud.client.cloud import Cloud
 from carcloud.client.dead_letters import DeadLetterGroup
 from carcloud.client.exchange import Call, Listing, Stream, http_options
@@ -50,6 +51,7 @@ class Client(Group, Cloud):
         self.models = ModelGroup(self)
         self.jobs = JobGroup(self)
         self.schedules = ScheduleGroup(self)
+        self.buckets = BucketGroup(self)
         self.dead_letters = DeadLetterGroup(self)
 
     def __enter__(self) -> Self:
@@ -88,7 +90,7 @@ class Client(Group, Cloud):
 
     def do(self, call: Call[T]) -> T:
         """Do a call; asks again as `Retry` says. Raises `CarcloudError`."""
-        attempts = self._retry.begin(reads=call.reads, url=self.url)
+        attempts = self._retry.begin(reads=call.reads, url=self.url, once=call.once)
         while True:
             try:
                 answer = self._http.request(**call.options())

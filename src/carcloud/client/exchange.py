@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from carcloud.client.errors import NotCarcloud, Unreachable
+from carcloud.client.types import Tagged
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -33,7 +34,7 @@ class Call(Generic[T]):
     kind: Any = None
     place: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
-    body: Any = None  # a Struct, or bytes as they are
+    body: Any = None  # a Struct or dict for JSON; bytes or pieces of bytes as they are
     headers: Mapping[str, str] = field(default_factory=dict)
     reads: bool = False  # changes nothing, so that it may be repeated
 
@@ -42,11 +43,16 @@ class Call(Generic[T]):
         """The path that is asked."""
         return re.sub(r"\{(\w+)\}", lambda at: quote(self.place[at[1]], safe=""), self.route)
 
+    @property
+    def once(self) -> bool:
+        """Whether it can be sent once only, because its body comes in pieces."""
+        return not isinstance(self.body, msgspec.Struct | msgspec.Raw | dict | bytes | None)
+
     def options(self) -> dict[str, Any]:
         """The request as httpx takes it."""
         headers = dict(self.headers)
         content = self.body
-        if content is not None and not isinstance(content, bytes):
+        if isinstance(content, msgspec.Struct | msgspec.Raw | dict):
             content = msgspec.json.encode(content)
             headers["content-type"] = "application/json"
         query = {name: _text(value) for name, value in self.query.items() if value is not None}
@@ -90,6 +96,11 @@ def send(
     return Call(method, route, reader(kind), kind, place or {}, {}, body, headers)
 
 
+def content(route: str, *, place: Mapping[str, str], **query: Any) -> Call[bytes]:
+    """A GET of a file."""
+    return Call("GET", route, lambda answer: answer.content, bytes, place, query, reads=True)
+
+
 def nothing(method: str, route: str, *, place: Mapping[str, str]) -> Call[None]:
     """A change that has no answer."""
     return Call(method, route, lambda _answer: None, None, place)
@@ -106,7 +117,7 @@ def reader(kind: type[T]) -> Callable[[httpx.Response], T]:
             raise NotCarcloud(str(answer.url), reason) from error
         except msgspec.DecodeError as error:
             raise NotCarcloud(str(answer.url), "did not answer with JSON") from error
-        if "etag" in getattr(kind, "__struct_fields__", ()):
+        if isinstance(found, Tagged):
             found = msgspec.structs.replace(found, etag=answer.headers.get("etag", ""))
         return found  # type: ignore[no-any-return]
 
@@ -115,7 +126,7 @@ def reader(kind: type[T]) -> Callable[[httpx.Response], T]:
 
 def shaped(call: Call[T], change: Callable[[T], Any]) -> Call[Any]:
     """The same call with another result, made of the first."""
-    return replace(call, shape=lambda answer: change(call.shape(answer)))  # type: ignore[return-value]
+    return replace(call, shape=lambda answer: change(call.shape(answer)))
 
 
 class PageOf(Protocol[T_co]):

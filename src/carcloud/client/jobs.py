@@ -1,7 +1,6 @@
 """Methods of jobs and their schedules."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -14,6 +13,7 @@ from carcloud.client.exchange import (
     EventReader,
     Listing,
     Stream,
+    content,
     get,
     nothing,
     send,
@@ -36,6 +36,7 @@ from carcloud.client.types import (
 )
 
 _ONE = "/v1/jobs/{job_id}"
+_FILE = f"{_ONE}/artifacts/{{name}}"
 _SCHEDULE = "/v1/schedules/{schedule}"
 _FIRST_S, _MOST_S = 0.1, 2.0  # between looks at a job that is waited for
 
@@ -219,24 +220,12 @@ class _Jobs:
     @call
     def read(self, job: str, name: str) -> Call[bytes]:
         """A file of a job, in memory."""
-        return replace(_artifact(job, name), shape=lambda answer: answer.content)
+        return content(_FILE, place={"job_id": job, "name": name})
 
     @many
     def download(self, job: str, name: str) -> Stream[bytes]:
         """A file of a job, piece by piece."""
-        return Bytes(_artifact(job, name))
-
-
-def _artifact(job: str, name: str) -> Call[bytes]:
-    route = f"{_ONE}/artifacts/{{name}}"
-    return Call(
-        "GET",
-        route,
-        lambda answer: answer.content,
-        bytes,
-        {"job_id": job, "name": name},
-        reads=True,
-    )
+        return Bytes(content(_FILE, place={"job_id": job, "name": name}))
 
 
 class JobGroup(Group, _Jobs):

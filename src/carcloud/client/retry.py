@@ -1,7 +1,7 @@
 """When a call is asked again, and after how long: decided here, slept for elsewhere."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -26,9 +26,9 @@ class Retry:
     most_s: float = 20.0
     unreachable: bool = True  # also when nobody listens
 
-    def begin(self, *, reads: bool, url: str) -> "Attempts":
-        """The attempts of one call to `url`."""
-        return Attempts(self, reads, url)
+    def begin(self, *, reads: bool, url: str, once: bool = False) -> "Attempts":
+        """The attempts of one call to `url`; `once` = it cannot be sent again."""
+        return Attempts(replace(self, times=0) if once else self, reads, url)
 
 
 class Attempts:

@@ -27,6 +27,12 @@ class Items(msgspec.Struct, Generic[T], frozen=True):
     items: tuple[T, ...]
 
 
+class Tagged(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is edited; `etag` names the revision that was seen."""
+
+    etag: str = ""
+
+
 class VehicleSummary(msgspec.Struct, frozen=True):
     """What the list shows of one vehicle; WGS-84 degrees."""
 
@@ -64,8 +70,8 @@ class Session(msgspec.Struct, frozen=True):
     platform: str | None
 
 
-class Vehicle(msgspec.Struct, frozen=True):
-    """A vehicle of the registry; `etag` names the revision that was seen."""
+class Vehicle(Tagged, frozen=True):
+    """A vehicle of the registry."""
 
     id: str
     vin: str | None
@@ -78,7 +84,6 @@ class Vehicle(msgspec.Struct, frozen=True):
     credentials: Credentials
     online: bool
     session: Session | None
-    etag: str = ""
 
 
 class LineProblem(msgspec.Struct, frozen=True):
@@ -97,7 +102,7 @@ class ImportResult(msgspec.Struct, frozen=True):
     errors: tuple[LineProblem, ...]
 
 
-class Model(msgspec.Struct, frozen=True):
+class Model(Tagged, frozen=True):
     """A type of vehicle: what it speaks, its coordinates, which current is positive."""
 
     id: str
@@ -106,7 +111,6 @@ class Model(msgspec.Struct, frozen=True):
     protocol: str = "gbt32960"
     datum: str = "WGS84"
     current_sign: str = "discharge"
-    etag: str = ""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -346,7 +350,7 @@ class Artifact(msgspec.Struct, frozen=True):
     created: datetime
 
 
-class Schedule(msgspec.Struct, frozen=True):
+class Schedule(Tagged, frozen=True):
     """A job that is submitted again and again; `next` None = it is disabled."""
 
     name: str
@@ -360,7 +364,111 @@ class Schedule(msgspec.Struct, frozen=True):
     last_job: str | None
     user: str
     created: datetime
-    etag: str = ""
+
+
+class LifecycleRule(msgspec.Struct, frozen=True):
+    """A rule of a bucket; days of 0 = never. `date` is a day, as 2030-01-31."""
+
+    id: str = ""
+    enabled: bool = True
+    prefix: str = ""
+    tags: dict[str, str] = {}
+    larger_than: int | None = None  # bytes
+    smaller_than: int | None = None  # bytes
+    days: int = 0
+    date: str = ""
+    old_versions_days: int = 0
+    uploads_days: int = 0
+    expired_marker: bool = False
+
+
+class Bucket(Tagged, frozen=True):
+    """A bucket; `bytes` counts old versions and unfinished uploads too."""
+
+    name: str
+    project: str
+    created: datetime
+    created_by: str
+    versioning: str
+    tags: dict[str, str]
+    lifecycle: tuple[LifecycleRule, ...]
+    objects: int
+    bytes: int
+    revision: int
+
+
+class StoredBytes(msgspec.Struct, frozen=True):
+    """What the tenant keeps in buckets, and how; `limit` None = no limit."""
+
+    bytes: int
+    limit: int | None
+    buckets: int
+    sealed: bool
+    own_place: bool
+
+
+class Object(msgspec.Struct, frozen=True):
+    """An object, or one version of it."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+    version: str
+    latest: bool = True
+    marker: bool = False
+
+
+class ObjectPage(msgspec.Struct, frozen=True):
+    """A page of objects; `folders` are keys up to the delimiter."""
+
+    items: tuple[Object, ...]
+    folders: tuple[str, ...]
+    next_cursor: str | None
+
+
+class ObjectDetail(msgspec.Struct, frozen=True):
+    """An object with all that is known of it."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+    version: str
+    content_type: str
+    metadata: dict[str, str]
+    headers: dict[str, str]
+    tags: dict[str, str]
+    checksum: str | None
+    parts: int
+    sealed: bool
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """A channel of a recording; `messages` None = not told."""
+
+    topic: str
+    encoding: str
+    schema: str
+    messages: int | None
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What is in a `parquet` or `mcap` object; the fields of the other kind are empty."""
+
+    kind: str
+    note: str = ""
+    rows: int | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    first: tuple[tuple[str | None, ...], ...] = ()
+    written_by: str = ""
+    messages: int | None = None
+    channels: tuple[Channel, ...] = ()
+    chunks: int | None = None
+    attachments: int | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    compressions: tuple[str, ...] = ()
 
 
 class Disk(msgspec.Struct, frozen=True):

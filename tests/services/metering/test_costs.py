@@ -22,6 +22,7 @@ from carcloud.services.metering.api import (
     Unknown,
 )
 from carcloud.services.tenancy import audit
+from carcloud.services.tenancy.api import AuditFilter
 from tests.services.metering.conftest import HOUR, A, B, moment
 
 MESSAGES = Price([Tier(D("0.01"), up_to=D(1000)), Tier(D("0.004"))], free=D(100))
@@ -125,7 +126,7 @@ def test_a_book_ends_and_what_a_statement_uses_stays(local, clock, sqlite):
     other = local.create_book(replace(BOOK, first_period=202604), actor="root")
     local.remove_book(other.id, actor="root")
     with sqlite.reading() as db:
-        entries = audit.page(db, "default", subject=None, before=None, limit=10).items
+        entries = audit.page(db, "default", AuditFilter(), before=None, limit=10).items
     assert [entry.action for entry in entries] == [
         "price-book.remove", "price-book.create", "price-book.end", "price-book.create",
     ]  # fmt: skip
@@ -178,7 +179,7 @@ def test_a_closed_statement_never_changes_and_late_usage_is_an_adjustment(meteri
     usage = metering.usage(A, moment(2026, 3, 1), moment(2026, 4, 1), by="month")
     assert [each.quantity for each in usage] == [1410]  # usage is by when it was used
     with records.reading() as db:
-        entry = audit.page(db, A, subject="2026-03", before=None, limit=5).items[0]
+        entry = audit.page(db, A, AuditFilter(subject="2026-03"), before=None, limit=5).items[0]
     assert (entry.action, entry.after["digest"]) == ("statement.close", closed.digest)
 
 

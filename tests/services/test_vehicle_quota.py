@@ -18,7 +18,7 @@ def records(tmp_path: Path) -> Iterator[SqlRecords]:
     opened = SqlRecords(f"sqlite:///{tmp_path / 'records.sqlite'}")
     tenancy = Tenancy(opened)
     for tenant in (A, B):
-        tenancy.tenants.create(tenant, tenant, actor="root")
+        tenancy.tenants.ensure(tenant)
     tenancy.limits.set_limit(A, "vehicles", 3, actor="root")
     yield opened
     opened.close()

@@ -2,6 +2,7 @@
 import type { Component } from 'svelte'
 import { t, type Key } from './i18n/index.svelte'
 import type { IconName } from './lib/icons'
+import { session } from './lib/session.svelte'
 
 export const SECTIONS = ['fleet', 'data', 'platform'] as const
 export type Section = (typeof SECTIONS)[number]
@@ -15,8 +16,14 @@ export interface PageEntry {
   /** shown in the navigation if it has a section and an icon */
   section?: Section
   icon?: IconName
+  /** reached from the menu with the user's name */
+  menu?: boolean
   /** the page that the navigation marks while this one is open */
   under?: string
+  /** actions of which one must be allowed; nobody else is offered the page */
+  needs?: readonly string[]
+  /** it is enough that it is allowed in a project, or on vehicles with some labels */
+  partly?: boolean
 }
 
 export const PAGES: readonly PageEntry[] = [
@@ -27,6 +34,7 @@ export const PAGES: readonly PageEntry[] = [
     load: () => import('./pages/MapPage.svelte'),
     section: 'fleet',
     icon: 'map',
+    needs: ['telemetry:read'],
   },
   {
     name: 'vehicles',
@@ -35,6 +43,8 @@ export const PAGES: readonly PageEntry[] = [
     load: () => import('./pages/VehiclesPage.svelte'),
     section: 'fleet',
     icon: 'car',
+    needs: ['vehicles:read'],
+    partly: true,
   },
   {
     name: 'vehicle',
@@ -42,6 +52,8 @@ export const PAGES: readonly PageEntry[] = [
     title: (args) => args['id'] ?? '',
     load: () => import('./pages/VehiclePage.svelte'),
     under: 'vehicles',
+    needs: ['vehicles:read'],
+    partly: true,
   },
   {
     name: 'models',
@@ -50,6 +62,7 @@ export const PAGES: readonly PageEntry[] = [
     load: () => import('./pages/ModelsPage.svelte'),
     section: 'fleet',
     icon: 'list',
+    needs: ['models:read'],
   },
   {
     name: 'sql',
@@ -58,6 +71,7 @@ export const PAGES: readonly PageEntry[] = [
     load: () => import('./pages/SqlPage.svelte'),
     section: 'data',
     icon: 'sql',
+    needs: ['queries:run'],
   },
   {
     name: 'dead-letters',
@@ -66,6 +80,7 @@ export const PAGES: readonly PageEntry[] = [
     load: () => import('./pages/DeadLettersPage.svelte'),
     section: 'data',
     icon: 'dead',
+    needs: ['dead-letters:read'],
   },
   {
     name: 'forwarding',
@@ -74,6 +89,14 @@ export const PAGES: readonly PageEntry[] = [
     load: () => import('./pages/ForwardingPage.svelte'),
     section: 'data',
     icon: 'forward',
+    needs: ['forwarding:read'],
+  },
+  {
+    name: 'account',
+    path: '/account',
+    title: 'nav.account',
+    menu: true,
+    load: () => import('./pages/AccountPage.svelte'),
   },
 ]
 
@@ -87,6 +110,15 @@ export const MISSING: PageEntry = {
 export const titleOf = (page: PageEntry, args: Record<string, string> = {}): string =>
   typeof page.title === 'string' ? t(page.title) : page.title(args)
 
-/** The pages of one part of the navigation, in order. */
+/** Whether whoever is signed in may use a page. */
+export const allowed = (page: PageEntry): boolean =>
+  !page.needs ||
+  page.needs.some((action) => (page.partly ? session.maySomewhere(action) : session.may(action)))
+
+/** The pages of one part of the navigation that are allowed, in order. */
 export const pagesOf = (section: Section): PageEntry[] =>
-  PAGES.filter((page) => page.section === section)
+  PAGES.filter((page) => page.section === section && allowed(page))
+
+/** Where somebody begins who may not see the map. */
+export const firstPage = (): PageEntry | undefined =>
+  SECTIONS.flatMap(pagesOf)[0] ?? PAGES.find((page) => page.menu)

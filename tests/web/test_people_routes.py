@@ -1,5 +1,6 @@
 """People, roles, grants, keys, tokens, sessions, tenants and the audit over HTTP."""
 
+import time
 from typing import Any
 
 import httpx
@@ -159,3 +160,34 @@ def test_tenants_are_for_administrators_of_the_installation(cloud: Any) -> None:
         assert root.patch("/v1/tenants/south", json={"state": "active"}).status_code == 200
         with cloud.client("sue") as sue:
             assert sue.get("/v1/vehicles").json()["items"] == []
+
+
+def test_a_person_changes_their_own_password(client: httpx.Client, cloud: Any) -> None:
+    assert _add(client, "olly").status_code == 201
+    better = PASSWORD + " again"
+    with cloud.client("olly") as here, cloud.client("olly") as elsewhere:
+        wrong = here.put("/v1/session/password", json={"current": "x", "password": better})
+        assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "current")
+        short = here.put("/v1/session/password", json={"current": PASSWORD, "password": "x"})
+        assert short.json()["errors"][0]["field"] == "password"
+        key = here.post("/v1/keys", json={"name": "k"}).json()["secret"]
+        body = {"current": PASSWORD, "password": better}
+        with httpx.Client(base_url=cloud.url, headers={"Authorization": f"Bearer {key}"}) as stolen:
+            assert stolen.put("/v1/session/password", json=body).status_code == 403
+        assert here.put("/v1/session/password", json=body).status_code == 204
+        assert here.get("/v1/session").status_code == 200
+        time.sleep(1)  # longer than callers are remembered
+        assert elsewhere.get("/v1/session").status_code == 401
+    sign_in = {"user": "olly", "password": better}
+    with httpx.Client(base_url=cloud.url) as anybody:
+        assert anybody.post("/v1/session", json=sign_in).status_code == 200
+    assert client.delete("/v1/users/olly").status_code == 204
+
+
+def test_guessing_the_present_password_is_stopped(client: httpx.Client, cloud: Any) -> None:
+    assert _add(client, "gus").status_code == 201
+    with cloud.client("gus") as gus:
+        body = {"current": "guess", "password": PASSWORD + "2"}
+        tries = [gus.put("/v1/session/password", json=body).status_code for _ in range(6)]
+    assert tries == [400] * 5 + [429]
+    assert client.delete("/v1/users/gus").status_code == 204

@@ -24,6 +24,16 @@ class SessionState {
     this.expired = false
   }
 
+  /** Whether an action is allowed on the whole tenant. */
+  may(action: string): boolean {
+    return this.current?.actions.includes(action) ?? false
+  }
+
+  /** Whether an action is allowed anywhere, if only in a project or on vehicles with some labels. */
+  maySomewhere(action: string): boolean {
+    return this.may(action) || !!this.current?.parts.some((part) => part.actions.includes(action))
+  }
+
   async signOut(): Promise<void> {
     try {
       await api.signOut()

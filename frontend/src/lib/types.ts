@@ -9,7 +9,13 @@ export interface Page<T> {
 export interface Session {
   user: string
   tenant: string
-  expires: string
+  /** allowed on the whole tenant */
+  actions: string[]
+  /** allowed in a part: `project:NAME` or `labels:key=value,…` */
+  parts: { scope: string; actions: string[] }[]
+  expires: string | null
+  /** where one may work */
+  tenants: { id: string; name: string }[]
 }
 
 export interface UiSettings {

@@ -1,9 +1,11 @@
 // Every text of the console, by key; one file an area. The files of `zh` have the same keys.
+import account from './account'
 import deadLetters from './dead-letters'
 import forwarding from './forwarding'
 import frames from './frames'
 import map from './map'
 import parts from './parts'
+import permissions from './permissions'
 import shell from './shell'
 import sql from './sql'
 import vehicle from './vehicle'
@@ -19,6 +21,8 @@ export const areas = [
   sql,
   forwarding,
   deadLetters,
+  account,
+  permissions,
 ] as const
 
 export const en = {
@@ -31,4 +35,6 @@ export const en = {
   ...sql,
   ...forwarding,
   ...deadLetters,
+  ...account,
+  ...permissions,
 }

@@ -1,9 +1,11 @@
 import type { Messages } from '../index.svelte'
+import account from './account'
 import deadLetters from './dead-letters'
 import forwarding from './forwarding'
 import frames from './frames'
 import map from './map'
 import parts from './parts'
+import permissions from './permissions'
 import shell from './shell'
 import sql from './sql'
 import vehicle from './vehicle'
@@ -19,4 +21,6 @@ export const zh: Messages = {
   ...sql,
   ...forwarding,
   ...deadLetters,
+  ...account,
+  ...permissions,
 }

@@ -160,6 +160,26 @@ class Sessions:
             note(db, who.tenant, who.user, "token.create", made.identity.session or "", None, told)
         return made
 
+    def change_password(
+        self, who: Identity, current: str, password: str, *, client: Client = Client()
+    ) -> None:
+        """Another password of one's own, which ends one's other sessions; raises `Denied` with a
+        key or token, `Invalid`, and `Throttled` as `sign_in` does."""
+        if who.session is None or who.short_lived:
+            raise Denied("anyone", "sign in with your password to change it")
+        with self._desk.records.transaction() as db:
+            throttle.count_attempt(db, who.user, client.address, self._desk.now())
+            kept = db.execute(select(users.c.password).where(users.c.name == who.user)).scalar()
+        if not self._desk.passwords.matches(kept, current):
+            raise Invalid("current", "that is not your password")
+        made = self._desk.passwords.hash(password)
+        with self._desk.records.transaction() as db:
+            throttle.forgive(db, who.user, client.address)
+            db.execute(update(users).where(users.c.name == who.user).values(password=made))
+            others = (sessions.c.user == who.user) & (sessions.c.id != who.session)
+            db.execute(delete(sessions).where(others))
+            note(db, who.tenant, who.user, "user.password", who.user)
+
     def all(self, tenant: Tenant, user: str | None = None) -> list[SessionInfo]:
         """Open sessions in a tenant, or those of one user in it, newest first."""
         query = select(sessions).where(

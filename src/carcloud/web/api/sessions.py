@@ -138,6 +138,35 @@ async def switch_tenant(
     return Response(view, cookies=[_cookie(request, session.token, session.expires)])
 
 
+class OwnPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another password of one's own; `current` proves that it is oneself."""
+
+    current: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    password: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+@put(
+    "/session/password",
+    status_code=204,
+    summary="Change one's own password",
+    description="Ends one's other sessions. Wrong tries are counted as at signing in.",
+    responses=errors(400, 401, 403, 413, 429, 503, 507),
+    opt=allows(ANYONE),
+)
+async def change_password(
+    request: Request[Any, Any, Any],
+    data: JSONBody[OwnPassword],
+    caller: TheCaller,
+    tenancy: TheTenancy,
+) -> None:
+    """Change one's own password."""
+    await asyncio.to_thread(
+        lambda: tenancy.sessions.change_password(
+            caller.identity, data.current, data.password, client=client_of(request)
+        )
+    )
+
+
 @delete(
     "/session",
     status_code=204,
@@ -195,6 +224,6 @@ def router(callers: Callers) -> Router:
         "/",
         guards=[callers.guard(), same_origin, callers.permission()],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
-        route_handlers=[read_session, switch_tenant, sign_out],
+        route_handlers=[read_session, switch_tenant, change_password, sign_out],
     )
     return Router("/v1", tags=["session"], route_handlers=[sign_in, mine])

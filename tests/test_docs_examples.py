@@ -153,7 +153,12 @@ def _of_help(command: click.Command, found: dict[str, None]) -> None:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("desk")
-    free = {"web.port": 0, "gateway.gbt32960.port": 0, "gateway.auto_register": True}
+    free = {
+        "web.port": 0,
+        "storage.port": 0,
+        "gateway.gbt32960.port": 0,
+        "gateway.auto_register": True,
+    }
     settings = Settings({"data": str(folder / "carcloud-data"), **free})
     prepare(settings)
     supervisor, stop = Supervisor(settings), threading.Event()

@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "forwarding.md"
 def blocks() -> list[str]:
     """The shell blocks of the example, with ports that nobody has."""
     text = "\0".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL))
-    for port in sorted(set(re.findall(r"\b(?:84|329)7[01]\b", text))):
+    for port in sorted(set(re.findall(r"\b(?:84[78]|3297)[01]\b", text))):
         text = text.replace(port, str(free_port()))
     return text.split("\0")
 

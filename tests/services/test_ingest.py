@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from carcloud.app.roles import ingest_figures
+from carcloud.app.ingest import ingest_figures
 from carcloud.codecs.gbt32960.frame import build
 from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.stream_nats import NatsServer, NatsStream

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from carcloud.app.engines import Engines
+from carcloud.app.ingest import make_ingest
 from carcloud.app.platform_keys import platform_keys
-from carcloud.app.roles import make_ingest
 from carcloud.codecs.gbt32960.frame import build
 from carcloud.codecs.gbt32960.security import BlockCipher, DataUnitCipher, RsaCipher, Sm2Cipher
 from carcloud.config import InvalidSetting, Settings

@@ -62,7 +62,7 @@ def test_usage_by_day_and_its_meters(admin):
 
 
 def test_quotas_say_what_is_used_and_an_administrator_changes_them(admin, cloud, metered):
-    deadline = time.monotonic() + 10  # what is used is counted anew now and then
+    deadline = time.monotonic() + 60  # what is used is counted anew now and then
     while True:
         items = {one["name"]: one for one in admin.get("/v1/quotas").json()["items"]}
         if items["vehicles"]["used"] == cloud.vehicles.count(T):

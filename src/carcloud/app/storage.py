@@ -20,7 +20,6 @@ from carcloud.services.metering.api import UsageCounter
 from carcloud.services.storage.api import Storage
 from carcloud.services.tenancy.api import AuditEntry, KnownLimits, Tenancy
 from carcloud.web.s3.access import Denial
-from carcloud.web.s3.application import S3Application
 from carcloud.web.s3.figures import S3Figures
 from carcloud.web.serve import Address, serve_plain
 
@@ -59,6 +58,8 @@ async def serve_s3(
     figures: S3Figures,
 ) -> AsyncIterator[Address]:
     """The S3 interface on its port while the block runs; raises `OSError` if that is taken."""
+    from carcloud.web.s3.application import S3Application  # the jobs role needs no web framework
+
     application = S3Application(
         storage,
         tenancy.keys.access,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from carcloud import logs
+from carcloud import lean, logs
 from carcloud.config import InvalidSetting
 from carcloud.ports.errors import EngineError
 from carcloud.rundir import RunDir
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="The data folder.")
 def command(role: str, data: Path) -> None:
     """Run one role until SIGTERM, with the settings that the supervisor left in DATA/run."""
+    lean.without_pandas()
     from carcloud.app.roles import instance_name, run_role
 
     settings, instance = RunDir(data).settings(), instance_name(role)

@@ -6,14 +6,16 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
-from litestar import Litestar
 
 from carcloud.web.observed import Observed, WebFigures
+
+if TYPE_CHECKING:
+    from litestar import Litestar
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Address:
 
 @contextlib.asynccontextmanager
 async def serve(
-    app: Litestar, host: str, port: int, figures: WebFigures | None = None
+    app: "Litestar", host: str, port: int, figures: WebFigures | None = None
 ) -> AsyncIterator[Address]:
     """Serve `app` while the block runs; port 0 picks a free one. `app`'s start-up hooks have
     run, and connections are accepted, when the block begins. Requests are counted in `figures`.
@@ -102,5 +104,9 @@ def _free_port(host: str, port: int) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise OSError(error.errno, f"cannot listen on {host}:{port}: {why}") from error
         return int(probe.getsockname()[1])

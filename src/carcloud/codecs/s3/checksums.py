@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
-import numpy as np
-from numba import njit
-
 from carcloud.codecs.s3.errors import S3Error
 
 CRC32C = 0x82F63B78  # Castagnoli, reflected; RFC 3720 B.4
@@ -61,12 +58,12 @@ def _hash(name: str) -> Callable[[], Any]:
 
 def crc32c(data: bytes, value: int = 0) -> int:
     """CRC-32C, continued from `value`."""
-    return _quick(data, value, CRC32C, 32)
+    return _quick()(data, value, CRC32C, 32)
 
 
 def crc64nvme(data: bytes, value: int = 0) -> int:
     """CRC-64/NVME, continued from `value`."""
-    return _quick(data, value, CRC64NVME, 64)
+    return _quick()(data, value, CRC64NVME, 64)
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
@@ -114,7 +111,7 @@ def joined(algorithm: Algorithm, parts: Sequence[tuple[bytes, int]]) -> str:
 
 
 def crc_reference(data: bytes, polynomial: int, bits: int, value: int = 0) -> int:
-    """A reflected CRC, bit by bit: the plain form of `_quick`."""
+    """A reflected CRC, bit by bit: the plain form of `crc_kernel.crc`."""
     register = value ^ ((1 << bits) - 1)
     for byte in data:
         register ^= byte
@@ -123,43 +120,11 @@ def crc_reference(data: bytes, polynomial: int, bits: int, value: int = 0) -> in
     return register ^ ((1 << bits) - 1)
 
 
-def _quick(data: bytes, value: int, polynomial: int, bits: int) -> int:
-    ones = (1 << bits) - 1
-    register = np.uint64(value ^ ones)
-    view = np.frombuffer(data, np.uint8)
-    return int(_slices(view, register, _tables(polynomial))) ^ ones
+@lru_cache(maxsize=1)
+def _quick() -> Callable[[bytes, int, int, int], int]:
+    from carcloud.codecs.s3.crc_kernel import crc  # its compiler takes half a second to load
 
-
-@lru_cache(maxsize=4)
-def _tables(polynomial: int) -> Any:
-    """Eight tables of 256 values, so that eight bytes are taken at once."""
-    tables = np.zeros((8, 256), np.uint64)
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = (value >> 1) ^ (polynomial if value & 1 else 0)
-        tables[0, byte] = value
-    for index in range(1, 8):
-        before = tables[index - 1]
-        low = (before & np.uint64(255)).astype(np.int64)
-        tables[index] = (before >> np.uint64(8)) ^ tables[0][low]
-    return tables
-
-
-@njit(cache=True, nogil=True)
-def _slices(data: Any, register: Any, tables: Any) -> Any:
-    byte, eight = np.uint64(255), np.uint64(8)
-    whole = len(data) // 8 * 8
-    for start in range(0, whole, 8):
-        word = register
-        for index in range(8):
-            word ^= np.uint64(data[start + index]) << np.uint64(8 * index)
-        register = np.uint64(0)
-        for index in range(8):
-            register ^= tables[7 - index, (word >> np.uint64(8 * index)) & byte]
-    for index in range(whole, len(data)):
-        register = tables[0, (register ^ np.uint64(data[index])) & byte] ^ (register >> eight)
-    return register
+    return crc
 
 
 def _shifted(value: int, zeros: int, polynomial: int, bits: int) -> int:

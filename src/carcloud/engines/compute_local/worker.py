@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from carcloud import lean
 from carcloud.engines.compute_inside import load, perform
 from carcloud.engines.compute_local.wire import (
     BEGUN,
@@ -32,6 +33,7 @@ _OOM_SCORE = "500"  # when the machine runs out of memory, this goes first
 
 def main(descriptor: int, prepare: Sequence[str]) -> None:
     """Work until the pool goes away."""
+    lean.without_pandas()
     _become_a_worker()
     pool = socket.socket(fileno=descriptor)
     threading.Thread(target=_end_with, args=(pool,), daemon=True).start()

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 import duckdb
 import pyarrow as pa
 
+from carcloud import lean
 from carcloud.engines.lake_delta.settings import MB
 from carcloud.engines.lake_delta.sql import admit
 from carcloud.ports.errors import QueryRefused
@@ -198,4 +199,5 @@ def sql_list(texts: list[str]) -> str:
 
 
 if __name__ == "__main__":
+    lean.without_pandas()
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,6 +1,7 @@
 """Accounts of lower platforms that log in to us with 0x05."""
 
 from collections.abc import Callable, Collection
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
@@ -16,7 +17,6 @@ from carcloud.services.compliance.store import accounts, metadata
 from carcloud.services.compliance.types import PlatformAccount
 from carcloud.services.tenancy.api import AuditEntry, record_changes, suspended_among
 
-_NOBODY = PasswordHasher().hash("nobody")  # checked for unknown platforms: same time, no hint
 _TOLD = [column for column in accounts.c if column.name in PlatformAccount.__struct_fields__]
 
 
@@ -85,9 +85,15 @@ class PlatformAccounts:
             row = db.execute(query).mappings().first()
             if row is not None and suspended_among(db, [Tenant(row["tenant"])]):
                 row = None
-        stored = _NOBODY if row is None else str(row["password"])
+        stored = _nobody() if row is None else str(row["password"])
         try:
             PasswordHasher().verify(stored, password)
         except VerificationError:
             return None
         return Tenant(row["tenant"]) if row is not None and row["user"] == user else None
+
+
+@cache
+def _nobody() -> str:
+    """Checked for unknown platforms: the same time, no hint."""
+    return PasswordHasher().hash("nobody")

@@ -1,0 +1,126 @@
+"""The role that decodes what the gateways took and writes it to the lake."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from carcloud.app.endings import begin
+from carcloud.app.engines import Engines, open_engines
+from carcloud.app.platform_keys import opening, platform_keys
+from carcloud.app.report import Figures, Reporter
+from carcloud.app.secret import sealing_secret
+from carcloud.codecs.gbt32960 import columnar
+from carcloud.config import Settings
+from carcloud.kernels import geo
+from carcloud.ports.errors import EngineError
+from carcloud.ports.tracing import NO_TRACER, Tracer
+from carcloud.rundir import RunDir
+from carcloud.services.telemetry.decode_gbt32960 import Styles
+from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
+from carcloud.services.telemetry.decrypt_gbt32960 import decryptor
+from carcloud.services.telemetry.ingest import Ingest
+from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.vehicles.api import Remembered, Reporting, Vehicles
+
+log = logging.getLogger(__name__)
+
+
+async def run_ingest(
+    settings: Settings, name: str, tracer: Tracer, on_stop: Callable[[Callable[[], None]], None]
+) -> None:
+    """Run the role until the function that `on_stop` is given is called."""
+    run = RunDir(Path(settings.text("data")))
+    await asyncio.to_thread(run.alone, "ingest")  # one that is still ending finishes first
+    engines = await open_engines(settings)
+    ingest = make_ingest(settings, engines, tracer)
+    on_stop(ingest.stop)
+    reporter = Reporter(engines.stream, "ingest", name, lambda: ingest_figures(ingest))
+    telling = begin(reporter.run, "the status report")
+    measuring = begin(lambda: _measure(ingest), "the measuring of the lag")
+    await asyncio.to_thread(columnar.warm)  # a second from the cache; else it must compile
+    await asyncio.to_thread(geo.warm)
+    RunDir(Path(settings.text("data"))).write_ready("ingest", {})
+    await ingest.run()
+    telling.cancel()
+    measuring.cancel()
+    await engines.close()
+
+
+async def _measure(ingest: Ingest) -> None:
+    """Once a second: how far the lake is behind the stream."""
+    while True:
+        try:
+            await ingest.measure()
+        except EngineError as error:
+            log.debug("the lag is not known: %s", error)
+        await asyncio.sleep(1)
+
+
+def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER) -> Ingest:
+    """The ingest of an installation."""
+    vehicles = Vehicles(engines.records, secret=sealing_secret(settings))
+    keys = Remembered(vehicles.keys)
+    decrypt = decryptor(
+        lambda vehicle: keys.many([vehicle]).get(vehicle),
+        platform_keys(settings),
+        opening(settings),
+        lambda vehicle, since_us: keys.many([vehicle], since_us / 1e6).get(vehicle),
+    )
+    decoder = gbt32960_decoder(decrypt, _styles(vehicles))
+    return Ingest(
+        engines.stream,
+        engines.lake,
+        {"gbt32960": decoder},
+        commit_s=settings.number("ingest.commit_ms") / 1000,
+        commit_rows=settings.whole("ingest.commit_rows"),
+        tenants=Tenancy(engines.records).tenants.ids,
+        future_s=settings.number("gateway.future_tolerance_s"),
+        dedup_entries=settings.whole("ingest.dedup_entries"),
+        tracer=tracer,
+    )
+
+
+def _styles(vehicles: Vehicles) -> Styles:
+    """How vehicles report, asked of the registry only while it has special models at all."""
+    models = Remembered(vehicles.reporting)
+    special = Remembered(
+        lambda asked: dict.fromkeys(asked, True) if vehicles.special_models() else {}
+    )
+
+    def styles(names: Sequence[str]) -> Mapping[str, Reporting]:
+        return models.many(names) if special.many([""]) else {}
+
+    return styles
+
+
+def ingest_figures(ingest: Ingest) -> Figures:
+    """What the status of an ingest process says."""
+    told = ingest.figures
+    remembered, lookups = ingest.dedup
+    gauges = {
+        "lag_frames": float(told.lag_frames),
+        "stream_bytes": float(told.stream_bytes),
+        "dedup_entries": float(remembered),
+    }
+    problems = {"lake-waits": told.problem, "ingest-stuck": ingest.stuck}
+    fresh = told.freshness_ms
+    if fresh is not None:
+        gauges["freshness_ms"] = fresh
+    return Figures(
+        counters={
+            "frames_total": told.frames,
+            "stored_total": told.stored,
+            "duplicates_total": told.duplicates,
+            "corrections_total": told.corrections,
+            "dead_letters_total": told.dead_letters,
+            "commits_total": told.commits,
+            "commits_full_total": told.commits_full,
+            "commit_retries_total": told.retries,
+            "dedup_lookups_total": lookups,
+            **told.commit_seconds.figures("commit_seconds"),
+            **told.commit_frames.figures("commit_frames"),
+        },
+        gauges=gauges,
+        problems={code: text for code, text in problems.items() if text is not None},
+    )

@@ -17,7 +17,7 @@ LINES = 800  # of a module; generated tables exempt
 FUNCTION_LINES = 80
 
 # Written out from a fact table by a script, and read by nobody line by line.
-GENERATED: frozenset[str] = frozenset()
+GENERATED: frozenset[str] = frozenset({"src/carcloud/app/schema/versions/r0001_baseline.py"})
 
 
 def _files() -> list[Path]:

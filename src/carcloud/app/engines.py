@@ -91,11 +91,13 @@ def s3_options(settings: Settings) -> dict[str, str]:
 
 
 def open_records(settings: Settings) -> Records:
-    """The records alone."""
-    from carcloud.engines.records_sql import SqlRecords
+    """The records alone; raises `WrongSchema` where their tables are older or newer."""
+    from carcloud.app.records import open_any_records
+    from carcloud.app.schema.steps import require
 
-    file = Path(settings.text("data")).absolute() / "records.sqlite"
-    return SqlRecords(settings.text("records.url") or f"sqlite:///{file}")
+    records = open_any_records(settings)
+    require(records)
+    return records
 
 
 def open_blobs(settings: Settings) -> Blobs:

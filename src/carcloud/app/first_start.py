@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from carcloud.app.engines import open_records
+from carcloud.app.records import prepare_records
 from carcloud.app.secret import sealing_secret
 from carcloud.config import Settings
 from carcloud.services.tenancy.api import Tenancy
@@ -11,11 +12,15 @@ from carcloud.services.vehicles.api import Vehicles
 
 
 def prepare(settings: Settings) -> tuple[str, str] | None:
-    """Make tables, tenant and administrator; returns (user, password) on the very first start."""
+    """Make tables, tenant and administrator; returns (user, password) on the very first start.
+
+    Raises `WrongSchema`.
+    """
     data = Path(settings.text("data"))
     data.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(PermissionError):  # a mounted folder may belong to somebody else
         data.chmod(0o700)
+    prepare_records(settings)
     records = open_records(settings)
     try:
         tenancy = Tenancy(records)

@@ -25,6 +25,7 @@ class Row:
 COMMANDS = (
     Row("demo", "demo", "Run the whole cloud on this machine with a simulated fleet."),
     Row("up", "up", "Start the cloud for real use."),
+    Row("migrate", "migrate", "Bring the tables of the records to another revision."),
     Row("status", "status", "Show what a running cloud is doing."),
     Row("vehicles", "vehicles", "List, add, import and change vehicles."),
     Row("forwarding", "forwarding", "Forward vehicles to further GB/T 32960 platforms."),

@@ -35,6 +35,7 @@ def command(settings: Settings, data: Path | None, roles: str) -> None:
     The first start makes an administrator and prints the password once.
     """
     from carcloud.app.first_start import prepare
+    from carcloud.app.schema.steps import WrongSchema
     from carcloud.rundir import InUse
     from carcloud.supervisor import StartFailed, Supervisor
 
@@ -49,6 +50,8 @@ def command(settings: Settings, data: Path | None, roles: str) -> None:
         supervisor.start()
     except InUse as error:
         raise Failure(str(error), "stop it, or give another --data") from error
+    except WrongSchema as error:
+        raise Failure(str(error), "see the page Operations") from error
     except StartFailed as error:
         supervisor.stop()
         raise Failure(str(error), f"logs are in {supervisor.run.logs}") from error

@@ -1,17 +1,30 @@
 """The records port on SQLAlchemy Core: SQLite in WAL mode, or PostgreSQL through psycopg."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, exc, make_url, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    create_engine,
+    event,
+    exc,
+    inspect,
+    make_url,
+    text,
+)
 
 from carcloud.ports.errors import Conflict, EngineError, Full, Unavailable
 
 _BUSY_MS = 10_000  # a writer waits so long for another one
 _CREATE_LOCK = 7_246_015_318_206_931  # any number; only one process at a time makes tables
+REVISIONS = "alembic_version"
+"""The table that tells the revision of all others."""
 _PG_FULL = frozenset({"53100"})  # disk full
 _PG_RETRY = frozenset({"40001", "40P01"})  # serialisation, deadlock
 
@@ -22,6 +35,7 @@ class SqlRecords:
     def __init__(self, url: str) -> None:
         """`sqlite:////data/records.db` or `postgresql://user@host/name`; raises `Unavailable`."""
         where = make_url(url)
+        self._revised = False
         if where.get_backend_name() == "sqlite":
             self._engine = _sqlite(url, where.database)
         elif where.get_backend_name() == "postgresql":
@@ -30,11 +44,65 @@ class SqlRecords:
             raise ValueError(f"records need SQLite or PostgreSQL, not {where.drivername}")
 
     def create(self, metadata: MetaData) -> None:
-        """Make the tables that do not exist yet; many processes may do so at once."""
+        """Make the tables that do not exist yet; many processes may do so at once.
+
+        Nothing happens in a database whose tables are made by revisions (`migrating`).
+        """
+        if self._under_revisions():
+            return
         with self.transaction() as db:
-            if self._engine.dialect.name == "postgresql":
-                db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATE_LOCK})
+            self._one_at_a_time(db)
             metadata.create_all(db)
+
+    def _under_revisions(self) -> bool:
+        if not self._revised:
+            with self.reading() as db:
+                self._revised = inspect(db).has_table(REVISIONS)
+        return self._revised
+
+    def _one_at_a_time(self, db: Connection) -> None:
+        if self.kind == "postgresql":
+            db.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATE_LOCK})
+
+    @property
+    def kind(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """A transaction that may change tables; one at a time, and all of it or nothing.
+
+        SQLite changes a table by making it anew, so its foreign keys rest meanwhile; they are
+        checked before the end. Raises `Conflict` when rows were left without what they refer to.
+        """
+        with _port_errors(), self._engine.connect() as db:
+            if self.kind == "sqlite":
+                _pragma(db, "foreign_keys=OFF")
+            try:
+                with db.begin():
+                    self._one_at_a_time(db)
+                    yield db
+                    if (
+                        self.kind == "sqlite"
+                        and db.exec_driver_sql("PRAGMA foreign_key_check").first()
+                    ):
+                        raise Conflict("records: rows refer to others that are gone")
+            finally:
+                if self.kind == "sqlite":
+                    _pragma(db, "foreign_keys=ON")
+
+    def copy_to(self, file: Path) -> None:
+        """A copy of an SQLite database as it is now, private to the owner; others go on writing.
+
+        Raises `Unavailable`.
+        """
+        _private_file(file)
+        with _port_errors(), self._engine.connect() as db:
+            source = db.connection.driver_connection
+            assert isinstance(source, sqlite3.Connection)  # noqa: S101 - only asked of SQLite
+            with closing(sqlite3.connect(file)) as target:
+                source.backup(target)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -57,6 +125,13 @@ class SqlRecords:
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
+
+
+def _pragma(db: Connection, what: str) -> None:
+    """Outside a transaction, where alone it has an effect."""
+    driver = db.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101
+    driver.execute(f"PRAGMA {what}")
 
 
 def _sqlite(url: str, database: str | None) -> Engine:

@@ -48,6 +48,7 @@ __all__ = [
     "LinkExists", "LinkFacts", "LinkSpec", "LinkState", "Outgoing", "Password", "PlatformAccount",
     "PlatformAccounts", "PlatformTaken", "Progress", "UnknownLink", "UnknownPlatform", "User",
     "Wait", "Warn", "fresh_enough",
+    "metadata",
 ]  # fmt: skip
 
 REISSUE_DAYS = 7  # S16 5.2.6: a platform sends again what it could not for so long

@@ -52,7 +52,7 @@ __all__ = [
     "ENDED", "Artifact", "Attempt", "Bounds", "Changed", "Context", "Filters", "InvalidJob", "Job",
     "JobEnded", "JobFailed", "JobPage", "Jobs", "Kind", "Kinds", "LogPart", "Logged", "NewJob",
     "NewSchedule", "News", "Runner", "RunnerOptions", "Schedule", "ScheduleChanged",
-    "ScheduleExists", "State", "Stores", "UnknownJob", "perform",
+    "ScheduleExists", "State", "Stores", "UnknownJob", "metadata", "perform",
 ]  # fmt: skip
 
 MOST_OF_BATCH = 1000  # jobs

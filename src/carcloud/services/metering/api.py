@@ -47,7 +47,8 @@ from carcloud.services.metering.types import (
 __all__ = [
     "Alert", "Budget", "BudgetState", "Changed", "Costs", "DayCost", "Exists", "Forecast",
     "HourlyUsage", "Invalid", "Line", "Metering", "NotYet", "Price", "PriceBook", "Statement",
-    "Tier", "Unknown", "UsageCounter", "as_csv", "as_pdf", "parse_period", "period_text",
+    "Tier", "Unknown", "UsageCounter", "as_csv", "as_pdf", "metadata", "parse_period",
+    "period_text",
 ]  # fmt: skip
 
 T = TypeVar("T")

@@ -75,6 +75,7 @@ __all__ = [
     "ObjectInfo", "Part", "PartClaim", "PartPage", "Rule", "SmallPart", "Storage",
     "StorageRefusal", "StoredBody", "Summary", "TablePreview", "TenantStorage", "TooLarge",
     "Unreadable", "Upload", "UploadPage", "WriteConditions", "WrongChecksum", "WrongPart",
+    "metadata",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import Lake, QueryResult, TableInfo
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
-from carcloud.services.telemetry.dead_letters import DeadLetters
+from carcloud.services.telemetry.dead_letters import DeadLetters, metadata
 from carcloud.services.telemetry.errors import (
     InvalidArgument,
     TooBusy,
@@ -95,6 +95,7 @@ __all__ = [
     "UnknownDeadLetter",
     "UnknownQuery",
     "VehicleTwin",
+    "metadata",
 ]
 
 LETTERS_COUNTED_S = 5.0  # s for which the count of dead letters is remembered

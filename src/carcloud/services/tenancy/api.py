@@ -68,7 +68,7 @@ __all__ = [
     "Identity", "Invalid", "KnownLimits", "NewKey", "NoSecret", "NotSignedIn", "Passwords",
     "Project", "Quota", "Reason", "RoleInfo", "Scope", "Seal", "Session", "SessionInfo", "Shares",
     "Tenancy", "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User",
-    "limit_in", "origin", "record_changes", "suspended_among",
+    "limit_in", "metadata", "origin", "record_changes", "suspended_among",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

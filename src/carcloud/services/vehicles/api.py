@@ -50,6 +50,7 @@ __all__ = [
     "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
     "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange", "VehicleKeys",
     "VehicleModel", "VehiclePage", "Vehicles",
+    "metadata",
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long

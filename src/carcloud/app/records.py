@@ -1,0 +1,52 @@
+"""The records of an installation, at the revision of their tables that this carcloud works with."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from carcloud.app.schema.steps import Step, is_empty, migrate, require, state
+from carcloud.config import Settings
+from carcloud.engines.records_sql import SqlRecords
+from carcloud.model.time import iso, now_us
+
+log = logging.getLogger(__name__)
+
+
+def records_url(settings: Settings) -> str:
+    """The SQLAlchemy URL."""
+    file = Path(settings.text("data")).absolute() / "records.sqlite"
+    return settings.text("records.url") or f"sqlite:///{file}"
+
+
+def open_any_records(settings: Settings) -> SqlRecords:
+    """The records, whatever their revision."""
+    return SqlRecords(records_url(settings))
+
+
+def prepare_records(settings: Settings) -> None:
+    """Make the tables of a new database; bring SQLite forward, with a copy first.
+
+    A PostgreSQL that many processes share is brought forward by `carcloud migrate` alone.
+    Raises `WrongSchema`.
+    """
+    records = open_any_records(settings)
+    try:
+        if is_empty(records):
+            migrate(records)
+        elif records.kind == "sqlite" and state(records).pending:
+            migrate_with_copy(records, Path(settings.text("data")))
+        require(records)
+    finally:
+        records.close()
+
+
+def migrate_with_copy(
+    records: SqlRecords, data: Path, to: str = "head", tell: Callable[[str], None] = log.info
+) -> list[Step]:
+    """As `migrate`; an SQLite database is copied into `<data>/backups` first."""
+    if records.kind == "sqlite":
+        now = "".join(mark for mark in iso(now_us())[:19] if mark.isalnum())
+        file = data.absolute() / "backups" / f"records-{state(records).at}-{now}.sqlite"
+        records.copy_to(file)
+        tell(f"records: copied to {file}")
+    return migrate(records, to, tell)

@@ -1,0 +1,156 @@
+"""Bring the records from one revision of their tables to another, forward or back."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext, MigrationInfo, RevisionStep
+from alembic.script import Script, ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, inspect
+
+from carcloud.engines.records_sql import SqlRecords
+from carcloud.ports.errors import EngineError
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).parent
+NOTHING = "base"  # a database without tables of ours
+
+
+class WrongSchema(EngineError):
+    """The tables are of another revision than this carcloud works with."""
+
+    engine = "records"
+
+
+class UnknownRevision(ValueError):
+    """There is no such revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One revision."""
+
+    revision: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a database stands, and what leads to the newest revision."""
+
+    at: str  # `base` before the first
+    newest: str
+    pending: tuple[Step, ...] = ()
+    known: bool = True  # whether this carcloud knows the revision `at`
+
+    @property
+    def current(self) -> bool:
+        """Whether this carcloud can work with the tables."""
+        return self.known and self.at == self.newest
+
+
+def state(records: SqlRecords) -> State:
+    """Where the records stand."""
+    with records.reading() as db:
+        return _state(db)
+
+
+def is_empty(records: SqlRecords) -> bool:
+    """Whether the database has no tables at all."""
+    with records.reading() as db:
+        return not inspect(db).get_table_names()
+
+
+def require(records: SqlRecords) -> None:
+    """Return if this carcloud can work with the tables; else raise `WrongSchema`."""
+    found = state(records)
+    if found.current:
+        return
+    if not found.known:
+        raise WrongSchema(
+            f"the records are at revision {found.at}, which this carcloud does not know (it knows "
+            f"up to {found.newest}): run the newer carcloud, or go back with its own "
+            f"`carcloud migrate --to {found.newest}` first"
+        )
+    raise WrongSchema(
+        f"the records are at revision {found.at} and must be at {found.newest}: take a backup, "
+        "then run `carcloud migrate`"
+    )
+
+
+def migrate(
+    records: SqlRecords, to: str = "head", tell: Callable[[str], None] = log.info
+) -> list[Step]:
+    """Go forward or back to a revision, all steps or none; `tell` hears of each step.
+
+    Raises `UnknownRevision`, `WrongSchema` (the database is ahead of this carcloud).
+    """
+    done: list[Step] = []
+
+    def applied(ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
+        del ctx
+        revision = _revision(step.up_revision_id or NOTHING)
+        way = "to" if step.is_upgrade else "back from"
+        tell(f"records: {way} revision {revision.revision}: {revision.doc}")
+        done.append(Step(revision.revision, revision.doc))
+
+    with records.migrating() as db:
+        now = _state(db)
+        if not now.known:
+            raise WrongSchema(f"the records are at revision {now.at}, unknown to this carcloud")
+        back = _is_back(now.at, to)
+
+        def steps(revision: Any, _: MigrationContext) -> Sequence[RevisionStep]:
+            if back:
+                return _scripts()._downgrade_revs(to, revision)
+            return _scripts()._upgrade_revs(to, revision)
+
+        context = MigrationContext.configure(
+            db,
+            opts={"fn": steps, "transactional_ddl": True, "on_version_apply": (applied,)},
+        )
+        with Operations.context(context):
+            context.run_migrations()
+    return done
+
+
+@lru_cache(1)
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(FOLDER))
+
+
+def _state(db: Connection) -> State:
+    newest = _scripts().get_current_head()
+    assert newest is not None  # noqa: S101 - the baseline is in the package
+    at = MigrationContext.configure(db).get_current_revision()
+    chain = [Step(s.revision, s.doc) for s in reversed(list(_scripts().walk_revisions()))]
+    if at is None:
+        return State(NOTHING, newest, tuple(chain))
+    names = [step.revision for step in chain]
+    if at not in names:
+        return State(at, newest, known=False)
+    return State(at, newest, tuple(chain[names.index(at) + 1 :]))
+
+
+def _is_back(at: str, to: str) -> bool:
+    if to == NOTHING:
+        return True
+    order = [script.revision for script in reversed(list(_scripts().walk_revisions()))]
+    wanted = _revision(to).revision
+    return at != NOTHING and order.index(wanted) < order.index(at)
+
+
+def _revision(name: str) -> Script:
+    try:
+        found = _scripts().get_revision(name)
+    except CommandError as error:
+        raise UnknownRevision(f"there is no revision {name!r}") from error
+    if found is None:
+        raise UnknownRevision(f"there is no revision {name!r}")
+    return found

@@ -1,0 +1,22 @@
+"""The tables that the services expect, of all of them."""
+
+from typing import Any
+
+from carcloud.services.compliance.api import metadata as COMPLIANCE
+from carcloud.services.compute.api import metadata as COMPUTE
+from carcloud.services.metering.api import metadata as METERING
+from carcloud.services.storage.api import metadata as STORAGE
+from carcloud.services.telemetry.api import metadata as TELEMETRY
+from carcloud.services.tenancy.api import metadata as TENANCY
+from carcloud.services.vehicles.api import metadata as VEHICLES
+
+TABLES: Any = (  # of MetaData; Alembic takes several and says it takes one
+    TENANCY,
+    METERING,
+    STORAGE,
+    COMPUTE,
+    VEHICLES,
+    TELEMETRY,
+    COMPLIANCE,
+)
+"""Services of lower rank first."""

@@ -92,6 +92,15 @@ export const PAGES: readonly PageEntry[] = [
     needs: ['forwarding:read'],
   },
   {
+    name: 'people',
+    path: '/people',
+    title: 'nav.people',
+    load: () => import('./pages/PeoplePage.svelte'),
+    section: 'platform',
+    icon: 'people',
+    needs: ['people:read'],
+  },
+  {
     name: 'account',
     path: '/account',
     title: 'nav.account',

@@ -5,6 +5,7 @@ import forwarding from './forwarding'
 import frames from './frames'
 import map from './map'
 import parts from './parts'
+import people from './people'
 import permissions from './permissions'
 import shell from './shell'
 import sql from './sql'
@@ -23,6 +24,7 @@ export const areas = [
   deadLetters,
   account,
   permissions,
+  people,
 ] as const
 
 export const en = {
@@ -37,4 +39,5 @@ export const en = {
   ...deadLetters,
   ...account,
   ...permissions,
+  ...people,
 }

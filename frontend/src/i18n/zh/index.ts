@@ -5,6 +5,7 @@ import forwarding from './forwarding'
 import frames from './frames'
 import map from './map'
 import parts from './parts'
+import people from './people'
 import permissions from './permissions'
 import shell from './shell'
 import sql from './sql'
@@ -23,4 +24,5 @@ export const zh: Messages = {
   ...deadLetters,
   ...account,
   ...permissions,
+  ...people,
 }

@@ -128,7 +128,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("lake.upkeep_s", 60, "Time between rounds of compaction and retention"),
     Setting("stream.port", 0, "Port of the embedded NATS server; 0 picks a free one"),
     Setting("stream.max_gb", 20, "Disk for frames that the lake does not have yet"),
-    Setting("stream.url", "", "NATS cluster to use instead of the embedded server"),
+    Setting(
+        "stream.url", "", "Servers of a NATS cluster, with commas between; empty = an embedded one"
+    ),
+    Setting("stream.replicas", 1, "Servers of the cluster that keep each message: 1, 3 or 5"),
+    Setting("stream.user", "", "User of the cluster"),
+    Setting("stream.password_file", "", "File that holds the user's password"),
     Setting("records.url", "", "SQLAlchemy URL; empty = SQLite in the data folder"),
     Setting("blobs.url", "", "s3://bucket/prefix; empty = the data folder"),
     Setting("s3.endpoint", "", "URL of the S3 server of lake.url and blobs.url; empty = AWS"),
@@ -212,6 +217,19 @@ class Settings(Mapping[str, Value]):
     def flag(self, name: str) -> bool:
         """A setting that is on or off."""
         return self._values[name] is True
+
+    def secret(self, name: str) -> str:
+        """What is in the file that a setting names, empty where it names none.
+
+        Raises `InvalidSetting` for a file that cannot be read.
+        """
+        file = self.text(name)
+        if not file:
+            return ""
+        try:
+            return Path(file).read_text().strip()
+        except OSError as error:
+            raise InvalidSetting(f"{name} {file}: {error.strerror}") from error
 
     def with_values(self, more: Mapping[str, Value]) -> "Settings":
         """A copy with some values replaced."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from carcloud.app.continuity import go_on
-from carcloud.config import Settings
+from carcloud.config import InvalidSetting, Settings
 from carcloud.engines.stream_nats import NatsServer
 from carcloud.engines.stream_nats.server import dies_with
 from carcloud.ports.errors import EngineError
@@ -167,7 +167,7 @@ class Supervisor:
 
     def _start_server(self) -> None:
         if self.settings.text("stream.url"):
-            self.run.write_stream(self.settings.text("stream.url"), "", "")
+            self._use_cluster()
             return
         user, password = "carcloud", secrets.token_urlsafe(24)
         try:
@@ -181,6 +181,14 @@ class Supervisor:
         except EngineError as error:
             raise StartFailed(f"the stream server does not start: {error}") from error
         self.run.write_stream(f"nats://127.0.0.1:{self.server.port}", user, password)
+
+    def _use_cluster(self) -> None:
+        try:
+            password = self.settings.secret("stream.password_file")
+        except InvalidSetting as error:
+            raise StartFailed(str(error)) from error
+        url, user = self.settings.text("stream.url"), self.settings.text("stream.user")
+        self.run.write_stream(url, user, password)
 
     def _restart_server(self, server: NatsServer) -> None:
         try:

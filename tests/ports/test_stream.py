@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from carcloud.engines.stream_nats import NatsServer, NatsStream
+from carcloud.engines.stream_nats import Member, NatsServer, NatsStream
 from carcloud.ports.errors import Full, Unavailable
 from carcloud.ports.stream import Message, Stream
 
@@ -21,6 +22,80 @@ USER, PASSWORD = "carcloud", 'the "word" of $ecrecy'
 ROOM = 1024 * 1024 * 1024  # bytes
 
 Test = Callable[[NatsStream], Awaitable[None]]
+
+
+class Cluster:
+    """Three servers on one machine that keep every message three times."""
+
+    replicas = 3
+
+    def __init__(self, folder: Path) -> None:
+        ports = [free_port() for _ in range(3)]
+        self.servers = [
+            NatsServer.start(
+                folder / f"node-{number}",
+                user=USER,
+                password=PASSWORD,
+                max_bytes=ROOM,
+                member=Member(f"node-{number}", port, tuple(p for p in ports if p != port)),
+            )
+            for number, port in enumerate(ports)
+        ]
+        for server in self.servers:
+            server.ready()
+
+    @property
+    def url(self) -> str:
+        return ",".join(f"nats://127.0.0.1:{server.port}" for server in self.servers)
+
+    def kill(self, number: int) -> None:
+        self.servers[number].kill()
+
+    def restart(self, number: int) -> None:
+        self.servers[number] = self.servers[number].restart().ready()
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    running = Cluster(tmp_path)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(params=["one server", "three servers"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator["NatsServer | Cluster"]:
+    """What tests run on that kill nothing."""
+    if request.param == "one server":
+        with start(tmp_path / "nats", ROOM) as running:
+            yield running
+    else:
+        shared: Cluster = request.getfixturevalue("shared_cluster")
+        yield shared
+        asyncio.run(forget(shared))
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    running = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield running
+    running.stop()
+
+
+async def forget(cluster: Cluster) -> None:
+    """Sequences begin at 1 for the next test."""
+    async with connected(cluster) as stream:
+        for name in ("FRAMES", "EVENTS", "USAGE", "POSITIONS"):
+            await stream._link.api(f"STREAM.DELETE.{name}", {})
 
 
 @pytest.fixture
@@ -34,16 +109,23 @@ def start(store: Path, room: int) -> NatsServer:
 
 
 @asynccontextmanager
-async def connected(server: NatsServer, room: int = ROOM) -> AsyncIterator[NatsStream]:
-    url = f"nats://127.0.0.1:{server.port}"
-    stream = await NatsStream.connect(url, user=USER, password=PASSWORD, max_bytes=room)
+async def connected(server: NatsServer | Cluster, room: int = ROOM) -> AsyncIterator[NatsStream]:
+    cluster = isinstance(server, Cluster)
+    stream = await NatsStream.connect(
+        server.url if cluster else f"nats://127.0.0.1:{server.port}",
+        user=USER,
+        password=PASSWORD,
+        max_bytes=room,
+        replicas=3 if cluster else 1,
+        timeout_s=30,
+    )
     try:
         yield stream
     finally:
         await stream.close()
 
 
-def run(server: NatsServer, test: Test) -> None:
+def run(server: NatsServer | Cluster, test: Test) -> None:
     async def scene() -> None:
         async with connected(server) as stream:
             await test(stream)
@@ -64,7 +146,7 @@ async def take(stream: Stream, reader: str, count: int, batch: int = 10) -> list
     return found
 
 
-def test_reads_what_was_published_in_order(server: NatsServer) -> None:
+def test_reads_what_was_published_in_order(anywhere: NatsServer | Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         seqs = [await stream.publish(SUBJECT, b"%d" % i, f"m{i}") for i in range(25)]
         assert seqs == list(range(1, 26))
@@ -73,19 +155,19 @@ def test_reads_what_was_published_in_order(server: NatsServer) -> None:
         assert [m.data for m in found] == [b"%d" % i for i in range(25)]
         assert {m.subject for m in found} == {SUBJECT}
 
-    run(server, test)
+    run(anywhere, test)
 
 
-def test_same_message_id_is_kept_once(server: NatsServer) -> None:
+def test_same_message_id_is_kept_once(anywhere: NatsServer | Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         first = await stream.publish(SUBJECT, b"x", "same")
         assert await stream.publish(SUBJECT, b"x", "same") == first
         assert (await stream.info("FRAMES")).messages == 1
 
-    run(server, test)
+    run(anywhere, test)
 
 
-def test_unconfirmed_comes_again_and_confirmed_does_not(server: NatsServer) -> None:
+def test_unconfirmed_comes_again_and_confirmed_does_not(anywhere: NatsServer | Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         for i in range(10):
             await stream.publish(SUBJECT, b"%d" % i, f"m{i}")
@@ -98,10 +180,10 @@ def test_unconfirmed_comes_again_and_confirmed_does_not(server: NatsServer) -> N
         assert [m.seq for m in await take(stream, "a", 4)] == [7, 8, 9, 10]
         assert [m.seq for m in await take(stream, "b", 10)] == list(range(1, 11))
 
-    run(server, test)
+    run(anywhere, test)
 
 
-def test_empty_list_after_waiting_then_what_comes_later(server: NatsServer) -> None:
+def test_empty_list_after_waiting_then_what_comes_later(anywhere: NatsServer | Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         lists = stream.read("FRAMES", "a", batch=10, wait_s=0.2)
         assert await anext(lists) == []
@@ -112,10 +194,10 @@ def test_empty_list_after_waiting_then_what_comes_later(server: NatsServer) -> N
         assert late[0].data == b"late"
         await lists.aclose()
 
-    run(server, test)
+    run(anywhere, test)
 
 
-def test_large_blocks_exceed_the_bytes_fetched_ahead(server: NatsServer) -> None:
+def test_large_blocks_exceed_the_bytes_fetched_ahead(anywhere: NatsServer | Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         block = os.urandom(7_500_000)
         for i in range(6):  # 45 MB in one request for 32 MB
@@ -126,10 +208,10 @@ def test_large_blocks_exceed_the_bytes_fetched_ahead(server: NatsServer) -> None
         with pytest.raises(ValueError, match="too large"):
             await stream.publish(SUBJECT, bytes(9_000_000), "huge")
 
-    run(server, test)
+    run(anywhere, test)
 
 
-def test_release_frees_and_reading_goes_on_after_it(server: NatsServer) -> None:
+def test_release_frees_and_reading_goes_on_after_it(anywhere: NatsServer | Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         for i in range(10):
             await stream.publish(SUBJECT, b"%d" % i, f"m{i}")
@@ -143,10 +225,10 @@ def test_release_frees_and_reading_goes_on_after_it(server: NatsServer) -> None:
         assert await stream.publish(SUBJECT, b"next", "n") == 100
         assert [m.seq for m in await take(stream, "b", 1)] == [100]
 
-    run(server, test)
+    run(anywhere, test)
 
 
-def test_broadcast_reaches_listeners_until_they_stop(server: NatsServer) -> None:
+def test_broadcast_reaches_listeners_until_they_stop(anywhere: NatsServer | Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
 
@@ -163,7 +245,7 @@ def test_broadcast_reaches_listeners_until_they_stop(server: NatsServer) -> None
         assert heard.empty()
         assert (await stream.info("FRAMES")).messages == 0
 
-    run(server, test)
+    run(anywhere, test)
 
 
 def test_full_stream_refuses_and_release_makes_room(tmp_path: Path) -> None:
@@ -217,57 +299,119 @@ def test_calls_fail_while_the_server_is_away_and_work_after(server: NatsServer) 
     run(server, test)
 
 
-@pytest.mark.kill
-def test_kill_under_load_loses_and_repeats_nothing(server: NatsServer) -> None:
-    """Four writers and a reader go on while the server is killed and started again."""
-    acknowledged: dict[int, bytes] = {}
-    found: list[Message] = []
-    state = {"server": server, "done": False}
+def test_without_two_of_three_nothing_is_acknowledged(cluster: Cluster) -> None:
+    async def test(stream: NatsStream) -> None:
+        assert await stream.publish(SUBJECT, b"three", "m1") == 1
+        cluster.kill(1)
+        assert await published(stream, b"two", "m2") == 2
+        cluster.kill(2)
+        with pytest.raises(Unavailable):
+            await stream.publish(SUBJECT, b"one", "m3")
+        cluster.restart(1)
+        assert await published(stream, b"one", "m3") == 3
+        assert [m.data for m in await take(stream, "a", 3)] == [b"three", b"two", b"one"]
 
-    async def write(stream: NatsStream, writer: int) -> None:
+    run(cluster, test)
+
+
+async def published(stream: NatsStream, data: bytes, name: str, within_s: float = 20) -> int:
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                return await stream.publish(SUBJECT, data, name)
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
+
+class Load:
+    """Four writers and a reader that go on while servers are killed and started again."""
+
+    def __init__(self) -> None:
+        self.acknowledged: dict[int, bytes] = {}
+        self.found: list[Message] = []
+        self.done = False
+
+    async def run(self, stream: NatsStream, kill: Callable[[], Awaitable[None]]) -> None:
+        writers = [self._write(stream, writer) for writer in range(4)]
+        await asyncio.gather(self._read(stream), self._until(kill), *writers)
+
+    async def _until(self, kill: Callable[[], Awaitable[None]]) -> None:
+        await kill()
+        await asyncio.sleep(0.5)
+        self.done = True
+
+    async def _write(self, stream: NatsStream, writer: int) -> None:
         number = 0
-        while not state["done"]:
+        while not self.done:
             data = b"%d-%d-" % (writer, number) + bytes(40_000)
             try:
                 seq = await stream.publish(SUBJECT, data, f"{writer}-{number}")
             except Unavailable:
+                await asyncio.sleep(0.01)
                 continue
-            assert seq not in acknowledged
-            acknowledged[seq] = data
+            assert seq not in self.acknowledged
+            self.acknowledged[seq] = data
             number += 1
 
-    async def read(stream: NatsStream) -> None:
+    async def _read(self, stream: NatsStream) -> None:
         async for messages in stream.read("FRAMES", "ingest", batch=20, wait_s=0.5):
-            found.extend(messages)
+            self.found.extend(messages)
             if messages and messages[-1].seq % 7 == 0:
                 await asyncio.sleep(0.01)
-            last = found[-1].seq if found else 0
-            if state["done"] and not messages and last >= max(acknowledged):
+            last = self.found[-1].seq if self.found else 0
+            if self.done and not messages and last >= max(self.acknowledged):
                 return
 
-    async def kill(times: int) -> None:
-        for _ in range(times):
-            await asyncio.sleep(0.6)
-            state["server"].kill()
-            await asyncio.sleep(0.1)
-            state["server"] = state["server"].restart().ready()
-        await asyncio.sleep(0.5)
-        state["done"] = True
+    def check(self) -> None:
+        """Every message that was acknowledged was read, in order and once."""
+        seqs = [m.seq for m in self.found]
+        assert seqs == list(range(1, len(seqs) + 1))
+        by_seq = {m.seq: m.data for m in self.found}
+        assert len(self.acknowledged) > 50
+        assert {seq: by_seq.get(seq) for seq in self.acknowledged} == self.acknowledged
+        assert len({m.data for m in self.found}) == len(self.found), "a message was kept twice"
 
-    async def test(stream: NatsStream) -> None:
-        writers = [write(stream, writer) for writer in range(4)]
-        await asyncio.gather(read(stream), kill(3), *writers)
+
+@pytest.mark.kill
+def test_kill_under_load_loses_and_repeats_nothing(server: NatsServer) -> None:
+    load, running = Load(), [server]
+
+    async def kill() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0.6)
+            running[0].kill()
+            await asyncio.sleep(0.1)
+            running[0] = running[0].restart().ready()
 
     try:
-        run(server, test)
+        run(server, lambda stream: load.run(stream, kill))
     finally:
-        state["server"].stop()
-    seqs = [m.seq for m in found]
-    assert seqs == list(range(1, len(seqs) + 1))
-    by_seq = {m.seq: m.data for m in found}
-    assert len(acknowledged) > 50
-    assert {seq: by_seq.get(seq) for seq in acknowledged} == acknowledged
-    assert len({m.data for m in found}) == len(found), "a message was kept twice"
+        running[0].stop()
+    load.check()
+
+
+@pytest.mark.kill
+def test_any_server_of_a_cluster_may_be_killed(cluster: Cluster) -> None:
+    """Each in turn, one at a time; writing and reading go on within ten seconds."""
+    load = Load()
+    pauses: list[float] = []
+
+    async def kill() -> None:
+        await asyncio.sleep(1)
+        for number in range(3):
+            cluster.kill(number)
+            began, before = time.monotonic(), (len(load.acknowledged), len(load.found))
+            while len(load.acknowledged) == before[0] or len(load.found) == before[1]:
+                await asyncio.sleep(0.02)
+                assert time.monotonic() - began < 10
+            pauses.append(time.monotonic() - began)
+            await asyncio.sleep(0.5)
+            cluster.restart(number)
+            await asyncio.sleep(2.5)  # it must have caught up before the next one goes
+
+    run(cluster, lambda stream: load.run(stream, kill))
+    print("writing and reading went on after", [f"{pause:.2f} s" for pause in pauses])
+    load.check()
 
 
 def test_server_dies_with_its_parent(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from carcloud.config import InvalidSetting, Settings
+from carcloud.config import Settings
 from carcloud.engines.stream_nats import NatsStream
 from carcloud.ports.blobs import Blobs
 from carcloud.ports.lake import Lake
@@ -57,6 +57,7 @@ async def open_engines(settings: Settings) -> Engines:
         user=access.user,
         password=access.password,
         max_bytes=int(settings.number("stream.max_gb") * 1e9),
+        replicas=settings.whole("stream.replicas") if settings.text("stream.url") else 1,
     )
     return Engines(settings, stream)
 
@@ -82,11 +83,8 @@ def s3_options(settings: Settings) -> dict[str, str]:
     if endpoint := settings.text("s3.endpoint"):
         options["endpoint"] = endpoint
     if key := settings.text("s3.access_key"):
-        file = Path(settings.text("s3.secret_key_file"))
-        try:
-            options |= {"access_key_id": key, "secret_access_key": file.read_text().strip()}
-        except OSError as error:
-            raise InvalidSetting(f"s3.secret_key_file {file}: {error.strerror}") from error
+        secret = settings.secret("s3.secret_key_file")
+        options |= {"access_key_id": key, "secret_access_key": secret}
     return options
 
 

@@ -38,7 +38,10 @@ class _Lost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where NATS is and who asks. Credentials are never part of a URL."""
+    """Where NATS is and who asks. Credentials are never part of a URL.
+
+    `url` may name the servers of a cluster with commas between.
+    """
 
     url: str
     user: str
@@ -68,8 +71,16 @@ class Link:
 
     async def open(self, timeout_s: float) -> None:
         """Dial; raises `Unavailable` after `timeout_s`."""
+        dialling = asyncio.create_task(self._dial())
         try:
-            await asyncio.wait_for(self._dial(), timeout_s)
+            await asyncio.wait({dialling}, timeout=timeout_s)
+            late = not dialling.done()
+        finally:
+            await _cancelled(dialling)
+        try:
+            if late:
+                raise TimeoutError
+            dialling.result()
         except (TimeoutError, OSError, nats.errors.Error) as error:
             raise Unavailable(f"no stream server at {self._address.url}") from error
         self._inbox = self._client.new_inbox()
@@ -196,7 +207,7 @@ class Link:
 
     async def _connect(self, client: Client) -> None:
         await client.connect(
-            self._address.url,
+            [url.strip() for url in self._address.url.split(",")],
             user=self._address.user or None,
             password=self._address.password or None,
             name="carcloud",
@@ -258,6 +269,13 @@ class Link:
         if not self._closing:
             self._lost()
             self._redialling = asyncio.create_task(self._redial())
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel until it is over: the client library can miss a cancellation while it dials."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.2)
 
 
 class _Deadline:

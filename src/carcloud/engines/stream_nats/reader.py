@@ -20,6 +20,8 @@ from carcloud.ports.stream import Message
 
 _NS = 1_000_000_000
 _REQUEST_S = 5.0  # one request for messages stays open so long
+_BEAT_S = 1.0  # between signs of life of an open request that brings nothing
+_SILENT_S = 3.0  # without any: the server of the consumer is gone
 _REQUEST_BYTES = 32 * 1024 * 1024  # delivered ahead of the reader, at most
 _FORGET_S = 60.0  # the server drops a consumer nobody asks any more
 _RETRY_S = 0.1
@@ -104,6 +106,7 @@ class _Consumer:
         self._request = 0  # number of the latest request for messages
         self._open = 0  # messages that it may still bring
         self._open_until = 0.0
+        self._heard = 0.0  # when the server last said anything to an open request
 
     @property
     def lost(self) -> bool:
@@ -133,11 +136,18 @@ class _Consumer:
     async def keep_asking(self, batch: int, now: float) -> None:
         """Ask for `batch` messages if no request is open."""
         if self._open > 0 and now < self._open_until:
+            self._broken = self._broken or now - self._heard > _SILENT_S
             return
         self._request += 1
         self._open = batch
         self._open_until = now + _REQUEST_S + 1.0
-        wanted = {"batch": batch, "max_bytes": _REQUEST_BYTES, "expires": int(_REQUEST_S * _NS)}
+        self._heard = now
+        wanted = {
+            "batch": batch,
+            "max_bytes": _REQUEST_BYTES,
+            "expires": int(_REQUEST_S * _NS),
+            "idle_heartbeat": int(_BEAT_S * _NS),
+        }
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
         await self._link.tell(subject, json.dumps(wanted).encode(), self._reply)
 
@@ -167,6 +177,9 @@ class _Consumer:
         return f"{self._inbox}.{self._request}"
 
     async def _receive(self, message: Msg) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        if status_of(message) == "100":
+            return
         if status_of(message) is None:
             self._open -= 1
             self._arrived.append(message)

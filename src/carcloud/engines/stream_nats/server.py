@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 from carcloud.engines.stream_nats.limits import MAX_MESSAGE, MAX_PENDING, SIDE_STREAMS_BYTES
 from carcloud.ports.errors import Unavailable
@@ -35,6 +36,15 @@ def binary() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A server's place in a cluster on this machine: its name, and the ports of all."""
+
+    name: str
+    port: int  # that the other servers dial
+    others: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ServerOptions:
     """What a server was started with, so that it can be started again just so."""
 
@@ -43,6 +53,7 @@ class ServerOptions:
     user: str
     password: str
     max_bytes: int  # room for frames; events and reader positions get theirs besides
+    member: Member | None = None
 
 
 class NatsServer:
@@ -55,7 +66,14 @@ class NatsServer:
 
     @classmethod
     def start(
-        cls, store: Path, *, port: int = 0, user: str, password: str, max_bytes: int
+        cls,
+        store: Path,
+        *,
+        port: int = 0,
+        user: str,
+        password: str,
+        max_bytes: int,
+        member: Member | None = None,
     ) -> "NatsServer":
         """Start a server that keeps everything below `store`; call `ready` before using it.
 
@@ -64,7 +82,7 @@ class NatsServer:
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("start the stream server from the main thread")
-        options = ServerOptions(store.absolute(), port, user, password, max_bytes)
+        options = ServerOptions(store.absolute(), port, user, password, max_bytes, member)
         return cls(options, _launch(options))
 
     @property
@@ -111,6 +129,7 @@ class NatsServer:
             user=kept.user,
             password=kept.password,
             max_bytes=kept.max_bytes,
+            member=kept.member,
         )
 
     def stop(self, timeout_s: float = 10.0) -> None:
@@ -171,7 +190,7 @@ def _launch(options: ServerOptions) -> subprocess.Popen[bytes]:
 
 def _configuration(options: ServerOptions) -> dict[str, Any]:
     return {
-        "server_name": "carcloud",
+        **(_cluster(options, options.member) if options.member else {"server_name": "carcloud"}),
         "listen": f"{_LOOPBACK}:{options.port or -1}",
         "authorization": {"user": options.user, "password": options.password},
         "max_payload": MAX_MESSAGE,
@@ -186,6 +205,20 @@ def _configuration(options: ServerOptions) -> dict[str, Any]:
             "sync_interval": "always",
             "max_file_store": options.max_bytes + SIDE_STREAMS_BYTES,
             "max_memory_store": 64 * 1024 * 1024,
+        },
+    }
+
+
+def _cluster(options: ServerOptions, member: Member) -> dict[str, Any]:
+    """Servers show each other the same password as clients; the routes carry it, in the file."""
+    who = f"{quote(options.user, safe='')}:{quote(options.password, safe='')}"
+    return {
+        "server_name": member.name,
+        "cluster": {
+            "name": "carcloud",
+            "listen": f"{_LOOPBACK}:{member.port}",
+            "authorization": {"user": options.user, "password": options.password},
+            "routes": [f"nats-route://{who}@{_LOOPBACK}:{port}" for port in member.others],
         },
     }
 

@@ -1,5 +1,6 @@
 """The stream port on NATS JetStream, embedded or a cluster."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -27,6 +28,7 @@ _POSITIONS = "POSITIONS"
 _NO_MESSAGE = 10_037
 _NAME_IN_USE = 10_058
 _NO_STREAM = 10_059
+_PASSING_CODES = frozenset({10_005, 10_008, 10_009})  # no peers yet, no leader, not ready
 _FULL_CODES = frozenset({10_002, 10_023, 10_028, 10_047})  # limits of account and server
 _FULL_WORDS = ("maximum bytes", "maximum messages", "insufficient", "no space", "resource limits")
 
@@ -51,14 +53,18 @@ class NatsStream:
     ) -> "NatsStream":
         """Connect to `url` (`nats://host:port`, no credentials in it) and make the streams.
 
+        The servers of a cluster stand in `url` with commas between; `replicas` of them keep each
+        message. A cluster that has just begun is waited for, up to `timeout_s`.
+
         `max_bytes` bounds the frames that the lake does not have yet. A connection lost later
         is made again for ever; calls raise `Unavailable` meanwhile.
         """
         link = Link(Address(url, user, password))
         await link.open(timeout_s)
+        deadline = asyncio.get_running_loop().time() + timeout_s
         try:
             for config in _stream_configs(max_bytes, replicas):
-                await _ensure_stream(link, config)
+                await _ensure_until(link, config, deadline)
         except ApiError as error:
             await link.close()
             raise _port_error(error) from error
@@ -200,6 +206,19 @@ def _stream_configs(max_bytes: int, replicas: int) -> list[dict[str, Any]]:
         {**shared, **usage, "discard": "new"},  # nor is usage forgotten: who tells it waits
         {**shared, **positions, "discard": "old", "max_msgs_per_subject": 1},
     ]
+
+
+async def _ensure_until(link: Link, config: dict[str, Any], deadline: float) -> None:
+    """`_ensure_stream`, while the servers of a cluster choose who leads."""
+    while True:
+        try:
+            await _ensure_stream(link, config)
+            return
+        except (ApiError, Unavailable) as error:
+            passing = isinstance(error, Unavailable) or error.code in _PASSING_CODES
+            if not passing or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 async def _ensure_stream(link: Link, config: dict[str, Any]) -> None:

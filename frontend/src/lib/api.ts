@@ -11,8 +11,8 @@ const vehicle = (id: string): string => `/v1/vehicles/${encodeURIComponent(id)}`
 export const api = {
   ui: () => json<T.UiSettings>('/v1/ui'),
   session: () => json<T.Session>('/v1/session'),
-  signIn: (user: string, password: string) =>
-    json<T.Session>('/v1/session', { method: 'POST', json: { user, password } }),
+  signIn: (user: string, password: string, code?: string) =>
+    json<T.Session>('/v1/session', { method: 'POST', json: { user, password, code } }),
   signOut: () => json<void>('/v1/session', { method: 'DELETE' }),
 
   vehicles: (query: Query, signal?: AbortSignal) =>

@@ -12,6 +12,8 @@ export class ApiProblem extends Error {
     readonly title: string,
     readonly detail: string,
     readonly errors: readonly FieldError[] = [],
+    /** what kind of problem, such as `denied`; empty for one without a name */
+    readonly code = '',
   ) {
     super(detail || title)
   }
@@ -62,14 +64,20 @@ export function withQuery(path: string, query: Query = {}): string {
   return text ? `${path}?${text}` : path
 }
 
+const CODES = 'urn:carcloud:problem:'
+
 export async function readProblem(response: Response): Promise<ApiProblem> {
   try {
-    const body = (await response.json()) as Partial<ApiProblem> & { errors?: FieldError[] }
+    const body = (await response.json()) as Partial<ApiProblem> & {
+      errors?: FieldError[]
+      type?: string
+    }
     return new ApiProblem(
       response.status,
       body.title ?? response.statusText,
       body.detail ?? '',
       Array.isArray(body.errors) ? body.errors : [],
+      body.type?.startsWith(CODES) ? body.type.slice(CODES.length) : '',
     )
   } catch {
     return new ApiProblem(response.status, response.statusText || `HTTP ${response.status}`, '')

@@ -19,8 +19,12 @@ class SessionState {
     this.ready = true
   }
 
-  async signIn(user: string, password: string): Promise<void> {
-    this.current = await api.signIn(user, password)
+  async signIn(user: string, password: string, code?: string): Promise<void> {
+    this.begin(await api.signIn(user, password, code))
+  }
+
+  begin(session: Session): void {
+    this.current = session
     this.expired = false
   }
 

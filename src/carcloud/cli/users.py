@@ -11,7 +11,7 @@ from carcloud.cli.forwarding import read_password
 from carcloud.cli.scopes import scope_of, scope_options
 from carcloud.cli.tables import show_items
 
-_COLUMNS = ("name", "note", "service", "guest", "disabled", "created")
+_COLUMNS = ("name", "note", "service", "guest", "disabled", "second_factor", "created")
 _password_file = click.option(
     "--password-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -120,6 +120,19 @@ def password(name: str, password_file: Path | None, client: Client) -> None:
     body = {"password": read_password(password_file)}
     client.send("PUT", f"{_path(name)}/password", json=body)
     click.echo(f"{name} has a new password")
+
+
+@command.command(
+    "reset-second-factor",
+    cls=ExampleCommand,
+    examples=("carcloud users reset-second-factor ann",),
+)
+@click.argument("name")
+@with_client
+def reset_second_factor(name: str, client: Client) -> None:
+    """Take a lost second factor from somebody; they sign in with the password alone."""
+    client.send("DELETE", f"{_path(name)}/second-factor")
+    click.echo(f"{name} signs in with the password alone")
 
 
 @command.command("remove", cls=ExampleCommand, examples=("carcloud users remove ann --yes",))

@@ -40,6 +40,7 @@ from carcloud.web.api import (
     prices,
     queries,
     schedules,
+    second_factor,
     sessions,
     telemetry,
     tenants,
@@ -121,6 +122,7 @@ def _guarded(callers: Callers, rates: RequestRates) -> Router:
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         route_handlers=[
             people.router,
+            Router("/", tags=["people"], route_handlers=[second_factor.reset_second_factor]),
             keys.router,
             tenants.router,
             audit.router,

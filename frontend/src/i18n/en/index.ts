@@ -3,6 +3,7 @@ import account from './account'
 import deadLetters from './dead-letters'
 import forwarding from './forwarding'
 import frames from './frames'
+import identity from './identity'
 import map from './map'
 import parts from './parts'
 import people from './people'
@@ -15,6 +16,7 @@ import vehicles from './vehicles'
 export const areas = [
   shell,
   parts,
+  identity,
   map,
   vehicles,
   vehicle,
@@ -30,6 +32,7 @@ export const areas = [
 export const en = {
   ...shell,
   ...parts,
+  ...identity,
   ...map,
   ...vehicles,
   ...vehicle,

@@ -1,6 +1,7 @@
 """Tenants, their people, rights and keys, and the record of what was changed. Calls block briefly.
 
-`Tenancy` holds its parts: `tenants`, `people`, `grants`, `keys`, `sessions`, `trail`.
+`Tenancy` holds its parts: `tenants`, `people`, `second_factor`, `grants`, `keys`, `sessions`,
+`trail`.
 """
 
 import secrets
@@ -23,6 +24,7 @@ from carcloud.services.tenancy.errors import (
     Invalid,
     NoSecret,
     NotSignedIn,
+    SecondFactorNeeded,
     Throttled,
     Unknown,
 )
@@ -32,6 +34,7 @@ from carcloud.services.tenancy.limits import KnownLimits, Quota, TenantLimits, l
 from carcloud.services.tenancy.passwords import Passwords
 from carcloud.services.tenancy.people import People, check_person
 from carcloud.services.tenancy.seal import Seal
+from carcloud.services.tenancy.second_factor import SecondFactor
 from carcloud.services.tenancy.sessions import Client, Sessions
 from carcloud.services.tenancy.shares import Shares
 from carcloud.services.tenancy.store import metadata, users
@@ -48,6 +51,7 @@ from carcloud.services.tenancy.types import (
     AuditFilter,
     AuditPage,
     ChainReport,
+    Enrolment,
     Grant,
     Identity,
     NewKey,
@@ -55,6 +59,7 @@ from carcloud.services.tenancy.types import (
     Reason,
     RoleInfo,
     Scope,
+    SecondFactorState,
     Session,
     SessionInfo,
     TenantInfo,
@@ -64,11 +69,12 @@ from carcloud.services.tenancy.types import (
 
 __all__ = [
     "EVERYTHING", "INSTALLATION", "MAIN", "SYSTEM", "AccessKey", "Allowed", "ApiKey", "AuditEntry",
-    "AuditFilter", "AuditPage", "ChainReport", "Changed", "Client", "Denied", "Exists", "Grant",
-    "Identity", "Invalid", "KnownLimits", "NewKey", "NoSecret", "NotSignedIn", "Passwords",
-    "Project", "Quota", "Reason", "RoleInfo", "Scope", "Seal", "Session", "SessionInfo", "Shares",
-    "Tenancy", "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User",
-    "limit_in", "metadata", "origin", "record_changes", "suspended_among",
+    "AuditFilter", "AuditPage", "ChainReport", "Changed", "Client", "Denied", "Enrolment", "Exists",
+    "Grant", "Identity", "Invalid", "KnownLimits", "NewKey", "NoSecret", "NotSignedIn", "Passwords",
+    "Project", "Quota", "Reason", "RoleInfo", "Scope", "Seal", "SecondFactorNeeded",
+    "SecondFactorState", "Session", "SessionInfo", "Shares", "Tenancy", "TenantInfo",
+    "TenantLimits", "TenantState", "Throttled", "Unknown", "User", "limit_in", "metadata", "origin",
+    "record_changes", "suspended_among",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))
@@ -92,7 +98,8 @@ class Tenancy:
         self.grants = Grants(desk)
         self.people = People(desk, self.grants)
         self.keys = Keys(desk)
-        self.sessions = Sessions(desk, self.keys)
+        self.second_factor = SecondFactor(desk, self.people)
+        self.sessions = Sessions(desk, self.keys, self.second_factor)
         self.trail = Trail(desk)
         self.limits = TenantLimits(records, now)
 

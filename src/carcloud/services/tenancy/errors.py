@@ -5,6 +5,10 @@ class NotSignedIn(Exception):
     """The token is unknown, has ended or was taken back; or the name or password is wrong."""
 
 
+class SecondFactorNeeded(NotSignedIn):
+    """The password is right, and a code of the second factor is wanted too."""
+
+
 class Throttled(Exception):
     """Too many failed sign-ins; trying again makes sense after `retry_after_s`."""
 

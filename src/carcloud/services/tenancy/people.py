@@ -109,7 +109,7 @@ class People:
         """
         hashed = self._desk.passwords.hash(password)
         with self._desk.records.transaction() as db:
-            if self._mine(db, tenant, name, by).service:
+            if self.mine(db, tenant, name, by).service:
                 raise Invalid("user", "a service account has keys, and no password")
             db.execute(update(users).where(users.c.name == name).values(password=hashed))
             db.execute(delete(sessions).where(sessions.c.user == name))
@@ -118,14 +118,14 @@ class People:
     def set_disabled(self, tenant: Tenant, name: str, disabled: bool, *, by: Identity) -> User:
         """Keep a user out, keys included, or let them in again; raises as `set_password`."""
         with self._desk.records.transaction() as db:
-            old = self._mine(db, tenant, name, by)
+            old = self.mine(db, tenant, name, by)
             with keeping_owners(db, tenant):
                 db.execute(update(users).where(users.c.name == name).values(disabled=disabled))
             if disabled:
                 db.execute(delete(sessions).where(sessions.c.user == name))
             before, after = {"disabled": old.disabled}, {"disabled": disabled}
             note(db, tenant, by.user, "user.disable", name, before, after)
-            return self._mine(db, tenant, name, by)
+            return self.mine(db, tenant, name, by)
 
     def remove(self, tenant: Tenant, name: str, *, by: Identity) -> None:
         """Remove a user with sessions, keys and grants; a guest loses only the grants here.
@@ -138,7 +138,7 @@ class People:
             home = db.execute(select(users.c.tenant).where(users.c.name == name)).scalar()
             with keeping_owners(db, tenant):
                 if home == tenant:
-                    self._mine(db, tenant, name, by)
+                    self.mine(db, tenant, name, by)
                     db.execute(delete(users).where(users.c.name == name))
                 else:
                     self._remove_guest(db, tenant, name, by)
@@ -153,7 +153,9 @@ class People:
             db.execute(delete(table).where(table.c.user == name, table.c.tenant == tenant))
         db.execute(delete(grants).where(guest))
 
-    def _mine(self, db: Connection, tenant: Tenant, name: str, by: Identity) -> User:
+    def mine(self, db: Connection, tenant: Tenant, name: str, by: Identity) -> User:
+        """Somebody who belongs to the tenant and may no more than `by`; raises `Unknown`,
+        `Denied`."""
         mine: ColumnElement[bool] = (users.c.tenant == tenant) & (users.c.name == name)
         row = None
         if storable(name):

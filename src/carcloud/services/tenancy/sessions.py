@@ -19,10 +19,17 @@ from carcloud.services.tenancy.desk import (
     note,
     unlisted,
 )
-from carcloud.services.tenancy.errors import Denied, Invalid, NotSignedIn, Unknown
+from carcloud.services.tenancy.errors import (
+    Denied,
+    Invalid,
+    NotSignedIn,
+    SecondFactorNeeded,
+    Unknown,
+)
 from carcloud.services.tenancy.grants import check_known
 from carcloud.services.tenancy.identity import identity, narrowed
 from carcloud.services.tenancy.keys import PREFIX, Keys
+from carcloud.services.tenancy.second_factor import SecondFactor
 from carcloud.services.tenancy.store import grants, sessions, tenants, users
 from carcloud.services.tenancy.text import printable
 from carcloud.services.tenancy.types import (
@@ -52,14 +59,17 @@ class Client:
 class Sessions:
     """Opens, checks and ends sessions."""
 
-    def __init__(self, desk: Desk, keys: Keys) -> None:
+    def __init__(self, desk: Desk, keys: Keys, second_factor: SecondFactor) -> None:
         self._desk = desk
         self._keys = keys
+        self._second_factor = second_factor
 
     def sign_in(
-        self, user: str, password: str, *, hours: float, client: Client = Client()
-    ) -> Session:
-        """A session of `hours`; raises `NotSignedIn`, `Throttled`.
+        self, user: str, password: str, *, hours: float, client: Client = Client(),
+        code: str | None = None,
+    ) -> Session:  # fmt: skip
+        """A session of `hours`; raises `NotSignedIn`, `Throttled`, and `SecondFactorNeeded` where
+        `code`, of the app or a recovery code, is wanted and was not given.
 
         Takes as long for a user who does not exist.
         """
@@ -73,6 +83,8 @@ class Sessions:
         if not self._desk.passwords.matches(kept, password) or row is None or row["disabled"]:
             self._note_failure(row, user)
             raise NotSignedIn(_WRONG)
+        if row["totp"] is not None:
+            self._check_code(row, user, code, client)
         with self._desk.records.transaction() as db:
             throttle.forgive(db, user, client.address)
             return self.open(db, row["name"], hours=hours, client=client)
@@ -231,6 +243,15 @@ class Sessions:
         short = actions is not None
         told = replace(made, expires=ends, session=session, short_lived=short)
         return Session(token, told, ends)
+
+    def _check_code(self, row: Any, user: str, code: str | None, client: Client) -> None:
+        if code is None:
+            with self._desk.records.transaction() as db:
+                throttle.take_back(db, user, client.address)
+            raise SecondFactorNeeded("a code of the second factor is wanted too")
+        if not self._second_factor.spend(row["name"], code):
+            self._note_failure(row, user)
+            raise NotSignedIn("the code is wrong, or was used before")
 
     def _note_failure(self, row: Any, user: str) -> None:
         """Where the user exists, the tenant's audit tells of the attempt; else the whole's."""

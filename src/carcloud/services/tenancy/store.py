@@ -65,6 +65,15 @@ recovery_codes = Table(
     PrimaryKeyConstraint("user", "hash"),
 )
 
+# Secrets that were shown and not confirmed yet.
+second_factor_drafts = Table(
+    "second_factor_drafts",
+    metadata,
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),  # sealed
+    Column("created", BigInteger, nullable=False),
+)
+
 roles = Table(
     "roles",
     metadata,

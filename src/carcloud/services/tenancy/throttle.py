@@ -13,13 +13,34 @@ from carcloud.services.tenancy.store import failures
 WINDOW_S = 900
 # The lowest limit is for one user from one address, so that a stranger cannot lock a user out.
 PAIR_LIMIT, ADDRESS_LIMIT, USER_LIMIT = 5, 20, 100
+CODE_LIMIT = 10  # of one user from anywhere: only who knows the password gets so far
 
 
 def count_attempt(db: Connection, user: str, address: str, now: int) -> None:
     """Count a try as failed until `forgive`; raises `Throttled` when there were too many."""
+    _count(db, _limits(user, address), now)
+
+
+def count_code(db: Connection, user: str, now: int) -> None:
+    """As `count_attempt`, of a code of the second factor."""
+    _count(db, {_key("code", user): CODE_LIMIT}, now)
+
+
+def forgive_code(db: Connection, user: str) -> None:
+    """The code was good."""
+    db.execute(delete(failures).where(failures.c.key == _key("code", user)))
+
+
+def take_back(db: Connection, user: str, address: str) -> None:
+    """The try was neither good nor bad: a code is wanted too."""
+    tried = _among(_limits(user, address)) & (failures.c.count > 0)
+    db.execute(update(failures).where(tried).values(count=failures.c.count - 1))
+
+
+def _count(db: Connection, limits: dict[str, int], now: int) -> None:
     db.execute(delete(failures).where(failures.c.since < now - WINDOW_S * SECOND))
     insert = insert_postgresql if db.dialect.name == "postgresql" else insert_sqlite
-    for key, limit in sorted(_limits(user, address).items()):
+    for key, limit in sorted(limits.items()):
         count = insert(failures).values(key=key, count=1, since=now)
         more = count.on_conflict_do_update(
             index_elements=[failures.c.key], set_={"count": failures.c.count + 1}

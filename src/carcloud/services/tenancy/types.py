@@ -180,6 +180,22 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondFactorState:
+    """Whether somebody's second factor is on."""
+
+    on: bool
+    recovery_codes: int  # that were not used
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A secret for an authenticator app, told once."""
+
+    secret: str = field(repr=False)  # base32
+    uri: str = field(repr=False)  # otpauth://totp/...
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
     """A program's way in, without the secret. It may what its user may, or less."""
 

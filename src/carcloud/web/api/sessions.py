@@ -19,11 +19,14 @@ from carcloud.services.tenancy.api import (
     Exists,
     Identity,
     Invalid,
+    NoSecret,
     NotSignedIn,
+    SecondFactorNeeded,
     Tenancy,
     Throttled,
     Unknown,
 )
+from carcloud.web.api import second_factor
 from carcloud.web.callers import COOKIE, Callers, allows, caller_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheSettings, TheTenancy
@@ -31,6 +34,8 @@ from carcloud.web.problems import Refused, Translate
 from carcloud.web.security import same_origin
 
 TRANSLATIONS: dict[type[Exception], Translate] = {
+    SecondFactorNeeded: lambda e: Refused(401, str(e), code="second-factor", field="code"),
+    NoSecret: lambda e: Refused(503, str(e)),
     NotSignedIn: lambda e: Refused(401, str(e), headers={"WWW-Authenticate": "Bearer"}),
     Throttled: lambda e: Refused(429, str(e), headers={"Retry-After": str(e.retry_after_s)}),
     Denied: lambda e: Refused(
@@ -46,10 +51,11 @@ _EXAMPLE = Example(summary="The first admin", value={"user": "admin", "password"
 
 
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A person's name and password."""
+    """A person's name and password, and a code where the second factor is on."""
 
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | None = None
 
 
 class TenantView(msgspec.Struct, frozen=True):
@@ -91,7 +97,9 @@ class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "/session",
     status_code=200,
     summary="Sign in",
-    description="Sets the session cookie. Failed tries are counted by user and address.",
+    description="Sets the session cookie. Failed tries are counted by user and address. A problem "
+    "of type `urn:carcloud:problem:second-factor` asks to send `code` too: of the authenticator "
+    "app, or a recovery code.",
     guards=[same_origin],
     security=[{}],
     responses=errors(400, 401, 403, 413, 429, 503),
@@ -105,7 +113,12 @@ async def sign_in(
     """Sign in."""
     hours = settings.number("web.session_hours")
     session = await asyncio.to_thread(
-        tenancy.sessions.sign_in, data.user, data.password, hours=hours, client=client_of(request)
+        tenancy.sessions.sign_in,
+        data.user,
+        data.password,
+        hours=hours,
+        client=client_of(request),
+        code=data.code,
     )
     view = await _view(session.identity, tenancy)
     return Response(view, cookies=[_cookie(request, session.token, session.expires)])
@@ -224,6 +237,12 @@ def router(callers: Callers) -> Router:
         "/",
         guards=[callers.guard(), same_origin, callers.permission()],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
-        route_handlers=[read_session, switch_tenant, change_password, sign_out],
+        route_handlers=[
+            read_session,
+            switch_tenant,
+            change_password,
+            sign_out,
+            *second_factor.MINE,
+        ],
     )
     return Router("/v1", tags=["session"], route_handlers=[sign_in, mine])

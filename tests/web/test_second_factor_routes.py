@@ -1,0 +1,53 @@
+"""The second factor over HTTP: enrolling with a picture, signing in, turning off."""
+
+import base64
+import urllib.parse
+from typing import Any
+
+import httpx
+from tests.web.conftest import PASSWORD
+
+from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.model.time import now_us
+from carcloud.services.tenancy import totp
+from carcloud.services.tenancy.api import SYSTEM
+
+HERE = "/v1/session/second-factor"
+
+
+def _code(secret: str, drift: int = 0) -> str:
+    return totp.code_at(base64.b32decode(secret), totp.step_at(now_us()) + drift)
+
+
+def test_a_second_factor_from_enrolment_to_its_end(
+    cloud: Any, client: httpx.Client, anybody: httpx.Client
+) -> None:
+    cloud.tenancy.people.create(DEFAULT_TENANT, "tess", PASSWORD, "viewer", by=SYSTEM)
+    me = {"user": "tess", "password": PASSWORD}
+    with cloud.client("tess") as tess:
+        wrong = tess.post(HERE, json={"password": "not the password"})
+        assert wrong.json()["errors"][0]["field"] == "password"
+        told = tess.post(HERE, json={"password": PASSWORD}).json()
+        picture = urllib.parse.unquote(told["qr"])
+        assert picture.startswith("data:image/svg+xml")
+        assert "<svg" in picture
+        bad = tess.put(HERE, json={"code": "12345x"})
+        assert bad.json()["errors"][0]["field"] == "code"
+        turned = tess.put(HERE, json={"code": _code(told["secret"])})
+        codes = turned.json()["recovery_codes"]
+        assert tess.get(HERE).json() == {"on": True, "recovery_codes": 10}
+    asked = anybody.post("/v1/session", json=me)
+    assert (asked.status_code, asked.json()["type"]) == (401, "urn:carcloud:problem:second-factor")
+    assert "set-cookie" not in asked.headers
+    refused = anybody.post("/v1/session", json={**me, "code": "000000"})
+    assert refused.json()["type"] == "about:blank"
+    begun = anybody.post("/v1/session", json={**me, "code": _code(told["secret"], drift=1)})
+    assert begun.status_code == 200
+    renewed = anybody.post(f"{HERE}/recovery-codes", json={"code": codes[0]})
+    assert len(renewed.json()["recovery_codes"]) == 10
+    off = anybody.post(f"{HERE}/off", json={"code": renewed.json()["recovery_codes"][0]})
+    assert off.status_code == 204
+    assert anybody.post(f"{HERE}/off", json={"code": "000000"}).status_code == 404
+    assert client.delete("/v1/users/tess/second-factor").status_code == 204
+    assert client.delete("/v1/users/nobody/second-factor").status_code == 404
+    assert client.delete("/v1/users/stranger/second-factor").status_code == 404

@@ -139,6 +139,7 @@ def test_processes_refuse_an_older_and_a_newer_database(
 ) -> None:
     prepare(settings)
     ours = steps.FOLDER
+    head = steps.state(records).at
     later()
     with pytest.raises(steps.WrongSchema, match="run `carcloud migrate`"):
         open_records(settings)
@@ -152,7 +153,7 @@ def test_processes_refuse_an_older_and_a_newer_database(
         assert len(copies) == 1
         assert copies[0].stat().st_mode & 0o077 == 0
         copy = SqlRecords(f"sqlite:///{copies[0]}")
-        assert steps.state(copy).at == steps.state(records).at.replace("9999", "0001")
+        assert steps.state(copy).at == head
         copy.close()
     open_records(settings).close()
     monkeypatch.setattr(steps, "FOLDER", ours)
@@ -209,7 +210,8 @@ def test_the_command_checks_goes_forward_and_back(settings: Settings) -> None:
     checked = run("--check")
     assert checked.exit_code == 1, checked.output
     assert "0001" in checked.output
-    assert "are at revision 0001" in run().output.replace("\n", " ")
+    newest = sorted(steps.FOLDER.glob("versions/r*.py"))[-1].name[1:5]
+    assert f"are at revision {newest}" in run().output.replace("\n", " ")
     assert run("--check").exit_code == 0
     back = run("--to", "base")
     assert back.exit_code == 0, back.output

@@ -19,6 +19,11 @@ class SessionState {
     this.ready = true
   }
 
+  /** Ask again who is signed in, after something about that has changed. */
+  async refresh(): Promise<void> {
+    this.current = await api.session()
+  }
+
   async signIn(user: string, password: string, code?: string): Promise<void> {
     this.begin(await api.signIn(user, password, code))
   }

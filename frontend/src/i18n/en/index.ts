@@ -1,15 +1,18 @@
 // Every text of the console, by key; one file an area. The files of `zh` have the same keys.
 import account from './account'
+import audit from './audit'
 import deadLetters from './dead-letters'
 import forwarding from './forwarding'
 import frames from './frames'
 import identity from './identity'
+import keys from './keys'
 import map from './map'
 import parts from './parts'
 import people from './people'
 import permissions from './permissions'
 import shell from './shell'
 import sql from './sql'
+import tenants from './tenants'
 import vehicle from './vehicle'
 import vehicles from './vehicles'
 
@@ -27,6 +30,9 @@ export const areas = [
   account,
   permissions,
   people,
+  keys,
+  audit,
+  tenants,
 ] as const
 
 export const en = {
@@ -43,4 +49,7 @@ export const en = {
   ...account,
   ...permissions,
   ...people,
+  ...keys,
+  ...audit,
+  ...tenants,
 }

@@ -1,15 +1,18 @@
 import type { Messages } from '../index.svelte'
 import account from './account'
+import audit from './audit'
 import deadLetters from './dead-letters'
 import forwarding from './forwarding'
 import frames from './frames'
 import identity from './identity'
+import keys from './keys'
 import map from './map'
 import parts from './parts'
 import people from './people'
 import permissions from './permissions'
 import shell from './shell'
 import sql from './sql'
+import tenants from './tenants'
 import vehicle from './vehicle'
 import vehicles from './vehicles'
 
@@ -27,4 +30,7 @@ export const zh: Messages = {
   ...account,
   ...permissions,
   ...people,
+  ...keys,
+  ...audit,
+  ...tenants,
 }

@@ -133,6 +133,42 @@ export const PAGES: readonly PageEntry[] = [
     menu: true,
     load: () => import('./pages/AccountPage.svelte'),
   },
+  {
+    name: 'buckets',
+    path: '/buckets',
+    title: 'buckets.title',
+    load: () => import('./pages/BucketsPage.svelte'),
+    section: 'platform',
+    icon: 'bucket',
+    needs: ['buckets:read'],
+    partly: true,
+  },
+  {
+    name: 'bucket',
+    path: '/buckets/:name',
+    title: (args) => args['name'] ?? '',
+    load: () => import('./pages/BucketPage.svelte'),
+    under: 'buckets',
+    needs: ['objects:read', 'buckets:read'],
+    partly: true,
+  },
+  {
+    name: 'jobs',
+    path: '/jobs',
+    title: 'jobs.title',
+    load: () => import('./pages/JobsPage.svelte'),
+    section: 'platform',
+    icon: 'jobs',
+    needs: ['jobs:read'],
+  },
+  {
+    name: 'job',
+    path: '/jobs/:id',
+    title: 'jobs.title',
+    load: () => import('./pages/JobPage.svelte'),
+    under: 'jobs',
+    needs: ['jobs:read'],
+  },
 ]
 
 export const MISSING: PageEntry = {

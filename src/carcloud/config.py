@@ -143,6 +143,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("s3.path_style", True, "Bucket in the path of the URL and not in the host name"),
     Setting("storage.host", "127.0.0.1", "Address the S3 interface of buckets listens on"),
     Setting("storage.port", 8461, "Its port; 0 picks a free one"),
+    Setting("storage.url", "", "How clients reach it, as the console tells; empty = its port"),
     Setting("storage.domain", "", "Domain of names like BUCKET.DOMAIN; empty = none"),
     Setting("storage.upload_days", 7, "Days an unfinished multipart upload is kept"),
     Setting("storage.care_s", 60, "Time between rounds of lifecycle and cleaning of buckets"),

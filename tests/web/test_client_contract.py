@@ -53,6 +53,8 @@ LEFT_OUT = {  # parts of the document by the beginning of their path, and why no
     "/v1/price-books": COSTS,
     "/v1/live": "events for the map of the console; a program asks for the twin",
     "/v1/ui": "facts for the console",
+    "/v1/cron": "for the form of a schedule in the console",
+    "/v1/system": "for the page of the operator; programs ask `/v1/status` and `/metrics`",
     "/healthz": OPERATION,
     "/readyz": OPERATION,
     "/metrics": OPERATION,
@@ -86,7 +88,7 @@ OTHER = {  # where the same name means something else
     (_Jobs, "log", "start"): 5,
     (_Schedules, "create", "job"): JOB,
     (_Schedules, "replace", "schedule"): Schedule(
-        "daily", "0 1 * * *", "UTC", JOB, True, True, None, None, None, "u",
+        "daily", "0 1 * * *", "UTC", JOB, True, True, None, (), None, None, "u",
         datetime.fromisoformat("2026-05-01T00:00:00Z"), etag='"1"',
     ),
     (Cloud, "query_file", "kind"): "csv",

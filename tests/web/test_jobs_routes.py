@@ -99,6 +99,9 @@ def test_a_batch_is_taken_whole_or_not_at_all(client: httpx.Client) -> None:
     assert made.status_code == 201, made.text
     ends = [ended(client, job["id"]) for job in made.json()["items"]]
     assert ends[0]["started"] >= ends[1]["ended"]
+    ahead = client.get(f"/v1/jobs/{ends[0]['id']}").json()["after"]
+    assert [(one["id"], one["state"]) for one in ahead] == [(ends[1]["id"], "succeeded")]
+    assert ends[1]["after"] == []
     before = client.get("/v1/jobs").json()["items"][0]["id"]
     circle = {"jobs": [second, {**first, "after": ["b"]}]}
     answer = client.post("/v1/jobs/batch", json=circle)
@@ -143,12 +146,19 @@ def test_schedules(client: httpx.Client) -> None:
     made = client.post("/v1/schedules", json=new)
     assert made.status_code == 201, made.text
     assert made.json()["next"][11:19] == "18:30:00"
+    planned = made.json()["upcoming"]
+    assert (planned[0], len(planned)) == (made.json()["next"], 5)
+    asked = {"line": new["cron"], "timezone": new["timezone"]}
+    assert client.get("/v1/cron", params=asked).json()["times"] == planned
+    wrong = client.get("/v1/cron", params={"line": "61 * * * *"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (400, "cron")
     assert client.post("/v1/schedules", json=new).status_code == 409
     where, tag = "/v1/schedules/nightly", made.headers["etag"]
     body = {**{k: v for k, v in new.items() if k != "name"}, "enabled": False}
     assert client.put(where, json=body).status_code == 428
     changed = client.put(where, json=body, headers={"if-match": tag})
     assert (changed.status_code, changed.json()["next"]) == (200, None)
+    assert changed.json()["upcoming"] == []
     assert client.put(where, json=body, headers={"if-match": tag}).status_code == 412
     assert [one["name"] for one in client.get("/v1/schedules").json()["items"]] == ["nightly"]
     for wrong in ({"cron": "61 * * * *"}, {"cron": "0 0 30 2 *"}, {"timezone": "Mars/Base"}):

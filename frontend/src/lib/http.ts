@@ -46,6 +46,7 @@ export interface Call {
   contentType?: string
   accept?: string
   ifMatch?: string | null
+  range?: string
   signal?: AbortSignal
 }
 
@@ -92,6 +93,7 @@ export async function send(path: string, call: Call): Promise<Response> {
   if (call.json !== undefined) body = JSON.stringify(call.json)
   if (body !== undefined) headers['Content-Type'] = call.contentType ?? 'application/json'
   if (call.ifMatch) headers['If-Match'] = call.ifMatch
+  if (call.range) headers['Range'] = call.range
   let response: Response
   try {
     response = await fetch(withQuery(path, call.query), {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from carcloud import __version__
 from carcloud.model.streams import status_subject
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
@@ -69,6 +70,7 @@ class Reporter:
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._started, 1),
             "memory_bytes": memory_bytes(),
+            "version": __version__,
             "counters": dict(figures.counters),
             "gauges": dict(figures.gauges),
             "problems": [

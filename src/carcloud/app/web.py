@@ -6,6 +6,7 @@ from pathlib import Path
 
 from carcloud.app.compute import make_jobs
 from carcloud.app.endings import begin
+from carcloud.app.engine_facts import known_engines
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_compliance
 from carcloud.app.known_tenants import KnownTenants
@@ -26,6 +27,7 @@ from carcloud.services.telemetry.api import QueryOptions, QueryQuota, SignalSpec
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.application import Services, create_app
+from carcloud.web.given import S3Address
 from carcloud.web.observed import WebFigures
 from carcloud.web.rates import RequestRates
 from carcloud.web.s3.figures import S3Figures
@@ -46,7 +48,15 @@ async def run_web(settings: Settings, instance: str) -> None:
     token = await asyncio.to_thread(local_key, services.tenancy)
     figures, s3_figures = WebFigures(use=known.counter.add), S3Figures()
     rates = RequestRates(lambda tenant: known.rate(tenant, REQUESTS))
-    app = create_app(services, settings, figures=figures, rates=rates)
+    s3_address = S3Address(settings.text("storage.url"))
+    app = create_app(
+        services,
+        settings,
+        figures=figures,
+        rates=rates,
+        s3=s3_address,
+        engines=known_engines(settings, engines, services.telemetry),
+    )
     host, port = settings.text("web.host"), settings.whole("web.port")
     buckets = serve_s3(
         settings,
@@ -58,6 +68,7 @@ async def run_web(settings: Settings, instance: str) -> None:
         s3_figures,
     )  # fmt: skip
     async with buckets as s3, serve(app, host, port, figures) as address:
+        s3_address.url = s3_address.url or s3.url
         run.write_web(address.url, token)
         run.write_ready("web", {"url": address.url, "s3": s3.url})
 

@@ -308,6 +308,15 @@ class Attempt(msgspec.Struct, frozen=True):
     where: str
 
 
+class JobAhead(msgspec.Struct, frozen=True):
+    """A job that must succeed before another begins."""
+
+    id: str
+    name: str
+    kind: str
+    state: str
+
+
 class JobDetail(Job, frozen=True):
     """A job with everything that is known of it; metrics are (time, value) pairs."""
 
@@ -319,6 +328,7 @@ class JobDetail(Job, frozen=True):
     result: Any
     metrics: dict[str, tuple[tuple[datetime, float], ...]]
     attempts: tuple[Attempt, ...]
+    after: tuple[JobAhead, ...]
 
 
 class LogPart(msgspec.Struct, frozen=True):
@@ -360,6 +370,7 @@ class Schedule(Tagged, frozen=True):
     enabled: bool
     overlap: bool
     next: datetime | None
+    upcoming: tuple[datetime, ...]
     last: datetime | None
     last_job: str | None
     user: str
@@ -405,6 +416,7 @@ class StoredBytes(msgspec.Struct, frozen=True):
     buckets: int
     sealed: bool
     own_place: bool
+    endpoint: str
 
 
 class Object(msgspec.Struct, frozen=True):
@@ -495,6 +507,7 @@ class Role(msgspec.Struct, frozen=True):
     uptime_s: float
     memory_bytes: int
     alive: bool
+    version: str
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from carcloud.web.api import (
     schedules,
     second_factor,
     sessions,
+    system,
     telemetry,
     tenants,
     usage,
@@ -50,6 +51,7 @@ from carcloud.web.api import (
 from carcloud.web.callers import COOKIE, Callers, LabelsOf, caller_of
 from carcloud.web.describe import TAGS
 from carcloud.web.fleet import FleetView
+from carcloud.web.given import Engine, S3Address
 from carcloud.web.live import LiveFeed
 from carcloud.web.observed import WebFigures
 from carcloud.web.problems import Translate, exception_handlers
@@ -80,6 +82,8 @@ def create_app(
     pages: Path = console.PAGES,
     figures: WebFigures | None = None,
     rates: RequestRates | None = None,
+    s3: S3Address | None = None,
+    engines: Sequence[Engine] = (),
 ) -> Litestar:
     """The application over `services`; it starts and stops their live parts itself."""
     refusals = Refusals(services.tenancy)
@@ -97,7 +101,11 @@ def create_app(
             *reference.ROUTES,
             console.routes(pages),
         ],
-        dependencies=_dependencies(services, callers, settings, figures),
+        dependencies={
+            **_dependencies(services, callers, settings, figures),
+            "s3": _always(s3 or S3Address()),
+            "engines": _always(engines),
+        },
         exception_handlers=exception_handlers(_translations(), refusals.note),
         before_send=[add_headers(settings.text("web.tiles")), add_rate_headers],
         lifespan=[_running(services, refusals)],
@@ -140,6 +148,7 @@ def _guarded(callers: Callers, rates: RequestRates) -> Router:
             budgets.router,
             prices.router,
             operation.router,
+            system.router,
         ],
     )
 

@@ -1,5 +1,7 @@
 """What the application gives to a route that names it in its arguments."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from litestar.di import NamedDependency
@@ -17,14 +19,37 @@ from carcloud.web.callers import Caller, Callers
 from carcloud.web.fleet import FleetView
 from carcloud.web.live import LiveFeed
 
+
+@dataclass(slots=True)
+class S3Address:
+    """Where clients reach the S3 interface of buckets; known when it listens."""
+
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine of the installation. `check` raises `EngineError` when it is away; None = it is
+    there while a process of the role `role` lives."""
+
+    name: str
+    kind: str  # what stands behind the port
+    version: str
+    place: str  # where it is, without credentials; empty = the data folder
+    check: Callable[[], Awaitable[object]] | None = None
+    role: str = ""
+
+
 TheCaller = NamedDependency[Caller]
 TheCallers = NamedDependency[Callers]
 TheCompliance = NamedDependency[Compliance]
+TheEngines = NamedDependency[Sequence[Engine]]
 TheFleet = NamedDependency[FleetView]
 TheJobs = NamedDependency[Jobs]
 TheLiveFeed = NamedDependency[LiveFeed]
 TheMetering = NamedDependency[Metering]
 ThePlatforms = NamedDependency[PlatformAccounts]
+TheS3Address = NamedDependency[S3Address]
 TheSettings = NamedDependency[Settings]
 TheStorage = NamedDependency[Storage]
 TheTelemetry = NamedDependency[Telemetry]

@@ -8,6 +8,7 @@ import identity from './identity'
 import keys from './keys'
 import map from './map'
 import parts from './parts'
+import platform from './platform'
 import people from './people'
 import permissions from './permissions'
 import shell from './shell'
@@ -17,6 +18,7 @@ import vehicle from './vehicle'
 import vehicles from './vehicles'
 
 export const areas = [
+  platform,
   shell,
   parts,
   identity,
@@ -36,6 +38,7 @@ export const areas = [
 ] as const
 
 export const en = {
+  ...platform,
   ...shell,
   ...parts,
   ...identity,

@@ -33,6 +33,7 @@ from carcloud.services.compute.runner import SERVICE, Runner, RunnerOptions
 from carcloud.services.compute.store import metadata
 from carcloud.services.compute.types import (
     ENDED,
+    Ahead,
     Artifact,
     Attempt,
     Changed,
@@ -49,8 +50,9 @@ from carcloud.services.compute.types import (
 )
 
 __all__ = [
-    "ENDED", "Artifact", "Attempt", "Bounds", "Changed", "Context", "Filters", "InvalidJob", "Job",
-    "JobEnded", "JobFailed", "JobPage", "Jobs", "Kind", "Kinds", "LogPart", "Logged", "NewJob",
+    "ENDED", "Ahead", "Artifact", "Attempt", "Bounds", "Changed", "Context", "Filters",
+    "InvalidJob", "Job", "JobEnded", "JobFailed", "JobPage", "Jobs", "Kind", "Kinds", "LogPart",
+    "Logged", "NewJob",
     "NewSchedule", "News", "Runner", "RunnerOptions", "Schedule", "ScheduleChanged",
     "ScheduleExists", "State", "Stores", "UnknownJob", "metadata", "perform",
 ]  # fmt: skip
@@ -121,6 +123,14 @@ class Jobs:
 
         def read(db: Connection) -> list[Attempt]:
             return rows.attempts_of(db, rows.find_job(db, tenant, job).id)
+
+        return await asyncio.to_thread(self._reading, read)
+
+    async def ahead(self, tenant: Tenant, job: str) -> list[Ahead]:
+        """The jobs that a job waits for; raises `UnknownJob`."""
+
+        def read(db: Connection) -> list[Ahead]:
+            return rows.ahead_of(db, rows.find_job(db, tenant, job).id)
 
         return await asyncio.to_thread(self._reading, read)
 
@@ -219,6 +229,10 @@ class Jobs:
     async def schedules(self, tenant: Tenant) -> list[Schedule]:
         """The tenant's schedules, by name."""
         return await asyncio.to_thread(self._reading, lambda db: schedules.listed(db, tenant))
+
+    def upcoming(self, line: str, timezone: str, count: int = 5) -> list[int]:
+        """The next times of a cron line, in us; raises `InvalidJob`."""
+        return schedules.upcoming(line, timezone, self._now(), count)
 
     async def schedule(self, tenant: Tenant, name: str) -> Schedule:
         """One schedule; raises `UnknownJob`."""

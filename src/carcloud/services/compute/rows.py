@@ -10,8 +10,9 @@ from sqlalchemy import Connection, func, select
 
 from carcloud.model.ids import Tenant
 from carcloud.services.compute.errors import UnknownJob
-from carcloud.services.compute.store import artifacts, attempts, jobs, schedules
+from carcloud.services.compute.store import artifacts, attempts, edges, jobs, schedules
 from carcloud.services.compute.types import (
+    Ahead,
     Artifact,
     Attempt,
     Filters,
@@ -52,6 +53,17 @@ def find_job(db: Connection, tenant: Tenant, job: str) -> Job:
     if row is None:
         raise UnknownJob(f"there is no job {job!r}")
     return job_of(row)
+
+
+def ahead_of(db: Connection, job: str) -> list[Ahead]:
+    """The jobs that a job waits for, or waited for, in order of id."""
+    found = (
+        select(jobs.c.id, jobs.c.name, jobs.c.kind, jobs.c.state)
+        .join(edges, edges.c.needs == jobs.c.id)
+        .where(edges.c.job == job)
+        .order_by(jobs.c.id)
+    )
+    return [Ahead(row.id, row.name, row.kind, State(row.state)) for row in db.execute(found)]
 
 
 def page(

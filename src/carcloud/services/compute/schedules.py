@@ -17,7 +17,7 @@ from carcloud.services.compute.errors import InvalidJob, ScheduleChanged, Schedu
 from carcloud.services.compute.rows import find_schedule, schedule_of
 from carcloud.services.compute.store import jobs, schedules
 from carcloud.services.compute.submission import add
-from carcloud.services.compute.types import ENDED, NewSchedule, Schedule
+from carcloud.services.compute.types import ENDED, NewJob, NewSchedule, Schedule
 from carcloud.services.tenancy.api import AuditEntry, record_changes
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,16 @@ def check(schedule: NewSchedule) -> None:
         cron.zone(schedule.timezone)
     except cron.InvalidCron as error:
         raise InvalidJob("timezone", str(error)) from error
+
+
+def upcoming(line: str, timezone: str, now_us: int, count: int) -> list[int]:
+    """The next `count` times in us; raises `InvalidJob`."""
+    check(NewSchedule("any", line, NewJob("any"), timezone))
+    times, moment = [], from_us(now_us)
+    for _ in range(count):
+        moment = cron.parse(line).after(moment, cron.zone(timezone))
+        times.append(to_us(moment))
+    return times
 
 
 def create(

@@ -83,6 +83,15 @@ class Job(msgspec.Struct, frozen=True):
     metrics: Mapping[str, Sequence[tuple[int, float]]]  # (time us, value), oldest first
 
 
+class Ahead(msgspec.Struct, frozen=True):
+    """A job that must succeed before another begins."""
+
+    id: str
+    name: str
+    kind: str
+    state: State
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """One try. `outcome` None = it runs; `interrupted` = the jobs process went away."""
 

@@ -298,6 +298,12 @@ class Telemetry:
             return found
         return structs.replace(found, problems=[*found.problems, self._lake_down])
 
+    def installation(self) -> Status:
+        """The state of the whole, with the problems of all tenants; nothing is counted."""
+        found = self._board.status(0, 0)
+        down = [] if self._lake_down is None else [self._lake_down]
+        return structs.replace(found, problems=[*found.problems, *down])
+
     async def check_stream(self) -> None:
         """Raises `Unavailable` when the stream does not answer."""
         await self._stream.info(FRAMES.name)

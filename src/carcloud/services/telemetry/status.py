@@ -51,6 +51,7 @@ class Report(msgspec.Struct, frozen=True):
     pid: int = 0
     uptime_s: float = 0.0
     memory_bytes: int = 0
+    version: str = ""
     counters: dict[str, float] = {}
     gauges: dict[str, float] = {}
     problems: list[ReportedProblem] = []
@@ -305,6 +306,7 @@ def _role(process: _Process, now: float) -> Role:
         report.uptime_s,
         report.memory_bytes,
         process.alive(now),
+        report.version,
     )
 
 

@@ -169,6 +169,7 @@ class Role(Struct, frozen=True):
     uptime_s: float
     memory_bytes: int
     alive: bool
+    version: str = ""  # of carcloud
 
 
 class Disk(Struct, frozen=True):

@@ -31,7 +31,7 @@ from carcloud.services.storage.api import (
 from carcloud.web.api.vehicles import IfMatch
 from carcloud.web.callers import Caller, allows
 from carcloud.web.describe import errors
-from carcloud.web.given import TheCaller, TheStorage, TheTenancy
+from carcloud.web.given import TheCaller, TheS3Address, TheStorage, TheTenancy
 from carcloud.web.paging import Page
 from carcloud.web.problems import Refused, Translate
 from carcloud.web.tags import etag, wanted_revision
@@ -104,13 +104,14 @@ class BucketChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StorageView(msgspec.Struct, frozen=True):
-    """What the tenant keeps, and how; `limit` null = no limit."""
+    """What the tenant keeps, and how; `limit` null = no limit. `endpoint` is for S3 clients."""
 
     bytes: int
     limit: int | None
     buckets: int
     sealed: bool
     own_place: bool
+    endpoint: str
 
 
 _NEW = NewBucket("recordings")
@@ -122,7 +123,9 @@ _NEW = NewBucket("recordings")
     opt=allows("buckets:read"),
     responses=errors(401, 403, 503),
 )
-async def read_storage(caller: TheCaller, storage: TheStorage, tenancy: TheTenancy) -> StorageView:
+async def read_storage(
+    caller: TheCaller, storage: TheStorage, tenancy: TheTenancy, s3: TheS3Address
+) -> StorageView:
     """Totals, the limit, and how new bytes are kept."""
 
     def work() -> StorageView:
@@ -134,6 +137,7 @@ async def read_storage(caller: TheCaller, storage: TheStorage, tenancy: TheTenan
             len(storage.buckets.all(caller.tenant)),
             told.sealed,
             bool(told.url),
+            s3.url,
         )
 
     return await asyncio.to_thread(work)

@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 from carcloud.model.time import iso, now_us
 from carcloud.services.compute.api import (
     ENDED,
+    Ahead,
     Artifact,
     Attempt,
     Changed,
@@ -103,6 +104,15 @@ class AttemptView(msgspec.Struct, frozen=True):
     where: str
 
 
+class AheadView(msgspec.Struct, frozen=True):
+    """A job that must succeed before another begins."""
+
+    id: str
+    name: str
+    kind: str
+    state: State
+
+
 class JobDetail(JobView, frozen=True):
     """A job with everything that is known of it; metrics are [time, value] pairs."""
 
@@ -114,6 +124,7 @@ class JobDetail(JobView, frozen=True):
     result: Any
     metrics: dict[str, list[tuple[str, float]]]
     attempts: list[AttemptView]
+    after: list[AheadView]
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -241,7 +252,7 @@ async def list_jobs(
 async def read_job(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> JobDetail:
     """One job, with its attempts and metrics."""
     job = await jobs.job(caller.tenant, job_id)
-    return _detail(job, await jobs.attempts(caller.tenant, job_id))
+    return await _whole(jobs, job)
 
 
 @post(
@@ -315,8 +326,7 @@ async def _events(
     yield b"retry: 2000\n\n"
     async for news in jobs.follow(tenant, job, attempt=attempt, offset=offset):
         if isinstance(news, Changed):
-            attempts = await jobs.attempts(tenant, job)
-            yield _event("job", _detail(news.job, attempts))
+            yield _event("job", await _whole(jobs, news.job))
         else:
             yield _event("log", {"attempt": news.attempt, "offset": news.offset, "text": news.text})
 
@@ -384,7 +394,12 @@ def view(job: Job) -> JobView:
     return JobView(**_shown(job))
 
 
-def _detail(job: Job, attempts: list[Attempt]) -> JobDetail:
+async def _whole(jobs: Jobs, job: Job) -> JobDetail:
+    attempts = await jobs.attempts(job.tenant, job.id)
+    return _detail(job, attempts, await jobs.ahead(job.tenant, job.id))
+
+
+def _detail(job: Job, attempts: list[Attempt], ahead: list[Ahead]) -> JobDetail:
     return JobDetail(
         **_shown(job),
         params=dict(job.params),
@@ -398,6 +413,7 @@ def _detail(job: Job, attempts: list[Attempt]) -> JobDetail:
             for name, points in job.metrics.items()
         },
         attempts=[_attempt(one) for one in attempts],
+        after=[AheadView(one.id, one.name, one.kind, one.state) for one in ahead],
     )
 
 

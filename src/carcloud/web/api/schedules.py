@@ -6,10 +6,10 @@ import msgspec
 from litestar import Response, Router, delete, get, post, put
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.spec import Example
-from litestar.params import Body, HeaderParameter, JSONBody, PathParameter
+from litestar.params import Body, HeaderParameter, JSONBody, PathParameter, QueryParameter
 
 from carcloud.model.time import iso
-from carcloud.services.compute.api import NewJob, NewSchedule, Schedule
+from carcloud.services.compute.api import Jobs, NewJob, NewSchedule, Schedule
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheJobs
@@ -25,7 +25,7 @@ _TAGGED = [ResponseHeader(name="ETag", documentation_only=True, description="Its
 
 
 class ScheduleView(msgspec.Struct, frozen=True):
-    """A schedule; `next` null = it is disabled."""
+    """A schedule; `next` null = it is disabled. `upcoming` are the next times, as planned."""
 
     name: str
     cron: str
@@ -34,6 +34,7 @@ class ScheduleView(msgspec.Struct, frozen=True):
     enabled: bool
     overlap: bool
     next: str | None
+    upcoming: list[str]
     last: str | None
     last_job: str | None
     user: str
@@ -70,7 +71,7 @@ _EXAMPLE = Example(
 async def list_schedules(caller: TheCaller, jobs: TheJobs) -> Page[ScheduleView]:
     """The tenant's schedules."""
     found = await jobs.schedules(caller.tenant)
-    return Page([_view(one) for one in found], None, len(found))
+    return Page([_view(jobs, one) for one in found], None, len(found))
 
 
 @post(
@@ -86,7 +87,29 @@ async def create_schedule(
 ) -> Response[ScheduleView]:
     """Add a schedule."""
     made = await jobs.create_schedule(caller.tenant, data, actor=caller.user)
-    return Response(_view(made), status_code=201, headers=etag(made.revision))
+    return Response(_view(jobs, made), status_code=201, headers=etag(made.revision))
+
+
+class Upcoming(msgspec.Struct, frozen=True):
+    """The next times of a cron line."""
+
+    times: list[str]
+
+
+@get(
+    "/cron",
+    summary="When a cron line is due next",
+    description="The next five times, before a schedule is made of it.",
+    opt=allows("jobs:read"),
+    responses=errors(400, 401, 403, 503),
+)
+async def read_cron(
+    jobs: TheJobs,
+    line: Annotated[str, QueryParameter(min_length=1, max_length=200)],
+    timezone: Annotated[str, QueryParameter(max_length=60)] = "UTC",
+) -> Upcoming:
+    """Times of a cron line."""
+    return Upcoming([iso(us) for us in jobs.upcoming(line, timezone)])
 
 
 @get(
@@ -101,7 +124,7 @@ async def read_schedule(
 ) -> Response[ScheduleView]:
     """One schedule."""
     found = await jobs.schedule(caller.tenant, schedule)
-    return Response(_view(found), headers=etag(found.revision))
+    return Response(_view(jobs, found), headers=etag(found.revision))
 
 
 @put(
@@ -123,7 +146,7 @@ async def replace_schedule(
     revision = wanted_revision(if_match, needed=True)
     new = NewSchedule(schedule, data.cron, data.job, data.timezone, data.enabled, data.overlap)
     made = await jobs.replace_schedule(caller.tenant, new, actor=caller.user, if_revision=revision)
-    return Response(_view(made), headers=etag(made.revision))
+    return Response(_view(jobs, made), headers=etag(made.revision))
 
 
 @delete(
@@ -138,7 +161,8 @@ async def remove_schedule(schedule: SchedulePath, caller: TheCaller, jobs: TheJo
     await jobs.remove_schedule(caller.tenant, schedule, actor=caller.user)
 
 
-def _view(one: Schedule) -> ScheduleView:
+def _view(jobs: Jobs, one: Schedule) -> ScheduleView:
+    planned = jobs.upcoming(one.cron, one.timezone) if one.enabled else []
     return ScheduleView(
         name=one.name,
         cron=one.cron,
@@ -147,6 +171,7 @@ def _view(one: Schedule) -> ScheduleView:
         enabled=one.enabled,
         overlap=one.overlap,
         next=optional_iso(one.next_us),
+        upcoming=[iso(us) for us in planned],
         last=optional_iso(one.last_us),
         last_job=one.last_job,
         user=one.actor,
@@ -159,6 +184,7 @@ router = Router(
     tags=["jobs"],
     route_handlers=[
         list_schedules,
+        read_cron,
         create_schedule,
         read_schedule,
         replace_schedule,

@@ -43,6 +43,9 @@ def places(page: Page, cloud: Cloud) -> Iterator[str]:
         f"{vehicle}?tab=details": "tab-panel",
         "/sql": "run-sql",
         "/forwarding": "add-link",
+        "/buckets": "buckets",
+        "/jobs": "jobs",
+        "/jobs?tab=schedules": "schedules",
         "/dead-letters": "dead-letters",
         "/nowhere": "missing",
     }

@@ -9,9 +9,12 @@ import pytest
 from carcloud import __version__
 from carcloud.app.engine_facts import known_engines
 from carcloud.app.engines import Engines
+from carcloud.app.first_start import prepare
 from carcloud.config import Settings
-from carcloud.ports.errors import EngineError
+from carcloud.ports.errors import Unavailable
 from carcloud.services.tenancy.api import EVERYTHING, INSTALLATION, SYSTEM
+from carcloud.web.api.system import look
+from carcloud.web.given import Engine
 
 
 @pytest.fixture
@@ -41,6 +44,7 @@ def test_engines_are_asked_and_their_places_hold_no_secret(cloud: Any, tmp_path:
     settings = Settings(
         {"data": str(tmp_path), "lake.url": "s3://lake/here", "stream.url": "nats://u:p@a:1,b:2"}
     )
+    prepare(settings)
     engines = {
         one.name: one
         for one in known_engines(settings, Engines(settings, cloud.stream), cloud.telemetry)
@@ -49,7 +53,16 @@ def test_engines_are_asked_and_their_places_hold_no_secret(cloud: Any, tmp_path:
     assert engines["lake"].place == "s3://lake/here"
     assert engines["stream"].place == "nats://a:1"
     assert (engines["records"].kind, engines["compute"].role) == ("SQLite", "jobs")
-    for name in ("stream", "blobs"):
+    for name in ("stream", "records", "blobs"):
         cloud.run(engines[name].check())
-    with pytest.raises(EngineError):  # these records have no tables
-        cloud.run(engines["records"].check())
+
+
+def test_an_engine_that_is_away_is_told_and_no_error(cloud: Any) -> None:
+    async def away() -> object:
+        raise Unavailable("the lake does not answer")
+
+    status = cloud.telemetry.installation()
+    seen = cloud.run(look(Engine("lake", "Delta Lake", "1", "", away), status))
+    assert (seen.state, seen.answer_ms) == ("the lake does not answer", None)
+    nobody = cloud.run(look(Engine("compute", "Ray", "", "", role="nobody"), status))
+    assert nobody.state == "no process of the role nobody"

@@ -55,11 +55,12 @@ class SystemView(msgspec.Struct, frozen=True):
 async def read_system(telemetry: TheTelemetry, engines: TheEngines) -> SystemView:
     """The installation as a whole."""
     status = telemetry.installation()
-    found = await asyncio.gather(*(_look(engine, status) for engine in engines))
+    found = await asyncio.gather(*(look(engine, status) for engine in engines))
     return _view(status, found)
 
 
-async def _look(engine: Engine, status: Status) -> EngineView:
+async def look(engine: Engine, status: Status) -> EngineView:
+    """How an engine is doing; one that is away is told, not raised."""
     told = (engine.name, engine.kind, engine.version, engine.place)
     if engine.check is not None:
         return EngineView(*told, *await _answer(engine.check()))

@@ -1,0 +1,166 @@
+"""Buckets, jobs, costs, quotas and the system, as a person meets them."""
+
+import io
+import re
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Cloud
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(240),
+]
+LONG = 30_000  # ms
+
+
+def picture() -> bytes:
+    """A PNG of 3 x 2 pixels (PNG specification, 5: chunks with their CRC)."""
+    rows = b"".join(b"\0" + bytes((200, 40, 90)) * 3 for _ in range(2))
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        whole = name + data
+        return struct.pack(">I", len(data)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    head = struct.pack(">IIBBBBB", 3, 2, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    )
+
+
+def table() -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"vehicle": ["A1", "B2"], "Vehicle.Speed": [12.5, None]}), sink)
+    return sink.getvalue()
+
+
+def file(name: str, data: bytes, media: str = "application/octet-stream") -> Any:
+    return {"name": name, "mimeType": media, "buffer": data}
+
+
+@pytest.fixture(scope="module")
+def bucket() -> str:
+    return f"drives-{time.time_ns()}"
+
+
+def test_a_bucket_is_made_filled_and_looked_into(page: Page, cloud: Cloud, bucket: str):
+    page.goto(f"{cloud.url}/buckets")
+    page.get_by_test_id("add-bucket").click()
+    page.get_by_role("dialog").locator("[name=name]").fill(bucket)
+    page.get_by_role("dialog").get_by_role("button", name="Make a bucket").click()
+    expect(page).to_have_url(re.compile(f"/buckets/{bucket}$"), timeout=LONG)
+    log = bytes(range(256)) * 4000
+    files = [file("raw.bin", log), file("front.png", picture(), "image/png")]
+    page.get_by_test_id("upload-files").set_input_files([*files, file("speeds.parquet", table())])
+    rows = page.get_by_test_id("object-row")
+    expect(rows).to_have_count(3, timeout=LONG)
+    done = page.locator("[data-testid=upload-row][data-state=done]")
+    expect(done).to_have_count(3, timeout=LONG)
+    with page.expect_download(timeout=LONG) as saving:
+        page.get_by_role("link", name="Download raw.bin").click()
+    assert saving.value.suggested_filename == "raw.bin"
+    assert Path(saving.value.path()).read_bytes() == log
+    rows.filter(has_text="front.png").get_by_role("button").first.click()
+    image = page.get_by_test_id("preview-image")
+    expect(image).to_be_visible(timeout=LONG)
+    page.wait_for_timeout(200)
+    assert image.evaluate("one => [one.naturalWidth, one.naturalHeight]") == [3, 2]
+    rows.filter(has_text="speeds").get_by_role("button").first.click()
+    preview = page.get_by_test_id("preview-table")
+    expect(preview).to_contain_text("Vehicle.Speed", timeout=LONG)
+    expect(preview.get_by_role("row").nth(1)).to_contain_text("12.5")
+    page.get_by_role("button", name="Delete raw.bin").click()
+    page.get_by_test_id("confirm").click()
+    expect(rows).to_have_count(2, timeout=LONG)
+
+
+def test_a_dropped_file_lands_in_the_folder_that_is_open(page: Page, cloud: Cloud, bucket: str):
+    page.goto(f"{cloud.url}/buckets/{bucket}?prefix=2026/05/")
+    page.get_by_test_id("objects").wait_for(timeout=LONG)
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer()
+            data.items.add(new File(['clear road'], 'notes.txt', { type: 'text/plain' }))
+            const event = new DragEvent('drop', { dataTransfer: data, bubbles: true })
+            document.querySelector('[data-testid=objects]').dispatchEvent(event)
+        }"""
+    )
+    row = page.get_by_test_id("object-row").filter(has_text="notes.txt")
+    row.get_by_role("button").first.click(timeout=LONG)
+    expect(page.get_by_test_id("preview-text")).to_have_text("clear road", timeout=LONG)
+    page.get_by_role("navigation", name="Folder").get_by_role("button").first.click()
+    expect(page.get_by_test_id("object-row").first).to_contain_text("2026", timeout=LONG)
+
+
+def test_versions_are_kept_and_clients_are_told_where(page: Page, cloud: Cloud, bucket: str):
+    page.goto(f"{cloud.url}/buckets/{bucket}?tab=settings")
+    page.get_by_test_id("turn-versioning").click(timeout=LONG)
+    expect(page.locator("main")).to_contain_text("Versions are kept", timeout=LONG)
+    page.get_by_test_id("add-rule").click()
+    page.get_by_role("dialog").locator("[name=prefix]").fill("tmp/")
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    expect(page.get_by_test_id("rules")).to_contain_text("deleted after 30 d", timeout=LONG)
+    page.get_by_role("tab", name="Connect").click()
+    endpoint = page.get_by_test_id("s3-endpoint").inner_text(timeout=LONG)
+    assert page.request.get(endpoint).headers["content-type"].startswith("application/xml")
+
+
+STEPS = {
+    "kind": "query-export",
+    "name": "Many steps",
+    "params": {
+        "sql": "SELECT 1 AS one WHERE {from} < {to}",
+        "from": "2026-01-01T00:00:00Z",
+        "to": "2026-05-01T00:00:00Z",
+        "step_hours": 1,
+    },
+}
+
+
+def test_a_job_is_started_watched_and_cancelled(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/jobs")
+    page.get_by_test_id("start-job").click()
+    dialog = page.get_by_role("dialog")
+    params = STEPS["params"]
+    for name, value in params.items():  # type: ignore[attr-defined]
+        dialog.locator(f"[name='params.{name}']").fill(str(value))
+    dialog.locator("[name=name]").fill(str(STEPS["name"]))
+    dialog.get_by_role("button", name="Start a job").click()
+    log = page.get_by_test_id("job-log")
+    expect(log).to_contain_text("rows-0003.parquet", timeout=LONG)
+    expect(page.get_by_test_id("job-state").first).to_have_text("Running")
+    page.get_by_test_id("pause-log").click()
+    shown = log.inner_text()
+    expect(page.locator("main")).to_contain_text(re.compile(r"New lines: \d"), timeout=LONG)
+    assert log.inner_text() == shown
+    page.get_by_test_id("cancel-job").click()
+    page.get_by_test_id("confirm").click()
+    expect(page.get_by_test_id("job-state").first).to_have_text("Cancelled", timeout=LONG)
+    expect(page.get_by_test_id("artifacts")).to_contain_text("rows-0000.parquet")
+    page.get_by_test_id("job-again").click()
+    expect(dialog.locator("[name='params.step_hours']")).to_have_value("1")
+
+
+def test_a_schedule_tells_its_next_times_and_is_paused(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/jobs?tab=schedules")
+    page.get_by_test_id("add-schedule").click()
+    dialog = page.get_by_role("dialog")
+    dialog.locator("[name=name]").fill("nightly")
+    dialog.locator("[name=timezone]").fill("Asia/Shanghai")
+    dialog.locator("[name=cron]").fill("61 * * * *")
+    expect(dialog.get_by_test_id("cron-times")).to_contain_text("no times", timeout=LONG)
+    dialog.locator("[name=cron]").fill("45 3 * * *")
+    expect(dialog.get_by_test_id("cron-times")).to_contain_text("03:45", timeout=LONG)
+    dialog.get_by_role("button", name="Add schedule").click()
+    row = page.get_by_test_id("schedule-row").filter(has_text="nightly")
+    row.get_by_role("button", name="Pause").click(timeout=LONG)
+    expect(row).to_contain_text("Paused", timeout=LONG)

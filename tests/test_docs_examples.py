@@ -233,6 +233,9 @@ def adapted(command: str, site: Site) -> str:
     if "roles revoke" in command:
         made = "carcloud users add ann --role operator --password-file password.txt"
         command = command.replace(ID, told_id(site, made, "carcloud roles grants --json"))
+    if "invitations revoke" in command:
+        made = "carcloud invitations create short --role viewer"
+        command = command.replace(ID, told_id(site, made, "carcloud invitations list --json"))
     if "jobs cancel" in command:
         sql = "SELECT max(range) FROM range(10000000000000)"
         long = f"carcloud jobs submit query-export --param sql='{sql}'"

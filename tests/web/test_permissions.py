@@ -13,8 +13,9 @@ from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.services.tenancy.api import SYSTEM, AuditFilter, Scope
 
 OPEN = {
-    ("POST", "/v1/session"), ("GET", "/v1/ui"), ("GET", "/healthz"), ("GET", "/readyz"),
-    ("GET", "/metrics"),
+    ("POST", "/v1/session"), ("POST", "/v1/session/invitation"),
+    ("POST", "/v1/session/invitation/accept"), ("GET", "/v1/ui"),
+    ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"),
 }  # fmt: skip
 
 

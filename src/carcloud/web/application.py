@@ -31,6 +31,7 @@ from carcloud.web.api import (
     budgets,
     dead_letters,
     forwarding,
+    invitations,
     jobs,
     keys,
     models,
@@ -130,6 +131,7 @@ def _guarded(callers: Callers, rates: RequestRates) -> Router:
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         route_handlers=[
             people.router,
+            invitations.router,
             Router("/", tags=["people"], route_handlers=[second_factor.reset_second_factor]),
             keys.router,
             tenants.router,

@@ -1,7 +1,7 @@
 """Tenants, their people, rights and keys, and the record of what was changed. Calls block briefly.
 
-`Tenancy` holds its parts: `tenants`, `people`, `second_factor`, `grants`, `keys`, `sessions`,
-`trail`.
+`Tenancy` holds its parts: `tenants`, `people`, `invitations`, `second_factor`, `grants`, `keys`,
+`sessions`, `trail`.
 """
 
 import secrets
@@ -29,6 +29,7 @@ from carcloud.services.tenancy.errors import (
     Unknown,
 )
 from carcloud.services.tenancy.grants import Grants
+from carcloud.services.tenancy.invitations import Invitations
 from carcloud.services.tenancy.keys import Keys
 from carcloud.services.tenancy.limits import KnownLimits, Quota, TenantLimits, limit_in
 from carcloud.services.tenancy.passwords import Passwords
@@ -54,7 +55,10 @@ from carcloud.services.tenancy.types import (
     Enrolment,
     Grant,
     Identity,
+    Invitation,
+    NewInvitation,
     NewKey,
+    Offer,
     Project,
     Reason,
     RoleInfo,
@@ -70,11 +74,11 @@ from carcloud.services.tenancy.types import (
 __all__ = [
     "EVERYTHING", "INSTALLATION", "MAIN", "SYSTEM", "AccessKey", "Allowed", "ApiKey", "AuditEntry",
     "AuditFilter", "AuditPage", "ChainReport", "Changed", "Client", "Denied", "Enrolment", "Exists",
-    "Grant", "Identity", "Invalid", "KnownLimits", "NewKey", "NoSecret", "NotSignedIn", "Passwords",
-    "Project", "Quota", "Reason", "RoleInfo", "Scope", "Seal", "SecondFactorNeeded",
-    "SecondFactorState", "Session", "SessionInfo", "Shares", "Tenancy", "TenantInfo",
-    "TenantLimits", "TenantState", "Throttled", "Unknown", "User", "limit_in", "metadata", "origin",
-    "record_changes", "suspended_among",
+    "Grant", "Identity", "Invalid", "Invitation", "KnownLimits", "NewInvitation", "NewKey",
+    "NoSecret", "NotSignedIn", "Offer", "Passwords", "Project", "Quota", "Reason", "RoleInfo",
+    "Scope", "Seal", "SecondFactorNeeded", "SecondFactorState", "Session", "SessionInfo", "Shares",
+    "Tenancy", "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User",
+    "limit_in", "metadata", "origin", "record_changes", "suspended_among",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))
@@ -97,6 +101,7 @@ class Tenancy:
         self.tenants = Tenants(desk)
         self.grants = Grants(desk)
         self.people = People(desk, self.grants)
+        self.invitations = Invitations(desk, self.people, self.grants)
         self.keys = Keys(desk)
         self.second_factor = SecondFactor(desk, self.people)
         self.sessions = Sessions(desk, self.keys, self.second_factor)

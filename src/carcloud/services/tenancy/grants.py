@@ -136,8 +136,7 @@ class Grants:
         self, db: Connection, tenant: Tenant, user: str, role: str, scope: Scope, *, by: Identity
     ) -> Grant:
         """As `grant`, in an open transaction, for whoever is known to be welcome."""
-        _check_scope(db, tenant, scope)
-        _hold(by, _actions(db, tenant, role), scope)
+        self.check(db, tenant, role, scope, by=by)
         made = Grant(new_id(), tenant, user, role, scope, self._desk.now(), by.user)
         same = (grants.c.tenant == tenant) & (grants.c.user == user) & (grants.c.role == role)
         if db.execute(select(grants.c.id).where(same, grants.c.scope == scope.text)).first():
@@ -148,6 +147,13 @@ class Grants:
         )
         note(db, tenant, by.user, "grant.create", user, None, {"role": role, "scope": scope.text})
         return made
+
+    def check(
+        self, db: Connection, tenant: Tenant, role: str, scope: Scope, *, by: Identity
+    ) -> None:
+        """Return if `by` may give that role there; raises `Invalid`, `Denied`."""
+        _check_scope(db, tenant, scope)
+        _hold(by, _actions(db, tenant, role), scope)
 
     def revoke(self, tenant: Tenant, grant: str, *, by: Identity) -> None:
         """Take a role back, at once; raises `Unknown`, `Denied`, `Invalid` for the last owner."""
@@ -208,6 +214,7 @@ def _owned(db: Connection, tenant: Tenant) -> set[str]:
     """Which of owner and administrator somebody is."""
     query = select(grants.c.role).join(users, users.c.name == grants.c.user)
     owner = (grants.c.tenant == tenant) & (grants.c.role == OWNER) & (grants.c.scope == "")
+    owner &= users.c.tenant == tenant  # a guest may be gone any time, by what another tenant does
     whole = (grants.c.tenant == INSTALLATION) & (grants.c.role == ADMINISTRATOR)
     people = query.where(users.c.disabled.is_(False), users.c.service.is_(False))
     return set(db.execute(people.where(owner | whole)).scalars())

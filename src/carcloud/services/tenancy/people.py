@@ -11,9 +11,10 @@ from carcloud.services.tenancy.errors import Exists, Invalid, Unknown
 from carcloud.services.tenancy.grants import Grants, check_covers, keeping_owners
 from carcloud.services.tenancy.store import grants, keys, sessions, users
 from carcloud.services.tenancy.text import storable
-from carcloud.services.tenancy.types import EVERYTHING, Identity, Scope, User
+from carcloud.services.tenancy.types import EVERYTHING, INSTALLATION, Identity, Scope, User
 
 _RESERVED = ("carcloud", "gateway", "ingest", "jobs", "web", "cli")  # actors in the audit
+_HOME = "carcloud"  # the actor that another tenant is told
 
 
 class People:
@@ -105,7 +106,8 @@ class People:
     def set_password(self, tenant: Tenant, name: str, password: str, *, by: Identity) -> None:
         """Replace a password and end the user's sessions; raises `Unknown`, `Invalid`, `Denied`.
 
-        Only in the tenant that the person belongs to.
+        Only in the tenant that the person belongs to. What they may in other tenants as a guest
+        ends: whoever sets the password could sign in as them, and was not invited there.
         """
         hashed = self._desk.passwords.hash(password)
         with self._desk.records.transaction() as db:
@@ -113,6 +115,7 @@ class People:
                 raise Invalid("user", "a service account has keys, and no password")
             db.execute(update(users).where(users.c.name == name).values(password=hashed))
             db.execute(delete(sessions).where(sessions.c.user == name))
+            _end_elsewhere(db, tenant, name, "the password was set by the tenant they belong to")
             note(db, tenant, by.user, "user.password", name)
 
     def set_disabled(self, tenant: Tenant, name: str, disabled: bool, *, by: Identity) -> User:
@@ -123,6 +126,9 @@ class People:
                 db.execute(update(users).where(users.c.name == name).values(disabled=disabled))
             if disabled:
                 db.execute(delete(sessions).where(sessions.c.user == name))
+            for other in _elsewhere(db, tenant, name):
+                told = {"disabled": disabled, "by": "the tenant they belong to"}
+                note(db, other, _HOME, "guest.disable", name, None, told)
             before, after = {"disabled": old.disabled}, {"disabled": disabled}
             note(db, tenant, by.user, "user.disable", name, before, after)
             return self.mine(db, tenant, name, by)
@@ -139,6 +145,7 @@ class People:
             with keeping_owners(db, tenant):
                 if home == tenant:
                     self.mine(db, tenant, name, by)
+                    _end_elsewhere(db, tenant, name, "removed by the tenant they belong to")
                     db.execute(delete(users).where(users.c.name == name))
                 else:
                     self._remove_guest(db, tenant, name, by)
@@ -166,10 +173,25 @@ class People:
         return user_of(row)
 
 
-def check_person(name: str) -> None:
+def _elsewhere(db: Connection, home: Tenant, name: str) -> list[Tenant]:
+    """Tenants in which somebody is a guest."""
+    guest = grants.c.user == name, grants.c.tenant.not_in([home, INSTALLATION])
+    found = select(grants.c.tenant).where(*guest).distinct().order_by(grants.c.tenant)
+    return [Tenant(one) for one in db.execute(found).scalars()]
+
+
+def _end_elsewhere(db: Connection, home: Tenant, name: str, reason: str) -> None:
+    """End what a guest may in other tenants; the audit of each tells why, and not who did it."""
+    for other in _elsewhere(db, home, name):
+        for table in (sessions, keys, grants):
+            db.execute(delete(table).where(table.c.user == name, table.c.tenant == other))
+        note(db, other, _HOME, "guest.end", name, None, {"reason": reason})
+
+
+def check_person(name: str, field: str = "user") -> None:
     """Raises `Invalid` for names of service accounts and of carcloud's own parts."""
     if name in _RESERVED or ("@" in name and "." not in name.rpartition("@")[2]):
-        raise Invalid("user", "that name is kept for programs")
+        raise Invalid(field, "that name is kept for programs")
 
 
 def user_of(row: Any) -> User:

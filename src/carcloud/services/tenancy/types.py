@@ -244,6 +244,25 @@ class Invitation:
 
 
 @dataclass(frozen=True, slots=True)
+class NewInvitation:
+    """An invitation with its secret, told once."""
+
+    invitation: Invitation
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an invitation tells to who holds its secret."""
+
+    tenant: Tenant
+    tenant_name: str
+    note: str
+    role: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reason:
     """Why a user may do something: one grant and the role that holds the action."""
 

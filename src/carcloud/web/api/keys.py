@@ -11,11 +11,11 @@ from litestar.params import Body, FromPath, JSONBody, QueryParameter
 from carcloud.model.actions import ANYONE
 from carcloud.model.time import iso
 from carcloud.services.tenancy.api import ApiKey, Denied, SessionInfo
-from carcloud.web.api.sessions import client_of
 from carcloud.web.callers import Caller, allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheTenancy
 from carcloud.web.paging import Page
+from carcloud.web.signed_in import client_of
 
 Mine = Annotated[bool, QueryParameter(description="Only one's own")]
 

@@ -168,7 +168,7 @@ async def create_user(
             data.name,
             data.password,
             data.role,
-            _scope(data.scope),
+            scope_of(data.scope),
             note=data.note,
             by=caller.identity,
         )
@@ -191,7 +191,7 @@ async def create_service_account(
             caller.tenant,
             data.name,
             data.role,
-            _scope(data.scope),
+            scope_of(data.scope),
             note=data.note,
             by=caller.identity,
         )
@@ -277,7 +277,7 @@ async def create_grant(
         caller.tenant,
         data.user,
         data.role,
-        _scope(data.scope),
+        scope_of(data.scope),
         by=caller.identity,
     )
     return _grant(made)
@@ -418,7 +418,8 @@ async def who_can(
     return Page([ReasonView(one.user, one.action, _grant(one.grant)) for one in found])
 
 
-def _scope(given: ScopeView | None) -> Scope:
+def scope_of(given: ScopeView | None) -> Scope:
+    """The scope behind a view; raises `Invalid`."""
     if given is None:
         return EVERYTHING
     if given.project is not None and given.labels:

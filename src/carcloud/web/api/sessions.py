@@ -5,33 +5,35 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, Router, delete, get, post, put
-from litestar.datastructures import Cookie
 from litestar.di import Provide
 from litestar.openapi.spec import Example
 from litestar.params import Body, JSONBody
 
 from carcloud.model.actions import ANYONE
-from carcloud.model.time import iso, now_us
 from carcloud.services.tenancy.api import (
     Changed,
-    Client,
     Denied,
     Exists,
-    Identity,
     Invalid,
     NoSecret,
     NotSignedIn,
     SecondFactorNeeded,
-    Tenancy,
     Throttled,
     Unknown,
 )
-from carcloud.web.api import second_factor
-from carcloud.web.callers import COOKIE, Callers, allows, caller_of
+from carcloud.web.api import invitations, second_factor
+from carcloud.web.callers import Callers, allows, caller_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheSettings, TheTenancy
 from carcloud.web.problems import Refused, Translate
 from carcloud.web.security import same_origin
+from carcloud.web.signed_in import (
+    SessionView,
+    client_of,
+    session_cookie,
+    session_view,
+    signed_in,
+)
 
 TRANSLATIONS: dict[type[Exception], Translate] = {
     SecondFactorNeeded: lambda e: Refused(401, str(e), code="second-factor", field="code"),
@@ -56,35 +58,6 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
     code: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | None = None
-
-
-class TenantView(msgspec.Struct, frozen=True):
-    """A tenant to work in."""
-
-    id: str
-    name: str
-
-
-class PartView(msgspec.Struct, frozen=True):
-    """Actions that are allowed in one scope: `project:NAME` or `labels:key=value,…`."""
-
-    scope: str
-    actions: list[str]
-
-
-class SessionView(msgspec.Struct, frozen=True):
-    """Who is signed in, to which tenant, what that one may do there, until when.
-
-    `actions` are allowed on the whole tenant, `parts` tells of those that are limited; `expires`
-    null = an API key without end.
-    """
-
-    user: str
-    tenant: str
-    actions: list[str]
-    parts: list[PartView]
-    expires: str | None
-    tenants: list[TenantView]
 
 
 class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,14 +93,13 @@ async def sign_in(
         client=client_of(request),
         code=data.code,
     )
-    view = await _view(session.identity, tenancy)
-    return Response(view, cookies=[_cookie(request, session.token, session.expires)])
+    return await signed_in(request, session, tenancy)
 
 
 @get("/session", summary="Who is signed in", responses=errors(401, 503), opt=allows(ANYONE))
 async def read_session(caller: TheCaller, tenancy: TheTenancy) -> SessionView:
     """Who is signed in."""
-    return await _view(caller.identity, tenancy)
+    return await session_view(caller.identity, tenancy)
 
 
 @put(
@@ -147,8 +119,7 @@ async def switch_tenant(
     """Work in another tenant."""
     session = await asyncio.to_thread(tenancy.sessions.switch, caller.identity, data.tenant)
     callers.forget(caller.token)
-    view = await _view(session.identity, tenancy)
-    return Response(view, cookies=[_cookie(request, session.token, session.expires)])
+    return await signed_in(request, session, tenancy)
 
 
 class OwnPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,39 +167,7 @@ async def sign_out(
     """Sign out."""
     await asyncio.to_thread(tenancy.sessions.sign_out, caller.token)
     callers.forget(caller.token)
-    return Response(None, cookies=[_cookie(request, "", 0)])
-
-
-def client_of(request: Request[Any, Any, Any]) -> Client:
-    """From where and with what a request comes."""
-    address = request.client.host if request.client else ""
-    return Client(address, request.headers.get("user-agent", ""))
-
-
-async def _view(who: Identity, tenancy: Tenancy) -> SessionView:
-    where = [who.tenant]
-    found = await asyncio.to_thread(tenancy.sessions.tenants, who.user)
-    tenants = [one for one in found if who.session is not None or one.id in where]
-    return SessionView(
-        user=who.user,
-        tenant=who.tenant,
-        actions=sorted(who.everywhere),
-        parts=[PartView(one.scope.text, sorted(one.actions)) for one in who.partly],
-        expires=None if who.expires is None else iso(who.expires),
-        tenants=[TenantView(one.id, one.name) for one in tenants],
-    )
-
-
-def _cookie(request: Request[Any, Any, Any], token: str, expires_us: int) -> Cookie:
-    return Cookie(
-        key=COOKIE,
-        value=token,
-        path="/",
-        max_age=max(0, (expires_us - now_us()) // 1_000_000),
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
+    return Response(None, cookies=[session_cookie(request, "", 0)])
 
 
 def router(callers: Callers) -> Router:
@@ -243,6 +182,7 @@ def router(callers: Callers) -> Router:
             change_password,
             sign_out,
             *second_factor.MINE,
+            *invitations.MINE,
         ],
     )
-    return Router("/v1", tags=["session"], route_handlers=[sign_in, mine])
+    return Router("/v1", tags=["session"], route_handlers=[sign_in, *invitations.PUBLIC, mine])

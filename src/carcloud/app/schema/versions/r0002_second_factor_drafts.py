@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["user"], ["users.name"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user"),
+        if_not_exists=True,  # a database of before revisions may have it
     )
 
 

@@ -1,5 +1,33 @@
-// Calls about one's own identity: the second factor.
+// Calls about identity: one's own second factor, invitations.
+import type { Scope } from './access'
 import { json } from './http'
+import type { Page, Session } from './types'
+
+export interface Invitation {
+  id: string
+  /** whom it is for */
+  note: string
+  role: string
+  scope: Scope
+  by: string
+  created: string
+  expires: string
+}
+
+export interface NewInvitation {
+  note: string
+  role: string
+  scope: Scope
+  days: number
+}
+
+export interface Offer {
+  tenant: string
+  tenant_name: string
+  note: string
+  role: string
+  expires: string
+}
 
 export interface SecondFactor {
   on: boolean
@@ -17,9 +45,23 @@ interface RecoveryCodes {
   recovery_codes: string[]
 }
 
+const INVITATION = '/v1/session/invitation'
 const SECOND = '/v1/session/second-factor'
 
 export const identity = {
+  invitations: () => json<Page<Invitation>>('/v1/invitations'),
+  invite: (body: NewInvitation) =>
+    json<{ invitation: Invitation; link: string }>('/v1/invitations', {
+      method: 'POST',
+      json: body,
+    }),
+  revokeInvitation: (id: string) =>
+    json<void>(`/v1/invitations/${encodeURIComponent(id)}`, { method: 'DELETE' }),
+  offer: (secret: string) => json<Offer>(INVITATION, { method: 'POST', json: { secret } }),
+  accept: (secret: string, name: string, password: string) =>
+    json<Session>(`${INVITATION}/accept`, { method: 'POST', json: { secret, name, password } }),
+  join: (secret: string) =>
+    json<Offer>(`${INVITATION}/join`, { method: 'POST', json: { secret } }),
   secondFactor: () => json<SecondFactor>(SECOND),
   beginSecondFactor: (password: string) =>
     json<Enrolment>(SECOND, { method: 'POST', json: { password } }),

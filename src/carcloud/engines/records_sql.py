@@ -19,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 
+from carcloud.engines.records_versions import PostgresVersion, SqliteVersion, count_changes, prepare
 from carcloud.ports.errors import Conflict, EngineError, Full, Unavailable
 
 _BUSY_MS = 10_000  # a writer waits so long for another one
@@ -36,10 +37,13 @@ class SqlRecords:
         """`sqlite:////data/records.db` or `postgresql://user@host/name`; raises `Unavailable`."""
         where = make_url(url)
         self._revised = False
+        self._version: SqliteVersion | PostgresVersion
         if where.get_backend_name() == "sqlite":
             self._engine = _sqlite(url, where.database)
+            self._version = SqliteVersion(self._engine)
         elif where.get_backend_name() == "postgresql":
             self._engine = _postgresql(where.set(drivername="postgresql+psycopg"))
+            self._version = PostgresVersion(self._engine)
         else:
             raise ValueError(f"records need SQLite or PostgreSQL, not {where.drivername}")
 
@@ -53,6 +57,7 @@ class SqlRecords:
         with self.transaction() as db:
             self._one_at_a_time(db)
             metadata.create_all(db)
+            prepare(db)
 
     def _under_revisions(self) -> bool:
         if not self._revised:
@@ -110,8 +115,11 @@ class SqlRecords:
 
         Raises `Conflict` (unique or foreign key), `Full`, `Unavailable`.
         """
-        with _port_errors(), self._engine.connect() as db, db.begin():
-            yield db
+        with _port_errors(), self._engine.connect() as db:
+            with db.begin(), count_changes(db) as changed:
+                yield db
+            if changed:
+                self._version.forget()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -122,8 +130,20 @@ class SqlRecords:
                 yield quiet
                 block.rollback()
 
+    def version_at_hand(self) -> int | None:
+        """A number that grows with every change of a versioned table, by this process or another;
+        None = it takes `version`, which may wait. Raises `Unavailable`."""
+        with _port_errors():
+            return self._version.at_hand()
+
+    def version(self) -> int:
+        """The number as it is now; raises `Unavailable`."""
+        with _port_errors():
+            return self._version.ask()
+
     def close(self) -> None:
         """Give all connections back."""
+        self._version.close()
         self._engine.dispose()
 
 

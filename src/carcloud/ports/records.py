@@ -21,5 +21,15 @@ class Records(Protocol):
     def reading(self) -> AbstractContextManager[Connection]:
         """A connection for SELECTs that sees one state and never waits for a writer."""
 
+    def version_at_hand(self) -> int | None:
+        """A number that grows with every change of a versioned table (`info={"versioned": True}`),
+        by this process or another; None = it takes `version`, which may wait.
+
+        What this process has changed is always in it; what another has, 50 ms later at most.
+        """
+
+    def version(self) -> int:
+        """The number as it is now."""
+
     def close(self) -> None:
         """Give all connections back."""

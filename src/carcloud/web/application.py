@@ -215,7 +215,7 @@ def _translations() -> Mapping[type[Exception], Translate]:
 
 def _labels_of(vehicles: Vehicles) -> LabelsOf:
     def labels(tenant: Tenant, vehicle: str) -> Mapping[str, str]:
-        return vehicles.get(tenant, vehicle).labels
+        return vehicles.registered(tenant, vehicle).vehicle.labels
 
     return labels
 

@@ -16,6 +16,7 @@ from carcloud.services.tenancy.api import Seal
 from carcloud.services.vehicles import admission, carried, changes, csv_import, keys, models, search
 from carcloud.services.vehicles.errors import Changed, Exists, Invalid, Unknown
 from carcloud.services.vehicles.remembered import Remembered
+from carcloud.services.vehicles.shelf import Registered, Shelf
 from carcloud.services.vehicles.store import logins, metadata
 from carcloud.services.vehicles.types import (
     Activated,
@@ -48,9 +49,14 @@ __all__ = [
     "Activated", "Activation", "ActivationRefusal", "Admission", "Carried", "CarriedRefusal",
     "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Exists",
     "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
+<<<<<<< HEAD
     "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange", "VehicleKeys",
     "VehicleModel", "VehiclePage", "Vehicles",
     "metadata",
+=======
+    "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange",
+    "VehicleKeys", "VehicleModel", "VehiclePage", "Vehicles",
+>>>>>>> 2c1ac2e (A vehicle is read from memory while nobody changes the registry)
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long
@@ -66,6 +72,16 @@ class Vehicles:
         self._seal = Seal(secret)
         self._now = now
         records.create(metadata)
+        self._shelf = Shelf(records)
+
+    def at_hand(self, tenant: Tenant, vehicle: str) -> Registered | None:
+        """The vehicle as the records have it now, if that takes no waiting; else use
+        `registered`."""
+        return self._shelf.at_hand(tenant, vehicle)
+
+    def registered(self, tenant: Tenant, vehicle: str) -> Registered:
+        """The vehicle and its credentials, without the cipher key; raises `Unknown`."""
+        return self._shelf.get(tenant, vehicle)
 
     def get(self, tenant: Tenant, vehicle: str) -> Vehicle:
         """The vehicle; raises `Unknown`."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+_VERSIONED = {"versioned": True}  # `shelf` keeps their rows
 
 # A vehicle id is unique over all tenants: a gateway asks before it knows the tenant.
 vehicles = Table(
@@ -35,6 +36,7 @@ vehicles = Table(
     Index("vehicles_by_updated", "tenant", "updated", "id", "search"),
     Index("vehicles_by_model", "tenant", "model", "id"),
     Index("vehicles_by_lifecycle", "tenant", "lifecycle", "id"),
+    info=_VERSIONED,
 )
 
 labels = Table(
@@ -58,6 +60,7 @@ credentials = Table(
     Column("tls_fingerprint", String(64)),
     Column("cipher_key", LargeBinary),  # sealed
     Column("cipher", String(20)),
+    info=_VERSIONED,
 )
 
 # The security chip of a vehicle, as its activation named it or a person registered it.
@@ -67,6 +70,7 @@ chips = Table(
     Column("vehicle", ForeignKey("vehicles.id", ondelete="CASCADE"), primary_key=True),
     Column("chip_id", String(16), nullable=False),
     Index("vehicle_chips_by_chip", "chip_id"),
+    info=_VERSIONED,
 )
 
 # Data-unit keys that a vehicle has sent.

@@ -27,6 +27,7 @@ from carcloud.services.vehicles.api import (
     Invalid,
     Lifecycle,
     NewVehicle,
+    Registered,
     Unknown,
     Vehicle,
     VehicleChange,
@@ -184,7 +185,7 @@ async def create_vehicle(
 ) -> Response[VehicleView]:
     """Register a vehicle."""
     made = await asyncio.to_thread(vehicles.create, caller.tenant, data, actor=caller.user)
-    answer = await _answer(made, vehicles, telemetry, status=201)
+    answer = await _answer(await _with_credentials(made, vehicles), telemetry, status=201)
     answer.headers["Location"] = f"/v1/vehicles/{made.id}"
     return answer
 
@@ -203,8 +204,11 @@ async def read_vehicle(
     telemetry: TheTelemetry,
 ) -> Response[VehicleView]:
     """One vehicle."""
-    found = await asyncio.to_thread(vehicles.get, caller.tenant, vehicle_id(vehicle))
-    return await _answer(found, vehicles, telemetry)
+    name = vehicle_id(vehicle)
+    found = vehicles.at_hand(caller.tenant, name)
+    if found is None:
+        found = await asyncio.to_thread(vehicles.registered, caller.tenant, name)
+    return await _answer(found, telemetry)
 
 
 @patch(
@@ -238,7 +242,7 @@ async def change_vehicle(
             vehicles.set_credentials, caller.tenant, name, secrets, actor=caller.user
         )
         made = await asyncio.to_thread(vehicles.get, caller.tenant, name)
-    return await _answer(made, vehicles, telemetry)
+    return await _answer(await _with_credentials(made, vehicles), telemetry)
 
 
 @delete(
@@ -266,7 +270,7 @@ async def retire_vehicle(
         actor=caller.user,
         if_revision=revision,
     )
-    return await _answer(gone, vehicles, telemetry)
+    return await _answer(await _with_credentials(gone, vehicles), telemetry)
 
 
 @dataclass
@@ -335,10 +339,15 @@ def _credentials_change(
     return CredentialsChange(given.iccid, key, given.algorithm, given.tls_fingerprint)
 
 
+async def _with_credentials(made: Vehicle, vehicles: Vehicles) -> Registered:
+    proof = await asyncio.to_thread(vehicles.credentials, made.tenant, made.id)
+    return Registered(made, proof)
+
+
 async def _answer(
-    found: Vehicle, vehicles: Vehicles, telemetry: Telemetry, status: int = 200
+    registered: Registered, telemetry: Telemetry, status: int = 200
 ) -> Response[VehicleView]:
-    secrets = await asyncio.to_thread(vehicles.credentials, found.tenant, found.id)
+    found = registered.vehicle
     session = (await telemetry.presence(found.tenant)).session(found.tenant, found.id)
     view = VehicleView(
         id=found.id,
@@ -349,7 +358,7 @@ async def _answer(
         created=iso(found.created),
         updated=iso(found.updated),
         protocol=found.protocol,
-        credentials=_credentials(secrets),
+        credentials=_credentials(registered.credentials),
         online=session is not None,
         session=None if session is None else _session(session),
     )

@@ -35,6 +35,7 @@ versions = Table(
     Column("version", BigInteger, nullable=False),
 )
 FRESH_S = 0.05  # s; on PostgreSQL the number is asked again after so long
+_SQLITE_FRESH_S = 0.002
 _ASK = "SELECT version FROM record_versions WHERE id = 1"
 _CHANGED = "carcloud_changed"
 
@@ -60,7 +61,7 @@ def count_changes(db: Connection) -> Iterator[list[str]]:
 @event.listens_for(Engine, "before_execute")
 def _note(db: Connection, statement: Any, *_: Any) -> None:
     if isinstance(statement, Insert | Update | Delete):
-        table = statement.table
+        table: Any = statement.table
         if table.info.get("versioned") and (changed := db.info.get(_CHANGED)) is not None:
             changed.append(str(table.name))
 
@@ -75,13 +76,18 @@ class SqliteVersion:
         self._connection: Any = None
         self._seen = -1
         self._version = 0
+        self._changes = 0
+        self._asked = float("-inf")
 
     def at_hand(self) -> int | None:
-        """The number as it is now."""
+        """The number as it is now, or was 2 ms ago."""
+        if time.monotonic() - self._asked < _SQLITE_FRESH_S:
+            return self._version
         return self.ask()
 
     def ask(self) -> int:
         """The number as it is now."""
+        asked, changes = time.monotonic(), self._changes
         with self._lock:
             if self._connection is None:
                 # One connection for good: `data_version` tells what others than itself commit.
@@ -93,10 +99,14 @@ class SqliteVersion:
             if seen != self._seen:
                 self._version = int(cursor.execute(_ASK).fetchone()[0])
                 self._seen = seen
+            if changes == self._changes:  # else what was changed meanwhile may not be in it
+                self._asked = asked
             return self._version
 
     def forget(self) -> None:
-        """This process has changed something: the next look sees it by itself."""
+        """This process has changed something: look again."""
+        self._changes += 1
+        self._asked = float("-inf")
 
     def close(self) -> None:
         """Give the connection back."""

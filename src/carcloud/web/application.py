@@ -56,6 +56,7 @@ from carcloud.web.given import Engine, S3Address
 from carcloud.web.live import LiveFeed
 from carcloud.web.observed import WebFigures
 from carcloud.web.problems import Translate, exception_handlers
+from carcloud.web.quick import give_in_turn, one_guard
 from carcloud.web.rates import RequestRates, add_rate_headers
 from carcloud.web.refusals import Refusals
 from carcloud.web.security import BodyLimit, add_headers, same_origin
@@ -93,7 +94,7 @@ def create_app(
     facts = operation.Facts(
         settings.text("web.tiles"), settings.text("web.tiles_credit"), version(), demo
     )
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             _guarded(callers, rates or RequestRates()),
             sessions.router(callers),
@@ -116,6 +117,8 @@ def create_app(
         logging_config=None,  # the process has set it up: see carcloud.logs
         debug=False,
     )
+    give_in_turn(app)
+    return app
 
 
 def version() -> str:
@@ -127,7 +130,9 @@ def _guarded(callers: Callers, rates: RequestRates) -> Router:
     """All routes that need somebody who is signed in."""
     return Router(
         "/v1",
-        guards=[callers.guard(), rates.guard(), same_origin, callers.permission()],
+        guards=[
+            one_guard((callers.guard(), rates.guard(), same_origin, callers.permission())),
+        ],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         route_handlers=[
             people.router,

@@ -5,7 +5,7 @@ import contextlib
 from typing import Any
 
 from litestar.connection import ASGIConnection
-from litestar.datastructures import Headers, MutableScopeHeaders
+from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
@@ -62,16 +62,20 @@ def origin_of(url: str) -> str:
 
 def add_headers(tiles: str) -> Any:
     """A hook that adds the security headers, and `no-store` to answers of the API."""
-    fixed = response_headers(tiles)
+    fixed = [
+        (name.lower().encode(), value.encode()) for name, value in response_headers(tiles).items()
+    ]
+    no_store = (b"cache-control", b"no-store")
 
     async def before_send(message: Message, scope: Scope) -> None:
         if message["type"] != "http.response.start":
             return
-        headers = MutableScopeHeaders.from_message(message)
-        for name, value in fixed.items():
-            headers.setdefault(name, value)
-        if scope["path"].startswith("/v1/"):
-            headers.setdefault("Cache-Control", "no-store")
+        headers = list(message["headers"])
+        there = {name.lower() for name, _ in headers}
+        headers += (header for header in fixed if header[0] not in there)
+        if no_store[0] not in there and scope["path"].startswith("/v1/"):
+            headers.append(no_store)
+        message["headers"] = headers
 
     return before_send
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from carcloud.engines.records_versions import metadata as VERSIONS
 from carcloud.services.compliance.api import metadata as COMPLIANCE
 from carcloud.services.compute.api import metadata as COMPUTE
 from carcloud.services.metering.api import metadata as METERING
@@ -11,6 +12,7 @@ from carcloud.services.tenancy.api import metadata as TENANCY
 from carcloud.services.vehicles.api import metadata as VEHICLES
 
 TABLES: Any = (  # of MetaData; Alembic takes several and says it takes one
+    VERSIONS,
     TENANCY,
     METERING,
     STORAGE,

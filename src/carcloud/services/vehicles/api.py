@@ -49,14 +49,9 @@ __all__ = [
     "Activated", "Activation", "ActivationRefusal", "Admission", "Carried", "CarriedRefusal",
     "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Exists",
     "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
-<<<<<<< HEAD
-    "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange", "VehicleKeys",
-    "VehicleModel", "VehiclePage", "Vehicles",
-    "metadata",
-=======
     "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange",
     "VehicleKeys", "VehicleModel", "VehiclePage", "Vehicles",
->>>>>>> 2c1ac2e (A vehicle is read from memory while nobody changes the registry)
+    "metadata",
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long

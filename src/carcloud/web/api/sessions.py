@@ -26,6 +26,7 @@ from carcloud.web.callers import Callers, allows, caller_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheSettings, TheTenancy
 from carcloud.web.problems import Refused, Translate
+from carcloud.web.quick import one_guard
 from carcloud.web.security import same_origin
 from carcloud.web.signed_in import (
     SessionView,
@@ -73,7 +74,7 @@ class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description="Sets the session cookie. Failed tries are counted by user and address. A problem "
     "of type `urn:carcloud:problem:second-factor` asks to send `code` too: of the authenticator "
     "app, or a recovery code.",
-    guards=[same_origin],
+    guards=[one_guard((same_origin,))],
     security=[{}],
     responses=errors(400, 401, 403, 413, 429, 503),
 )
@@ -174,7 +175,7 @@ def router(callers: Callers) -> Router:
     """Signing in needs no session; the rest does."""
     mine = Router(
         "/",
-        guards=[callers.guard(), same_origin, callers.permission()],
+        guards=[one_guard((callers.guard(), same_origin, callers.permission()))],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         route_handlers=[
             read_session,

@@ -9,13 +9,14 @@ down_revision = "0002"
 
 def upgrade() -> None:
     """Forward."""
-    made = op.create_table(
+    op.create_table(
         "record_versions",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        if_not_exists=True,  # a store that was opened before it had revisions made it
     )
-    op.bulk_insert(made, [{"id": 1, "version": 0}])
+    op.execute("INSERT INTO record_versions VALUES (1, 0) ON CONFLICT DO NOTHING")
 
 
 def downgrade() -> None:

@@ -47,6 +47,15 @@ def places(page: Page, cloud: Cloud) -> Iterator[str]:
         "/jobs": "jobs",
         "/jobs?tab=schedules": "schedules",
         "/dead-letters": "dead-letters",
+        "/people?user=admin": "user-detail",
+        "/people?tab=roles&role=operator": "role-detail",
+        "/people?tab=why": "who-can-row",
+        "/people?tab=why&by=person": "may-do",
+        "/keys?whose=all": "key-row",
+        "/audit": "audit-row",
+        "/tenants": "this-tenant",
+        "/tenants?tab=all": "tenant-row",
+        "/account": "session-row",
         "/nowhere": "missing",
     }
     for path, test_id in shown.items():

@@ -1,0 +1,221 @@
+"""Pages on which access is given, looked into and taken back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Cloud
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.timeout(240),
+]
+LONG = 30_000  # ms
+PASSWORD = "correct horse battery"
+
+
+@contextmanager
+def person(
+    browser: Browser, cloud: Cloud, name: str, password: str, path: str = "/account"
+) -> Iterator[Page]:
+    """Somebody signed in at a browser of their own, on a page that is drawn faster than the map;
+    a script error fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(f"{cloud.url}{path}")
+    page.locator("input[name=user]").fill(name)
+    page.locator("input[name=password]").fill(password)
+    page.keyboard.press("Enter")
+    page.get_by_test_id("account-menu").wait_for(timeout=LONG)
+    yield page
+    context.close()
+    assert troubles == []
+
+
+@pytest.fixture
+def page(browser: Browser, cloud: Cloud) -> Iterator[Page]:
+    """The first administrator, who owns the first tenant too."""
+    with person(browser, cloud, "admin", cloud.password) as page:
+        yield page
+
+
+def add(page: Page, cloud: Cloud, name: str, role: str) -> None:
+    body = {"name": name, "password": PASSWORD, "role": role}
+    made = page.request.post(f"{cloud.url}/v1/users", data=body)
+    assert made.ok, made.text()
+
+
+def offered(page: Page) -> list[str]:
+    return page.get_by_role("navigation").get_by_role("listitem").all_inner_texts()
+
+
+def test_a_person_is_added_and_sees_only_what_they_may(page: Page, browser: Browser, cloud: Cloud):
+    page.goto(f"{cloud.url}/people")
+    page.get_by_test_id("add-person").click()
+    page.locator("dialog input[name=user]").fill("Pat")
+    page.locator("dialog select[name=role]").select_option("auditor")
+    page.locator("dialog .primary").click()
+    name = page.locator("dialog input[name=user]")
+    expect(name).to_have_attribute("aria-invalid", "true", timeout=LONG)
+    name.fill("pat")
+    page.locator("dialog .primary").click()
+    made = page.get_by_test_id("secret").locator(".secret").inner_text(timeout=LONG)
+    page.get_by_role("button", name="Done").click()
+    detail = page.get_by_test_id("user-detail")
+    expect(detail.get_by_test_id("user-grants")).to_contain_text("Auditor", timeout=LONG)
+
+    with person(browser, cloud, "pat", made, "/") as theirs:
+        expect(theirs.get_by_role("link", name="Audit")).to_be_visible(timeout=LONG)
+        assert {"Audit", "People", "Models"} <= set(offered(theirs))
+        assert not {"Map", "SQL", "Dead letters"} & set(offered(theirs))
+        assert not theirs.url.endswith("/")  # the map is not theirs to begin with
+        theirs.goto(f"{cloud.url}/sql")
+        expect(theirs.get_by_test_id("not-allowed")).to_contain_text("queries:run", timeout=LONG)
+        theirs.goto(f"{cloud.url}/people")
+        expect(theirs.get_by_test_id("person-row").first).to_be_visible(timeout=LONG)
+        expect(theirs.get_by_test_id("add-person")).to_have_count(0)
+
+    detail.get_by_test_id("give-role").click()
+    page.locator("dialog select[name=role]").select_option("operator")
+    page.locator("dialog select[name=scope]").select_option("labels")
+    page.locator("dialog textarea[name=labels]").fill("depot=north")
+    page.locator("dialog .primary").click()
+    expect(detail.get_by_test_id("user-grants")).to_contain_text("depot=north", timeout=LONG)
+    detail.get_by_role("button", name="Take back: Auditor").click()
+    page.get_by_test_id("confirm").click()
+    expect(detail.get_by_test_id("user-grants")).not_to_contain_text("Auditor", timeout=LONG)
+    detail.get_by_test_id("disable").click()
+    page.get_by_test_id("confirm").click()
+    expect(detail).to_contain_text("Disabled", timeout=LONG)
+
+
+def test_a_role_is_made_and_who_can_why_answers(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/people?tab=roles")
+    page.get_by_test_id("add-role").click()
+    page.locator("dialog input[name=id]").fill("reader")
+    page.locator("dialog input[name=name]").fill("Reader")
+    page.locator("dialog .primary").click()
+    expect(page.locator("dialog [role=alert]")).to_contain_text("at least one", timeout=LONG)
+    page.locator("dialog input[value='audit:read']").check()
+    page.locator("dialog .primary").click()
+    detail = page.get_by_test_id("role-detail")
+    expect(detail).to_contain_text("audit:read", timeout=LONG)
+    detail.get_by_test_id("change-role").click()
+    page.locator("dialog input[value='usage:read']").check()
+    page.locator("dialog .primary").click()
+    expect(detail).to_contain_text("usage:read", timeout=LONG)
+
+    add(page, cloud, "rita", "reader")
+    page.goto(f"{cloud.url}/people?tab=why&action=audit:read")
+    row = page.get_by_test_id("who-can-row").filter(has_text="rita")
+    expect(row).to_contain_text("Reader", timeout=LONG)
+    row.get_by_role("link").click()
+    may = page.get_by_test_id("may-do")
+    expect(may).to_contain_text("usage:read", timeout=LONG)
+    expect(may).not_to_contain_text("vehicles:write")
+
+
+def test_a_key_is_made_used_and_revoked_and_the_audit_tells(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/keys")
+    page.get_by_test_id("make-key").click()
+    page.locator("dialog input[name=name]").fill("dashboard")
+    page.locator("dialog select[name=bound]").select_option("some")
+    page.locator("dialog input[value='vehicles:read']").check()
+    page.locator("dialog .primary").click()
+    secret = page.get_by_test_id("secret").locator(".secret")
+    expect(secret).to_have_count(2, timeout=LONG)  # the key, and the one for S3
+    key = secret.first.inner_text()
+    page.get_by_role("button", name="Done").click()
+    bearer = {"Authorization": f"Bearer {key}"}
+    asked = page.context.browser.new_context(extra_http_headers=bearer).request
+    assert asked.get(f"{cloud.url}/v1/vehicles").status == 200
+    assert asked.get(f"{cloud.url}/v1/users").status == 403
+    page.reload()
+    row = page.get_by_test_id("key-row").filter(has_text="dashboard")
+    expect(row).to_contain_text("vehicles:read", timeout=LONG)
+    assert key not in page.content()
+    row.get_by_role("button", name="Revoke").click()
+    page.get_by_test_id("confirm").click()
+    expect(row).to_have_count(0, timeout=LONG)
+    page.wait_for_timeout(1000)  # callers are remembered for less
+    assert asked.get(f"{cloud.url}/v1/vehicles").status == 401
+
+    page.goto(f"{cloud.url}/audit")
+    page.get_by_role("combobox", name="Action").fill("key.*")
+    rows = page.get_by_test_id("audit-row")
+    expect(rows.first).to_contain_text("key.revoke", timeout=LONG)
+    rows.filter(has_text="key.create").first.get_by_role("button").click()
+    diff = page.get_by_test_id("audit-diff")
+    expect(diff).to_contain_text("dashboard", timeout=LONG)
+    expect(page.get_by_test_id("audit-detail")).to_contain_text("127.0.0.1")
+    with page.expect_download() as told:
+        page.get_by_test_id("audit-export").click()
+    lines = told.value.path().read_text().splitlines()
+    assert lines and all('"action":"key.' in line for line in lines)
+    page.get_by_test_id("audit-verify").click()
+    expect(page.get_by_test_id("chain")).to_contain_text("Nothing was altered", timeout=LONG)
+    page.get_by_role("checkbox", name="Refused only").check()
+    expect(rows).to_have_count(0, timeout=LONG)  # none of them is about keys
+
+
+def test_a_tenant_is_made_suspended_and_let_in_again(page: Page, browser: Browser, cloud: Cloud):
+    page.goto(f"{cloud.url}/tenants?tab=all")
+    page.get_by_test_id("make-tenant").click()
+    for name, value in {"id": "north", "name": "North Fleet", "owner": "olga"}.items():
+        page.locator(f"dialog input[name={name}]").fill(value)
+    page.locator("dialog input[name=password]").fill(PASSWORD)
+    page.locator("dialog .primary").click()
+    row = page.get_by_test_id("tenant-row").filter(has_text="North Fleet")
+    row.get_by_role("button", name="Suspend").click(timeout=LONG)
+    expect(page.get_by_test_id("confirm")).to_be_disabled()
+    page.locator("input[name=typed]").fill("north")
+    page.get_by_test_id("confirm").click()
+    expect(row).to_contain_text("Suspended", timeout=LONG)
+    answer = {"user": "olga", "password": PASSWORD}
+    assert page.request.post(f"{cloud.url}/v1/session", data=answer).status == 401
+    row.get_by_role("button", name="Resume").click()
+    page.get_by_test_id("confirm").click()
+    expect(row).to_contain_text("Active", timeout=LONG)
+    with person(browser, cloud, "olga", PASSWORD) as theirs:
+        theirs.goto(f"{cloud.url}/tenants")
+        expect(theirs.get_by_test_id("this-tenant")).to_contain_text("North Fleet", timeout=LONG)
+        expect(theirs.get_by_role("tab")).to_have_count(0)  # other tenants are not hers to see
+        theirs.get_by_test_id("add-project").click()
+        theirs.locator("dialog input[name=id]").fill("lab")
+        theirs.locator("dialog input[name=name]").fill("Lab")
+        theirs.locator("dialog .primary").click()
+        expect(theirs.get_by_test_id("projects")).to_contain_text("Lab", timeout=LONG)
+
+
+def test_somebody_looks_after_their_own_account(page: Page, browser: Browser, cloud: Cloud):
+    add(page, cloud, "sue", "viewer")
+    with (
+        person(browser, cloud, "sue", PASSWORD) as here,
+        person(browser, cloud, "sue", PASSWORD) as other,
+    ):
+        here.get_by_test_id("account-menu").click()
+        expect(here.get_by_test_id("own-account")).to_be_focused()
+        here.keyboard.press("Enter")
+        expect(here.get_by_test_id("who-am-i")).to_contain_text("sue", timeout=LONG)
+        expect(here.get_by_test_id("what-i-may")).to_contain_text("vehicles:read")
+        rows = here.get_by_test_id("session-row")
+        expect(rows).to_have_count(2, timeout=LONG)
+        here.get_by_test_id("change-password").click()
+        fields = {"current": PASSWORD, "password": PASSWORD + "!", "again": PASSWORD}
+        for name, value in fields.items():
+            here.locator(f"dialog input[name={name}]").fill(value)
+        here.locator("dialog .primary").click()
+        expect(here.locator("dialog [role=alert]")).to_contain_text("not the same")
+        here.locator("dialog input[name=again]").fill(PASSWORD + "!")
+        here.locator("dialog .primary").click()
+        expect(rows).to_have_count(1, timeout=LONG)
+        other.goto(f"{cloud.url}/account")
+        expect(other.locator("input[name=password]")).to_be_visible(timeout=LONG)
+        here.get_by_test_id("account-menu").click()
+        here.get_by_test_id("sign-out").click()
+        expect(here.locator("input[name=user]")).to_be_visible(timeout=LONG)

@@ -195,8 +195,8 @@ def test_a_tenant_is_made_suspended_and_let_in_again(page: Page, browser: Browse
 def test_somebody_looks_after_their_own_account(page: Page, browser: Browser, cloud: Cloud):
     add(page, cloud, "sue", "viewer")
     with (
-        person(browser, cloud, "sue", PASSWORD) as here,
         person(browser, cloud, "sue", PASSWORD) as other,
+        person(browser, cloud, "sue", PASSWORD, "/keys") as here,
     ):
         here.get_by_test_id("account-menu").click()
         expect(here.get_by_test_id("own-account")).to_be_focused()
@@ -219,3 +219,26 @@ def test_somebody_looks_after_their_own_account(page: Page, browser: Browser, cl
         here.get_by_test_id("account-menu").click()
         here.get_by_test_id("sign-out").click()
         expect(here.locator("input[name=user]")).to_be_visible(timeout=LONG)
+
+
+def test_a_guest_switches_between_tenants(page: Page, browser: Browser, cloud: Cloud):
+    founded = {
+        "id": "guests",
+        "name": "Guest House",
+        "owner": {"name": "gil", "password": PASSWORD},
+    }
+    assert page.request.post(f"{cloud.url}/v1/tenants", data=founded).ok
+    wanted = {"note": "gil", "role": "viewer"}
+    link = page.request.post(f"{cloud.url}/v1/invitations", data=wanted).json()["link"]
+    with person(browser, cloud, "gil", PASSWORD) as theirs:
+        expect(theirs.get_by_role("link", name="People")).to_be_visible(timeout=LONG)
+        secret = {"secret": link.rpartition("#")[2]}
+        assert theirs.request.post(f"{cloud.url}/v1/session/invitation/join", data=secret).ok
+        theirs.reload()
+        theirs.get_by_test_id("account-menu").click(timeout=LONG)
+        theirs.get_by_test_id("switch-tenant").filter(has_text="Default").click()
+        menu = theirs.get_by_test_id("account-menu")
+        expect(menu).to_contain_text("Default", timeout=LONG)
+        assert "People" not in offered(theirs)
+        theirs.goto(f"{cloud.url}/account")
+        expect(theirs.get_by_test_id("who-am-i")).to_contain_text("Default", timeout=LONG)

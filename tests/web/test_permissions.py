@@ -1,6 +1,7 @@
 """Every route declares what its callers must be allowed to do, and the declaration holds."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from carcloud.model.actions import ANYONE, BY_NAME
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.services.tenancy.api import SYSTEM, AuditFilter, Scope
 
+CONSOLE = Path(__file__).parents[2] / "frontend" / "src"
 OPEN = {
     ("POST", "/v1/session"), ("POST", "/v1/session/invitation"),
     ("POST", "/v1/session/invitation/accept"), ("GET", "/v1/ui"),
@@ -40,6 +42,14 @@ def test_every_route_declares_its_action(cloud: Any) -> None:
             f"{method} {path} declares {action!r}: give the route opt=allows(…) with a row of "
             "src/carcloud/model/actions.py"
         )
+
+
+def test_the_console_has_words_for_every_action() -> None:
+    for language in ("en", "zh"):
+        texts = (CONSOLE / "i18n" / language / "permissions.ts").read_text()
+        for name in BY_NAME:
+            key = f"'action.{name.replace(':', '.')}':"
+            assert key in texts, f"tell what {name} allows in i18n/{language}/permissions.ts"
 
 
 def test_a_route_without_a_session_is_refused(cloud: Any, anybody: httpx.Client) -> None:

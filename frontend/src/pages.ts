@@ -169,6 +169,33 @@ export const PAGES: readonly PageEntry[] = [
     under: 'jobs',
     needs: ['jobs:read'],
   },
+  {
+    name: 'costs',
+    path: '/costs',
+    title: 'costs.title',
+    load: () => import('./pages/CostsPage.svelte'),
+    section: 'platform',
+    icon: 'coins',
+    needs: ['costs:read', 'usage:read', 'prices:write'],
+  },
+  {
+    name: 'quotas',
+    path: '/quotas',
+    title: 'quotas.title',
+    load: () => import('./pages/QuotasPage.svelte'),
+    section: 'platform',
+    icon: 'gauge',
+    needs: ['quotas:read', 'quotas:write'],
+  },
+  {
+    name: 'system',
+    path: '/system',
+    title: 'system.title',
+    load: () => import('./pages/SystemPage.svelte'),
+    section: 'platform',
+    icon: 'server',
+    needs: ['system:read'],
+  },
 ]
 
 export const MISSING: PageEntry = {

@@ -164,3 +164,75 @@ def test_a_schedule_tells_its_next_times_and_is_paused(page: Page, cloud: Cloud)
     row = page.get_by_test_id("schedule-row").filter(has_text="nightly")
     row.get_by_role("button", name="Pause").click(timeout=LONG)
     expect(row).to_contain_text("Paused", timeout=LONG)
+
+
+PRICES = {
+    "name": "Shown",
+    "currency": "CNY",
+    "first_month": "2020-01",
+    "prices": {"api_requests": {"free": "0", "tiers": [{"price": "0.25"}]}},
+}
+
+
+def test_costs_follow_the_price_book_and_a_budget_watches_them(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/costs")
+    page.get_by_test_id("no-prices").get_by_role("link").click(timeout=LONG)
+    page.get_by_test_id("add-prices").click(timeout=LONG)
+    dialog = page.get_by_role("dialog")
+    dialog.locator("[name=name]").fill(PRICES["name"])
+    dialog.locator("[name=first_month]").fill(PRICES["first_month"])
+    dialog.locator("[name='api_requests.price']").fill("0.25")
+    dialog.get_by_role("button", name="Add price book").click()
+    expect(page.get_by_test_id("price-book")).to_contain_text("¥0.25 / request", timeout=LONG)
+    page.goto(f"{cloud.url}/costs")
+    line = page.get_by_test_id("cost-lines").get_by_role("row").filter(has_text="API requests")
+    expect(line).to_contain_text("¥", timeout=LONG)
+    costs = page.request.get(f"{cloud.url}/v1/costs").json()["statement"]
+    (api,) = [one for one in costs["lines"] if one["meter"] == "api_requests"]
+    assert float(api["amount"]) == pytest.approx(0.25 * float(api["units"]), abs=0.006)
+    expect(page.get_by_test_id("bar-plot").locator("canvas")).to_be_visible()
+    with page.expect_download(timeout=LONG) as saving:
+        page.get_by_test_id("statement-pdf").click()
+    assert Path(saving.value.path()).read_bytes().startswith(b"%PDF")
+    page.get_by_role("tab", name="Budgets").click()
+    page.get_by_test_id("add-budget").click(timeout=LONG)
+    dialog.locator("[name=name]").fill("All of it")
+    dialog.locator("[name=amount]").fill("5000")
+    dialog.locator("[name=thresholds]").fill("half")
+    dialog.get_by_role("button", name="Add budget").click()
+    expect(dialog).to_contain_text("Whole numbers")
+    dialog.locator("[name=thresholds]").fill("50, 90")
+    dialog.get_by_role("button", name="Add budget").click()
+    expect(page.get_by_test_id("budget-row")).to_contain_text("¥5,000", timeout=LONG)
+    page.get_by_role("tab", name="Usage", exact=True).click()
+    expect(page.get_by_test_id("usage")).to_contain_text("API requests", timeout=LONG)
+
+
+def test_a_quota_is_shown_and_given_a_value_of_its_own(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/quotas")
+    row = page.get_by_test_id("quota-row").filter(has_text="Vehicles")
+    expect(row).to_contain_text("of 1,000,000 vehicles", timeout=LONG)
+    assert row.get_by_role("meter").get_attribute("aria-valuemax") == "1000000"
+    row.get_by_role("button").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Use the default").uncheck()
+    dialog.locator("[name=value]").fill("900000")
+    dialog.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("of 900,000 vehicles", timeout=LONG)
+    expect(row).to_contain_text("Own")
+    row.get_by_role("button").click()
+    dialog.get_by_label("Use the default").check()
+    dialog.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("Default", timeout=LONG)
+
+
+def test_the_system_shows_its_processes_and_engines(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/system")
+    roles = page.get_by_test_id("system-role")
+    expect(roles).to_have_count(4, timeout=LONG)
+    for name in ("Gateway", "Ingest", "Jobs", "Web"):
+        expect(roles.filter(has_text=name)).to_contain_text("Up", timeout=LONG)
+    version = page.get_by_test_id("version").inner_text().removeprefix("carcloud ")
+    expect(roles.first).to_contain_text(version)
+    engines = page.get_by_test_id("system-engines").get_by_role("row")
+    expect(engines.filter(has_text="Answers")).to_have_count(5, timeout=LONG)

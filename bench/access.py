@@ -34,8 +34,8 @@ def rows(small: bool = False) -> list[Row]:
         secret = _prepare(running)
         paths = Path(folder) / "paths"
         paths.write_text("\n".join(f"/v1/vehicles/{_name(n)}" for n in range(_VEHICLES)))
-        most = _load(running, secret, paths, seconds)
-        half = _load(running, secret, paths, seconds, rate=2500)
+        most = http_load(running, secret, paths, seconds)
+        half = http_load(running, secret, paths, seconds, rate=2500)
     return [
         Row("authorised API read, one web process", round(most["rate"]), "requests/s", ">= 5,000"),
         Row("of these not answered with 200", most["failed"] + most["lost"], "requests", "<= 0"),
@@ -64,9 +64,10 @@ def _prepare(running: Site) -> str:
     return key.secret
 
 
-def _load(
+def http_load(
     running: Site, token: str, paths: Path, seconds: float, rate: float | None = None
 ) -> dict[str, float]:
+    """Run the HTTP load generator as a process; its figures."""
     words = [running.url, f"--token={token}", f"--paths={paths}", f"--seconds={seconds}"]
     if rate is not None:
         words.append(f"--rate={rate}")

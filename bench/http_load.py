@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import uvloop
 
+_LAST_S = 5.0  # for answers that are on their way at the end
+
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection: sends requests one after the other and times the answers."""
@@ -32,6 +34,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is awaited."""
+        return self._busy
+
     def ask(self, due: float) -> None:
         """Send a request that is due, now or when those before it are answered."""
         self._due.append(due)
@@ -40,6 +47,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._busy = True
+        self._run.asked += 1
         requests = self._run.requests
         self._transport.write(requests[self._lane % len(requests)])
         self._lane += 7919  # a prime: connections wander over all paths
@@ -76,9 +84,12 @@ class Run:
         self.latencies: list[float] = []
         self.failed = 0
         self.lost = 0
+        self.asked = 0  # ever, as are `served`
+        self.served = 0
 
     def answered(self, good: bool, due: float) -> None:
         """One answer."""
+        self.served += good
         if self.going:
             self.latencies.append(time.perf_counter() - due)
             self.failed += not good
@@ -120,6 +131,9 @@ async def run(options: argparse.Namespace, paths: list[str]) -> dict[str, float]
         await asyncio.sleep(0.5)
     took = time.perf_counter() - began - (0.5 if options.rate else 0)
     figures.going = False
+    end = time.perf_counter() + _LAST_S
+    while any(lane.busy for lane in lanes) and time.perf_counter() < end:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
     kept = np.array(figures.latencies) * 1000
     p50, p99 = np.percentile(kept, [50, 99]) if len(kept) else (0.0, 0.0)
     return {
@@ -127,6 +141,8 @@ async def run(options: argparse.Namespace, paths: list[str]) -> dict[str, float]
         "p50_ms": float(p50),
         "p99_ms": float(p99),
         "failed": figures.failed,
+        "asked": figures.asked,
+        "served": figures.served,
         "lost": figures.lost,
     }
 

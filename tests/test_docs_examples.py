@@ -46,6 +46,8 @@ ELSEWHERE = {
     r"\./dev (demo|test|lint|bench|docs|help|up)\b": "the script itself, tests/test_demo.py",
     r"carcloud demo\b": "tests/test_demo.py",
     r"carcloud (--\S+ \S+ )*up\b(?! --help)": "tests/test_up.py",
+    r"carcloud (--\S+ \S+ )*(backup|restore)\b": "tests/kill/test_backup.py",
+    r"carcloud restart\b": "tests/kill/test_restart.py",
     r"carcloud (--\S+ \S+ )*migrate\b(?! --check)": "tests/app/test_schema.py",
     r"carcloud --set data=(upper|lower)\b": "tests/kill/test_forwarding_page.py",
     r"carcloud simulate --port 32971\b": "tests/kill/test_forwarding_page.py",

@@ -30,6 +30,12 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("data", "./carcloud-data", "Folder that holds everything carcloud keeps"),
+    Setting("roles", "gateway,ingest,web,jobs", "What `carcloud up` runs on this machine"),
+    Setting(
+        "secret_file",
+        "",
+        "File of the 32 bytes that seal keys, the same on all machines; empty = the data folder",
+    ),
     Setting(
         "log.level", "info", "Least level that is logged", ("debug", "info", "warning", "error")
     ),

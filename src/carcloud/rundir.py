@@ -49,7 +49,7 @@ class RunDir:
             lock.close()
             raise InUse(f"another carcloud runs on {self.data}") from None
         self._lock = lock
-        for file in self.folder.glob("*.ready.json"):
+        for file in (*self.folder.glob("*.ready.json"), *self.folder.glob("*.restart*")):
             file.unlink()
 
     def release(self) -> None:
@@ -86,9 +86,32 @@ class RunDir:
         """Leave the console's address and a token for commands of this machine's owner."""
         self.write("web.json", json.dumps({"url": url, "token": token}))
 
+    def kept_token(self) -> str | None:
+        """The same, None where there is none yet."""
+        return self.local_token() if (self.folder / "web.json").exists() else None
+
     def local_token(self) -> str:
         """The token that `write_web` left."""
         return str(json.loads((self.folder / "web.json").read_text())["token"])
+
+    def ask(self, role: str) -> None:
+        """Ask the supervisor to replace the processes of a role."""
+        (self.folder / f"{role}.restarted").unlink(missing_ok=True)
+        self.write(f"{role}.restart", "")
+
+    def asked(self, role: str) -> bool:
+        """Whether somebody has asked for it."""
+        return (self.folder / f"{role}.restart").exists()
+
+    def answer(self, role: str, problem: str) -> None:
+        """The processes are replaced, or why they are not."""
+        self.write(f"{role}.restarted", problem)
+        (self.folder / f"{role}.restart").unlink(missing_ok=True)
+
+    def answered(self, role: str) -> str | None:
+        """The answer to `ask`; None while there is none."""
+        file = self.folder / f"{role}.restarted"
+        return file.read_text() if file.exists() else None
 
     def write_ready(self, role: str, facts: dict[str, Any]) -> None:
         """A process of a role says that it serves, and where."""

@@ -29,6 +29,7 @@ from carcloud.rundir import RunDir
 log = logging.getLogger(__name__)
 
 ROLES = ("gateway", "ingest", "web", "jobs")
+REPLACEABLE = ("web", "gateway")  # without a gap
 _STOP_ORDER = ("gateway", "ingest", "web", "jobs")  # no new frames first, then store what there is
 _BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 3.0  # between two looks into the stream server's log
@@ -50,6 +51,16 @@ class Child:
 
 
 @dataclass(slots=True)
+class Change:
+    """Processes of a role that are being replaced, one after the other."""
+
+    role: str
+    names: list[str]  # still to be replaced; the first one now
+    fresh: Child
+    old: Child | None = None  # once the new one serves: told to end
+
+
+@dataclass(slots=True)
 class Supervisor:
     """Runs the stream server and some roles on this machine."""
 
@@ -59,6 +70,8 @@ class Supervisor:
     server: NatsServer | None = None
     children: dict[str, Child] = field(default_factory=dict)
     server_restarts: int = 0
+    _listeners: dict[str, socket.socket] = field(default_factory=dict)
+    _changes: list[Change] = field(default_factory=list)
     _stopping: bool = False
     _looked: float = 0.0  # monotonic s, when the server's log was last read
 
@@ -69,6 +82,7 @@ class Supervisor:
         """Start everything and wait until all roles are ready; raises `StartFailed`."""
         self.run.claim()
         self._settle_port()
+        self._listen()
         self.run.write_settings(self.settings)
         self._start_server()
         if self.server is not None:
@@ -82,10 +96,17 @@ class Supervisor:
                 raise StartFailed(f"not ready after {timeout_s:g} s; see {self.run.logs}")
             time.sleep(0.02)
 
+    def start_stream(self) -> None:
+        """The stream server alone, for tools; raises `StartFailed`."""
+        self.run.claim()
+        self.run.write_settings(self.settings)
+        self._start_server()
+
     def watch(self, every_s: float = 0.2, tick: Callable[[], bool] = lambda: True) -> None:
         """Restart what ends, until `stop` is asked for (SIGINT, SIGTERM) or `tick` says so."""
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_hangup)
         while not self._stopping and tick():
             self.tend()
             time.sleep(every_s)
@@ -97,6 +118,36 @@ class Supervisor:
         for role, child in list(self._each()):
             if child.process.poll() is not None:
                 self._restart(role, child)
+        self._tend_changes()
+
+    def _tend_changes(self) -> None:
+        """Replace the processes of a role one by one, as `carcloud restart` has asked."""
+        for role in REPLACEABLE:
+            if self.run.asked(role) and not any(c.role == role for c in self._changes):
+                names = [name for name in self.children if _role(name) == role]
+                self._changes.append(Change(role, names, self._launch(names[0])))
+        for change in list(self._changes):
+            self._go_on(change)
+
+    def _go_on(self, change: Change) -> None:
+        name = change.names[0]
+        if change.old is None:
+            if change.fresh.process.poll() is not None:
+                self._changes.remove(change)
+                words = self.run.last_words(name)
+                self.run.answer(change.role, f"the new {name} ended, the old one stays: {words}")
+            elif self.run.ready(change.role, change.fresh.process.pid):
+                change.old, self.children[name] = self.children[name], change.fresh
+                change.old.process.send_signal(signal.SIGHUP)
+                log.info("%s is replaced by a new process", name)
+        elif change.old.process.poll() is not None:
+            change.names.pop(0)
+            change.old = None
+            if change.names:
+                change.fresh = self._launch(change.names[0])
+            else:
+                self._changes.remove(change)
+                self.run.answer(change.role, "")
 
     def _tend_server(self, server: NatsServer) -> None:
         if not server.alive():
@@ -125,6 +176,12 @@ class Supervisor:
         for role in _STOP_ORDER:
             for name in [name for name in self.children if _role(name) == role]:
                 _end(self.children.pop(name).process, timeout_s)
+        for change in self._changes:
+            _end(change.fresh.process, timeout_s)
+        self._changes.clear()
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
         if self.server is not None:
             self.server.stop()
             self.server = None
@@ -152,18 +209,32 @@ class Supervisor:
                     yield f"gateway-{number}"
 
     def _settle_port(self) -> None:
-        """Several gateway processes need to be told the same port."""
-        name = "gateway.gbt32960.port"
-        if self.settings.whole("gateway.processes") > 1 and self.settings.whole(name) == 0:
-            with socket.socket() as probe:
-                probe.bind((self.settings.text("gateway.gbt32960.host"), 0))
-                self.settings = self.settings.with_values({name: probe.getsockname()[1]})
+        """Gateways share one port, which nobody else may have: they would not notice."""
+        if "gateway" not in self.roles:
+            return
+        with _opened(self.settings, "gateway.gbt32960") as probe:
+            port = probe.getsockname()[1]
+        self.settings = self.settings.with_values({"gateway.gbt32960.port": port})
+
+    def _listen(self) -> None:
+        """Web processes get their listening sockets from here: one that replaces another has
+        the same, and no connection falls between the two."""
+        if "web" in self.roles:
+            for name, setting in (("web", "web"), ("s3", "storage")):
+                opened = _opened(self.settings, setting)
+                opened.listen(1024)
+                self._listeners[name] = opened
 
     def _each(self) -> Iterable[tuple[str, Child]]:
         return self.children.items()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
+
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        for role in REPLACEABLE:
+            if role in self.roles:
+                self.run.ask(role)
 
     def _start_server(self) -> None:
         if self.settings.text("stream.url"):
@@ -200,6 +271,9 @@ class Supervisor:
     def _launch(self, name: str, failures: int = 0, restarts: int = 0) -> Child:
         self.run.logs.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "carcloud", "role", _role(name)]
+        shared = self._listeners if _role(name) == "web" else {}
+        for each, listener in shared.items():
+            command += ["--listener", each, str(listener.fileno())]
         with (self.run.logs / f"{name}.log").open("ab") as out:
             process = subprocess.Popen(
                 [*command, "--data", str(self.run.data)],
@@ -207,6 +281,7 @@ class Supervisor:
                 stdout=out,
                 stderr=out,
                 preexec_fn=dies_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
+                pass_fds=[listener.fileno() for listener in shared.values()],
                 start_new_session=True,  # Ctrl-C is for the supervisor to handle
             )
         return Child(process, time.monotonic(), failures, restarts)
@@ -226,6 +301,19 @@ class Supervisor:
             if code is not None:
                 words = self.run.last_words(role)
                 raise StartFailed(f"{role} ended with {code}: {words}")
+
+
+def _opened(settings: Settings, prefix: str) -> socket.socket:
+    """A socket bound to `<prefix>.host` and `<prefix>.port`; raises `StartFailed`."""
+    host, port = settings.text(f"{prefix}.host"), settings.whole(f"{prefix}.port")
+    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((host, port))
+    except OSError as error:
+        opened.close()
+        raise StartFailed(f"{prefix} cannot listen on {host}:{port}: {error.strerror}") from error
+    return opened
 
 
 def _role(name: str) -> str:

@@ -28,7 +28,7 @@ from carcloud.engines.lake_delta import Cache, Care, DeltaLake, S3Place
 from carcloud.engines.lake_delta import worker as sql_worker
 from carcloud.model.ids import Tenant
 from carcloud.model.time import DAY, SECOND, to_us
-from carcloud.ports.errors import Full, QueryCancelled, QueryLimit, QueryRefused
+from carcloud.ports.errors import Conflict, Full, QueryCancelled, QueryLimit, QueryRefused
 from carcloud.ports.lake import Cancel, KnownTable, Lake, QueryLimits, Slice, TableRef
 
 TENANT, OTHER = Tenant("fleet-a"), Tenant("fleet-b")
@@ -185,6 +185,16 @@ def test_positions_survive_a_restart_and_many_commits(lake: Lake, again: Opened)
     again = again()
     assert [again.position(SIGNALS, f"w{i}") for i in range(3)] == [12, 13, 11]
     assert again.read(SIGNALS, Slice()).num_rows == 13
+
+
+def test_a_step_stands_only_where_the_writer_is_as_it_thinks(lake: Lake, again: Opened) -> None:
+    other = again()
+    assert lake.append(SIGNALS, rows(("a", 0, 1)), writer="w", seq=1, after=0)
+    assert other.append(SIGNALS, rows(("a", 1, 3)), writer="w", seq=3, after=1)
+    with pytest.raises(Conflict, match="at 3 and not at 1"):
+        lake.append(SIGNALS, rows(("a", 2, 5)), writer="w", seq=5, after=1)
+    assert not lake.append(SIGNALS, rows(("a", 2, 3)), writer="w", seq=3, after=1)
+    assert lake.read(SIGNALS, Slice()).num_rows == 2
 
 
 def test_racing_writers_never_both_win(lake: Lake, again: Opened) -> None:

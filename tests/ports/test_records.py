@@ -97,6 +97,37 @@ def test_reading_does_not_wait_for_a_writer(records: SqlRecords) -> None:
         assert count(records) == 0
 
 
+def test_a_turn_is_one_process_at_a_time(records: SqlRecords, url: str) -> None:
+    other = SqlRecords(url)
+    turn = records.turn("ingest")
+    assert turn is not None
+    assert turn.held()
+    assert other.turn("ingest") is None
+    chores = other.turn("chores")
+    assert chores is not None
+    turn.end()
+    taken = other.turn("ingest")
+    assert taken is not None
+    assert records.turn("ingest") is None
+    taken.end()
+    chores.end()
+    other.close()
+
+
+def test_a_turn_that_the_database_took_away_is_not_held(records: SqlRecords) -> None:
+    if records.kind != "postgresql":
+        pytest.skip("a locked file cannot be taken away")
+    turn = records.turn("ingest")
+    assert turn is not None
+    with records.transaction() as db:
+        db.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()"
+        )
+    assert not turn.held()
+    turn.end()
+
+
 def test_writers_wait_for_each_other(records: SqlRecords) -> None:
     def work(first: int) -> None:
         for number in range(first, first + 25):

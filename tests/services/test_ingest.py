@@ -137,11 +137,11 @@ def test_a_lake_that_fails_delays_rows_and_loses_none(server, tmp_path):
     class Failing(DeltaLake):
         left = 5
 
-        def append(self, table, rows, *, writer, seq):
+        def append(self, table, rows, **more):
             if table.name == "signals" and self.left:
                 self.left -= 1
                 raise Unavailable("the lake is away")
-            return super().append(table, rows, writer=writer, seq=seq)
+            return super().append(table, rows, **more)
 
     async def scene() -> None:
         stream, lake = await connect(server), Failing(tmp_path / "lake")
@@ -154,6 +154,36 @@ def test_a_lake_that_fails_delays_rows_and_loses_none(server, tmp_path):
         assert lake.read(SIGNALS, Slice()).num_rows == 10
         assert lake.read(RAW, Slice()).num_rows == 10
         await stream.close()
+
+    asyncio.run(scene())
+
+
+def test_two_that_work_at_once_store_every_report_once(server, tmp_path):
+    """A turn that was lost and not noticed yet: both read the same frames, and repeats."""
+
+    async def scene() -> None:
+        stream, other = await connect(server), await connect(server)
+        lakes = [DeltaLake(tmp_path / "lake") for _ in range(2)]
+        vins = [f"LTESTVNA4A00001{number:02d}" for number in range(20)]
+        pair = [make(stream, lakes[0]), make(other, lakes[1])]
+        running = [asyncio.create_task(ingest.run()) for ingest in pair]
+        for second in range(120):
+            frames = [(vin, report(vin, at)) for vin in vins for at in (second, max(0, second - 9))]
+            seq = await stream.publish("frames.default.gbt32960", block(*frames), f"m{second}")
+            await asyncio.sleep(0.03)
+        async with asyncio.timeout(30):
+            while await stream.confirmed("FRAMES", "ingest") < seq:
+                assert not any(task.done() for task in running)
+                await asyncio.sleep(0.05)
+        for ingest in pair:
+            ingest.stop()
+        await asyncio.gather(*running)
+        stored = lakes[0].read(SIGNALS, Slice(columns=("vehicle", "time")))
+        assert stored.num_rows == 20 * 120
+        assert stored.group_by(["vehicle", "time"]).aggregate([]).num_rows == 20 * 120
+        assert sum(ingest.figures.retries for ingest in pair) > 0, "they never met"
+        await stream.close()
+        await other.close()
 
     asyncio.run(scene())
 

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 log = logging.getLogger(__name__)
+
+_AGAIN_S = 2.0  # what a task has to end in good order before it is cancelled again
 
 
 def begin(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
@@ -20,6 +22,18 @@ def begin(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
     task = asyncio.create_task(run(), name=name)
     task.add_done_callback(_ended)
     return task
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until all of them are over.
+
+    Once is not enough: on Python 3.11 `asyncio.wait_for` misses a cancellation that comes
+    together with what it waits for, and a task may have an engine to wait for while it ends.
+    """
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=_AGAIN_S)
 
 
 def _ended(task: asyncio.Task[None]) -> None:

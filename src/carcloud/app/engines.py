@@ -6,6 +6,7 @@ Engines are opened when they are first used: a gateway never loads the lake's li
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from carcloud.config import Settings
 from carcloud.engines.stream_nats import NatsStream
@@ -15,6 +16,9 @@ from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
 from carcloud.rundir import RunDir
 from carcloud.services.telemetry.tables import TABLES as TELEMETRY
+
+if TYPE_CHECKING:
+    from carcloud.engines.lake_delta import DeltaLake
 
 LAKE_TABLES = (*TELEMETRY,)
 """The tables that every tenant has, of all services."""
@@ -62,7 +66,7 @@ async def open_engines(settings: Settings) -> Engines:
     return Engines(settings, stream)
 
 
-def open_lake(settings: Settings) -> Lake:
+def open_lake(settings: Settings) -> "DeltaLake":
     """The lake alone, for tools that need nothing else."""
     from carcloud.engines.lake_delta import Cache, Care, DeltaLake, S3Place
 

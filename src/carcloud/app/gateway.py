@@ -128,7 +128,7 @@ class GatewayRole:
             ssl=tls,
             ssl_handshake_timeout=HANDSHAKE_S if tls is not None else None,
             backlog=4096,
-            reuse_port=self._settings.whole("gateway.processes") > 1 or None,
+            reuse_port=True,  # with further gateways, and with the one that replaces this
         )
         await self._engines.stream.listen(sessions_subject(Tenant("*")), self._hear_sessions)
         self._tasks = [

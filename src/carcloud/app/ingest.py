@@ -5,11 +5,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from carcloud.app.endings import begin
+from carcloud.app.endings import begin, end
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.platform_keys import opening, platform_keys
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.secret import sealing_secret
+from carcloud.app.turns import in_turn
 from carcloud.codecs.gbt32960 import columnar
 from carcloud.config import Settings
 from carcloud.kernels import geo
@@ -25,6 +26,8 @@ from carcloud.services.vehicles.api import Remembered, Reporting, Vehicles
 
 log = logging.getLogger(__name__)
 
+STANDS_BY = Figures({}, {})  # of an ingest that waits for its turn
+
 
 async def run_ingest(
     settings: Settings, name: str, tracer: Tracer, on_stop: Callable[[Callable[[], None]], None]
@@ -34,21 +37,41 @@ async def run_ingest(
     await asyncio.to_thread(run.alone, "ingest")  # one that is still ending finishes first
     engines = await open_engines(settings)
     ingest = make_ingest(settings, engines, tracer)
-    on_stop(ingest.stop)
-    reporter = Reporter(engines.stream, "ingest", name, lambda: ingest_figures(ingest))
-    telling = begin(reporter.run, "the status report")
-    measuring = begin(lambda: _measure(ingest), "the measuring of the lag")
+    stopped, at_work = asyncio.Event(), asyncio.Event()
+    on_stop(stopped.set)
+
+    def figures() -> Figures:
+        return ingest_figures(ingest) if at_work.is_set() else STANDS_BY
+
+    telling = begin(Reporter(engines.stream, "ingest", name, figures).run, "the status report")
     await asyncio.to_thread(columnar.warm)  # a second from the cache; else it must compile
     await asyncio.to_thread(geo.warm)
-    RunDir(Path(settings.text("data"))).write_ready("ingest", {})
-    await ingest.run()
-    telling.cancel()
-    measuring.cancel()
+    run.write_ready("ingest", {})
+
+    async def work() -> None:
+        at_work.set()
+        await ingest.run()
+
+    working = asyncio.create_task(in_turn(engines.records, "ingest", work))
+    measuring = begin(lambda: _measure(ingest, at_work), "the measuring of the lag")
+    asked = asyncio.create_task(_set(stopped))
+    await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+    ingest.stop()
+    if at_work.is_set():
+        await asyncio.wait({working})
+    await end([working, asked, telling, measuring])
     await engines.close()
+    if not working.cancelled():
+        working.result()
 
 
-async def _measure(ingest: Ingest) -> None:
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _measure(ingest: Ingest, at_work: asyncio.Event) -> None:
     """Once a second: how far the lake is behind the stream."""
+    await at_work.wait()
     while True:
         try:
             await ingest.measure()

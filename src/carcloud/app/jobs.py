@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carcloud.app.compute import make_runner, open_compute, runner_figures
-from carcloud.app.endings import begin
+from carcloud.app.endings import begin, end
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_forwarding
 from carcloud.app.metering import MeteringJobs
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.storage import StorageCare, make_storage
+from carcloud.app.turns import in_turn
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
@@ -70,6 +71,18 @@ class JobsRole:
                 **storage.of_tenants,
             },
         )
+
+    async def chores(self) -> None:
+        """What one jobs process of the installation does, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for work in (
+                self.care,
+                self.metering.run,
+                self.forwarding.run,
+                self.forwarding.watch,
+                self.storage.run,
+            ):
+                group.create_task(work())
 
     async def care(self) -> None:
         """Compaction and retention of all tenants' tables, again and again."""
@@ -131,17 +144,11 @@ async def run_jobs(settings: Settings, instance: str) -> None:
     reporter = Reporter(engines.stream, "jobs", instance, role.figures)
     tasks = [
         begin(reporter.run, "the status report"),
-        begin(role.care, "the care of the lake"),
-        begin(role.metering.run, "metering"),
-        begin(role.forwarding.run, "forwarding"),
-        begin(role.forwarding.watch, "the watch of forwarding"),
+        begin(lambda: in_turn(engines.records, "chores", role.chores), "the chores"),
         begin(runner.run, "the runner of jobs"),
-        begin(role.storage.run, "the care of storage"),
     ]
     run.write_ready("jobs", {})
     await stopped.wait()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end(tasks)
     await compute.close()
     await engines.close()

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from carcloud.app.endings import begin
@@ -18,18 +18,28 @@ from carcloud.config import Settings
 from carcloud.ports.tracing import Tracer
 from carcloud.rundir import RunDir
 
+NO_LISTENERS: Mapping[str, int] = {}
+
 
 def instance_name(role: str) -> str:
     """A name that no other process ever has."""
     return f"{role}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
-def run_role(role: str, settings: Settings, instance: str) -> None:
-    """Run a role until it is told to stop; `instance` from `instance_name`."""
-    runners = {"gateway": _gateway, "ingest": _ingest, "jobs": _jobs, "web": _web}
+def run_role(
+    role: str, settings: Settings, instance: str, listeners: Mapping[str, int] = NO_LISTENERS
+) -> None:
+    """Run a role until it is told to stop; `instance` from `instance_name`.
+
+    `listeners`: file descriptors of listening sockets that the supervisor has opened.
+    """
+    runners = {"gateway": _gateway, "ingest": _ingest, "jobs": _jobs}
     tracing = open_tracing(settings, role, instance)
     try:
-        _with_loop(runners[role](settings, instance, tracing.tracer))
+        if role == "web":
+            _with_loop(_web(settings, instance, listeners))
+        else:
+            _with_loop(runners[role](settings, instance, tracing.tracer))
     finally:
         tracing.close()
 
@@ -45,7 +55,7 @@ def _with_loop(work: Awaitable[None]) -> None:
 
 def _on_stop(stop: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
 
 
@@ -72,10 +82,10 @@ async def _ingest(settings: Settings, name: str, tracer: Tracer) -> None:
     await run_ingest(settings, name, tracer, _on_stop)
 
 
-async def _web(settings: Settings, name: str, _tracer: Tracer) -> None:
+async def _web(settings: Settings, name: str, listeners: Mapping[str, int]) -> None:
     from carcloud.app.web import run_web
 
-    await run_web(settings, name)
+    await run_web(settings, name, listeners)
 
 
 async def _jobs(settings: Settings, name: str, _tracer: Tracer) -> None:

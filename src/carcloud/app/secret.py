@@ -11,12 +11,19 @@ _SIZE = 32
 
 
 def sealing_secret(settings: Settings) -> bytes:
-    """The secret of the data folder; made on first use, readable by the owner only.
+    """The secret of the installation; in the data folder it is made on first use, readable by the
+    owner only.
 
-    Raises `InvalidSetting` when the file is there but was cut short.
+    Raises `InvalidSetting` when the file is there but was cut short, or `secret_file` is not there.
     """
-    file = Path(settings.text("data")) / "secret"
+    named = settings.text("secret_file")
+    file = Path(named) if named else Path(settings.text("data")) / "secret"
     if not file.exists():
+        if named:
+            raise InvalidSetting(
+                f"secret_file {file} is not there: make it once, of {_SIZE} random bytes, and give "
+                "every machine the same"
+            )
         _make(file)
     secret = file.read_bytes()[:_SIZE]
     if len(secret) < _SIZE:

@@ -21,7 +21,7 @@ from carcloud.services.storage.api import Storage
 from carcloud.services.tenancy.api import AuditEntry, KnownLimits, Tenancy
 from carcloud.web.s3.access import Denial
 from carcloud.web.s3.figures import S3Figures
-from carcloud.web.serve import Address, serve_plain
+from carcloud.web.serve import Address, Door, serve_plain
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ async def serve_s3(
     stream: Stream,
     instance: str,
     figures: S3Figures,
+    door: Door,
 ) -> AsyncIterator[Address]:
     """The S3 interface on its port while the block runs; raises `OSError` if that is taken."""
     from carcloud.web.s3.application import S3Application  # the jobs role needs no web framework
@@ -74,7 +75,7 @@ async def serve_s3(
     ]
     host, port = settings.text("storage.host"), settings.whole("storage.port")
     try:
-        async with serve_plain(application, host, port) as address:
+        async with serve_plain(application, host, port, door) as address:
             yield address
     finally:
         for task in watching:

@@ -1,7 +1,10 @@
 """The web role: console, API and what feeds them."""
 
 import asyncio
+import contextlib
 import signal
+import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from carcloud.app.compute import make_jobs
@@ -24,28 +27,40 @@ from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
 from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.telemetry.api import QueryOptions, QueryQuota, SignalSpec, Telemetry
-from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.tenancy.api import NotSignedIn, Tenancy
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.application import Services, create_app
 from carcloud.web.given import S3Address
 from carcloud.web.observed import WebFigures
 from carcloud.web.rates import RequestRates
 from carcloud.web.s3.figures import S3Figures
-from carcloud.web.serve import serve
+from carcloud.web.serve import Door, serve
 
 
-async def run_web(settings: Settings, instance: str) -> None:
-    """Serve until SIGTERM."""
+async def run_web(settings: Settings, instance: str, listeners: Mapping[str, int]) -> None:
+    """Serve until SIGTERM; after SIGHUP until those who are connected have been told to go.
+
+    `listeners`: file descriptors of listening sockets, `web` and `s3`, that this process shares
+    with the one that comes after it.
+    """
     engines = await open_engines(settings)
     known = KnownTenants(engines.stream, engines.records, instance, "web")
     await known.start()
     services = make_services(settings, engines, known)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    doors = Door(listeners.get("web")), Door(listeners.get("s3"))
+    replaced = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+
+    def replace() -> None:
+        replaced.set()
+        stopped.set()
+
+    loop.add_signal_handler(signal.SIGHUP, replace)
     run = RunDir(Path(settings.text("data")))
-    token = await asyncio.to_thread(local_key, services.tenancy)
+    token = await asyncio.to_thread(_local_token, run, services.tenancy)
     figures, s3_figures = WebFigures(use=known.counter.add), S3Figures()
     rates = RequestRates(lambda tenant: known.rate(tenant, REQUESTS))
     s3_address = S3Address(settings.text("storage.url"))
@@ -66,8 +81,9 @@ async def run_web(settings: Settings, instance: str) -> None:
         engines.stream,
         instance,
         s3_figures,
+        doors[1],
     )  # fmt: skip
-    async with buckets as s3, serve(app, host, port, figures) as address:
+    async with buckets as s3, serve(app, host, port, figures, doors[0]) as address:
         s3_address.url = s3_address.url or s3.url
         run.write_web(address.url, token)
         run.write_ready("web", {"url": address.url, "s3": s3.url})
@@ -81,10 +97,22 @@ async def run_web(settings: Settings, instance: str) -> None:
             begin(lambda: _each_second(known, rates), "the limits of tenants"),
         ]
         await stopped.wait()
+        if replaced.is_set():
+            await asyncio.gather(*(door.close() for door in doors))
         for task in tasks:
             task.cancel()
     await known.stop()
     await engines.close()
+
+
+def _local_token(run: RunDir, tenancy: Tenancy) -> str:
+    """The key that a web process at this data folder has left, as long as it is good."""
+    token = run.kept_token()
+    if token is not None:
+        with contextlib.suppress(NotSignedIn):
+            tenancy.keys.identify(token)
+            return token
+    return local_key(tenancy, f"{socket.gethostname()}:{run.data}")
 
 
 async def _each_second(known: KnownTenants, rates: RequestRates) -> None:

@@ -16,7 +16,10 @@ log = logging.getLogger(__name__)
 @click.command(name="role")
 @click.argument("role", type=click.Choice(["gateway", "ingest", "web", "jobs"]))
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="The data folder.")
-def command(role: str, data: Path) -> None:
+@click.option(
+    "--listener", multiple=True, type=(str, int), help="A listening socket: name, descriptor."
+)
+def command(role: str, data: Path, listener: tuple[tuple[str, int], ...]) -> None:
     """Run one role until SIGTERM, with the settings that the supervisor left in DATA/run."""
     lean.without_pandas()
     from carcloud.app.roles import instance_name, run_role
@@ -24,7 +27,7 @@ def command(role: str, data: Path) -> None:
     settings, instance = RunDir(data).settings(), instance_name(role)
     logs.set_up(role, settings.text("log.level"), settings.text("log.format"), instance)
     try:
-        run_role(role, settings, instance)
+        run_role(role, settings, instance, dict(listener))
     except (OSError, EngineError, InvalidSetting) as error:
         log.error("%s", error)
         raise SystemExit(1) from error

@@ -25,7 +25,10 @@ class Row:
 COMMANDS = (
     Row("demo", "demo", "Run the whole cloud on this machine with a simulated fleet."),
     Row("up", "up", "Start the cloud for real use."),
+    Row("restart", "restart", "Replace web or gateway processes without a gap."),
     Row("migrate", "migrate", "Bring the tables of the records to another revision."),
+    Row("backup", "backup", "Copy the whole installation to a folder."),
+    Row("restore", "restore", "Make an installation of a backup."),
     Row("status", "status", "Show what a running cloud is doing."),
     Row("vehicles", "vehicles", "List, add, import and change vehicles."),
     Row("forwarding", "forwarding", "Forward vehicles to further GB/T 32960 platforms."),
@@ -111,10 +114,11 @@ def _pairs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...])
 @click.pass_context
 def main(ctx: click.Context, config: Path | None, given: dict[str, str]) -> None:
     """An open automotive cloud: connected vehicles on one platform."""
-    ctx.obj = _settings(config, given)
+    ctx.obj = settings_of(config, given)
 
 
-def _settings(config: Path | None, given: dict[str, str]) -> Settings:
+def settings_of(config: Path | None, given: dict[str, str]) -> Settings:
+    """The settings of a file and the command line; raises `Failure`."""
     try:
         return load(config, given)
     except InvalidSetting as error:

@@ -22,14 +22,18 @@ out = Console(highlight=False)
         "carcloud up --data /srv/carcloud",
         "carcloud --set web.port=9000 --set gateway.auto_register=true up",
         "carcloud --config carcloud.toml up --roles gateway,ingest",
+        "carcloud up --config cluster.toml",
     ),
 )
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="The data folder.")
+@click.option("--roles", help="What runs here, in place of the setting `roles`.")
 @click.option(
-    "--roles", default="gateway,ingest,web,jobs", show_default=True, help="What runs here."
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file of settings, as before the command.",
 )
-@click.pass_obj
-def command(settings: Settings, data: Path | None, roles: str) -> None:
+@click.pass_context
+def command(ctx: click.Context, data: Path | None, roles: str | None, config: Path | None) -> None:
     """Start the cloud and keep it running until Ctrl-C.
 
     The first start makes an administrator and prints the password once.
@@ -39,10 +43,15 @@ def command(settings: Settings, data: Path | None, roles: str) -> None:
     from carcloud.rundir import InUse
     from carcloud.supervisor import StartFailed, Supervisor
 
+    settings: Settings = ctx.obj
+    if config is not None:
+        from carcloud.cli.root import settings_of  # which has this command in its table
+
+        settings = settings_of(config, ctx.find_root().params["given"])
     if data is not None:
         settings = settings.with_values({"data": str(data)})
     logs.set_up("supervisor", settings.text("log.level"), settings.text("log.format"))
-    supervisor = Supervisor(settings, _roles(roles))
+    supervisor = Supervisor(settings, _roles(roles or settings.text("roles")))
     began = time.monotonic()
     try:
         supervisor.run.claim()

@@ -20,7 +20,9 @@ from sqlalchemy import (
 )
 
 from carcloud.engines.records_versions import PostgresVersion, SqliteVersion, count_changes, prepare
+from carcloud.engines.records_turns import ConnectionTurn, FileTurn
 from carcloud.ports.errors import Conflict, EngineError, Full, Unavailable
+from carcloud.ports.records import Turn
 
 _BUSY_MS = 10_000  # a writer waits so long for another one
 _CREATE_LOCK = 7_246_015_318_206_931  # any number; only one process at a time makes tables
@@ -140,6 +142,16 @@ class SqlRecords:
         """The number as it is now; raises `Unavailable`."""
         with _port_errors():
             return self._version.ask()
+
+    def turn(self, name: str) -> Turn | None:
+        """The turn `name`, None while another process has it; raises `Unavailable`.
+
+        On PostgreSQL an advisory lock of a connection of its own; beside SQLite a locked file.
+        """
+        if self.kind == "sqlite":
+            return FileTurn.take(Path(f"{self._engine.url.database}.{name}-turn"))
+        with _port_errors():
+            return ConnectionTurn.take(self._engine, name)
 
     def close(self) -> None:
         """Give all connections back."""

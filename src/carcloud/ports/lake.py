@@ -132,12 +132,22 @@ class Lake(Protocol):
     The engine is told of the `KnownTable`s when it is made.
     """
 
-    def append(self, table: TableRef, rows: pa.Table, *, writer: str, seq: int) -> bool:
+    def append(
+        self,
+        table: TableRef,
+        rows: pa.Table,
+        *,
+        writer: str,
+        seq: int,
+        after: int | None = None,
+    ) -> bool:
         """Add rows in one atomic commit that also records `(writer, seq)`.
 
         Columns the table lacks are added to it. Returns False, and writes nothing, when the
         table already has `seq` or a later one of this writer. When this returns True the rows
-        are synced to disk. An empty `rows` still records `seq`.
+        are synced to disk. An empty `rows` still records `seq`. With `after`, the commit stands
+        only where the writer is at just this position: `Conflict` where another process that
+        writes under its name came between.
         """
 
     def position(self, table: TableRef, writer: str) -> int:

@@ -6,6 +6,16 @@ from typing import Protocol
 from sqlalchemy import Connection, MetaData
 
 
+class Turn(Protocol):
+    """The right to do a piece of work alone."""
+
+    def held(self) -> bool:
+        """Whether it is still ours: a database that was away may have given it to another."""
+
+    def end(self) -> None:
+        """Give it back."""
+
+
 class Records(Protocol):
     """Calls block; they are short. Methods raise `Unavailable`, `Full` or `Conflict`."""
 
@@ -30,6 +40,12 @@ class Records(Protocol):
 
     def version(self) -> int:
         """The number as it is now."""
+
+    def turn(self, name: str) -> Turn | None:
+        """The turn at work that one process of the installation does; None while another has it.
+
+        It ends with `Turn.end`, and with the process or its machine.
+        """
 
     def close(self) -> None:
         """Give all connections back."""

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DRAIN_S = 3.0  # s in which connections are told to go before a process that is replaced ends
+BACKLOG = 1024  # connections that wait to be accepted
 STOP_S = 5  # s that open requests have to end
 START_S = 10.0  # s
 BACKPRESSURE = 512  # requests handed to Python at the same time; the rest wait in the socket
@@ -38,27 +42,87 @@ class Address:
         return f"http://{shown}:{self.port}"
 
 
+@dataclass(slots=True)
+class Door:
+    """Where connections come in: a listening socket that another process has opened, and may
+    share with the process that follows this one; or None, to open one."""
+
+    listener: int | None = None  # file descriptor
+    closing: bool = False
+
+    async def close(self, seconds: float = DRAIN_S) -> None:
+        """Tell each connection with its next answer to end, for so long.
+
+        Those that are told come back through the listening socket to whoever has it then.
+        """
+        self.closing = True
+        await asyncio.sleep(seconds)
+
+
+class _Server(Server):
+    """granian on a listening socket that exists."""
+
+    def __init__(self, app: Any, listener: int | None, **more: Any) -> None:
+        super().__init__(app, **more)
+        self._listener = listener
+        self._ssp: Any
+        self._shd: Any
+
+    def _init_shared_socket(self) -> None:
+        if self._listener is None:
+            super()._init_shared_socket()  # type: ignore[no-untyped-call]
+            return
+        holder: Any = SocketHolder
+        self._ssp, self._shd = None, holder(os.dup(self._listener), False, self.backlog)
+
+
+class _Parting:
+    """Says goodbye to connections while the door closes."""
+
+    def __init__(self, app: Any, door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start" and self._door.closing:
+                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            await send(message)
+
+        await self._app(scope, receive, told if scope["type"] == "http" else send)
+
+
 @contextlib.asynccontextmanager
 async def serve(
-    app: "Litestar", host: str, port: int, figures: WebFigures | None = None
+    app: "Litestar",
+    host: str,
+    port: int,
+    figures: WebFigures | None = None,
+    door: Door | None = None,
 ) -> AsyncIterator[Address]:
     """Serve `app` while the block runs; port 0 picks a free one. `app`'s start-up hooks have
     run, and connections are accepted, when the block begins. Requests are counted in `figures`.
 
     Raises `OSError` when the port is taken.
     """
-    async with serve_plain(Observed(app, figures or WebFigures()), host, port) as address:
+    observed = Observed(app, figures or WebFigures())
+    async with serve_plain(observed, host, port, door) as address:
         yield address
 
 
 @contextlib.asynccontextmanager
-async def serve_plain(app: Any, host: str, port: int) -> AsyncIterator[Address]:
+async def serve_plain(
+    app: Any, host: str, port: int, door: Door | None = None
+) -> AsyncIterator[Address]:
     """As `serve`, for an ASGI application that looks after its own figures."""
-    address = Address(host, _free_port(host, port))
-    server = Server(
-        app,
+    door = door or Door()
+    address = Address(host, _bound_port(host, port, door.listener))
+    server = _Server(
+        _Parting(app, door),
+        door.listener,
         address=host,
         port=address.port,
+        backlog=BACKLOG,
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
@@ -99,8 +163,11 @@ async def _ended(running: asyncio.Task[None]) -> None:
         log.warning("open requests were cut off")
 
 
-def _free_port(host: str, port: int) -> int:
-    """`port` if nobody has it, or a free one for 0."""
+def _bound_port(host: str, port: int, listener: int | None) -> int:
+    """The port of the listening socket; without one `port` if nobody has it, or a free one."""
+    if listener is not None:
+        with socket.socket(fileno=os.dup(listener)) as opened:
+            return int(opened.getsockname()[1])
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -2,12 +2,13 @@
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from carcloud.engines.lake_delta import query, upkeep, write
+from carcloud.engines.lake_delta.copies import TableCopy, copy_of, restore
 from carcloud.engines.lake_delta.files import Files, LocalPlace, Place
 from carcloud.engines.lake_delta.known import Known
 from carcloud.engines.lake_delta.log import Log
@@ -50,14 +51,24 @@ class DeltaLake:
         self._logs: dict[TableRef, Log] = {}
         self._lock = threading.Lock()
 
-    def append(self, table: TableRef, rows: pa.Table, *, writer: str, seq: int) -> bool:
+    def append(
+        self,
+        table: TableRef,
+        rows: pa.Table,
+        *,
+        writer: str,
+        seq: int,
+        after: int | None = None,
+    ) -> bool:
         """Add rows in one synced commit with `(writer, seq)`; False when that is there already.
 
-        Raises `ValueError`, naming the column, for rows that the table cannot hold; `Full`.
+        Raises `ValueError`, naming the column, for rows that the table cannot hold; `Full`;
+        `Conflict` where the writer is elsewhere than `after`.
         """
         if seq < 1:
             raise ValueError(f"seq {seq}: a writer's positions start at 1")
-        return write.append(self._log(table), rows, writer, seq, self._known.first(table.name))
+        step = write.Step(writer, seq, after)
+        return write.append(self._log(table), rows, step, self._known.first(table.name))
 
     def position(self, table: TableRef, writer: str) -> int:
         """The last `seq` this writer committed; 0 before the first."""
@@ -99,6 +110,16 @@ class DeltaLake:
     def upkeep(self, table: TableRef, *, keep_days: int | None) -> Upkeep:
         """Merge small files, drop dates older than `keep_days`, delete what nobody needs."""
         return upkeep.run(self._log(table), keep_days)
+
+    def copies(self, tenant: Tenant) -> Iterator[TableCopy]:
+        """The tenant's tables that have been written, each as it is when it is asked for."""
+        for name in sorted(filter(_TABLE.fullmatch, self._place.at(_folder(tenant)).folders())):
+            if copy := copy_of(name, self._log(TableRef(tenant, name))):
+                yield copy
+
+    def restore(self, table: TableRef, commit: bytes, files: Iterable[tuple[str, bytes]]) -> None:
+        """Make a table of a copy; raises `Conflict` where there is one already."""
+        restore(self._log(table), commit, files)
 
     def _shown(self, table: TableRef, columns: Sequence[str]) -> Snapshot:
         """The newest snapshot, with known columns that a reader names."""

@@ -16,7 +16,7 @@ from carcloud.engines.lake_delta.schema import KEYS, conform, evolve
 from carcloud.engines.lake_delta.settings import Care
 from carcloud.engines.lake_delta.snapshot import Action, DataFile, Snapshot, add_action
 from carcloud.model.time import DAY
-from carcloud.ports.errors import EngineError
+from carcloud.ports.errors import Conflict, EngineError
 
 _ORDER: list[tuple[str, Literal["ascending", "descending"]]] = [
     ("vehicle", "ascending"),
@@ -33,19 +33,37 @@ class _Draft:
     files: Sequence[DataFile]
 
 
-def append(log: Log, rows: pa.Table, writer: str, seq: int, first: pa.Schema) -> bool:
-    """Add rows and `(writer, seq)` in one commit; False when the writer is there already.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a writer goes, and from where it must come (None: from anywhere)."""
+
+    writer: str
+    seq: int
+    after: int | None = None
+
+    def done(self, seen: Snapshot) -> bool:
+        """Whether the writer is there already; raises `Conflict` where it is not at `after`."""
+        at = seen.writers.get(self.writer, 0)
+        if at >= self.seq:
+            return True
+        if self.after is not None and at != self.after:
+            raise Conflict(f"lake: {self.writer} is at {at} and not at {self.after}")
+        return False
+
+
+def append(log: Log, rows: pa.Table, step: Step, first: pa.Schema) -> bool:
+    """Add rows and the writer's step in one commit; False when the writer is there already.
 
     `first`: the columns that a new table begins with, besides those of the rows.
     """
     while True:
         seen = log.refresh()
-        if seen.writers.get(writer, 0) >= seq:
+        if step.done(seen):
             return False
         schema = evolve(seen.schema if len(seen.schema) else first, rows.schema)
         draft = _Draft(seen, schema, write_by_date(log, conform(rows, schema)))
         try:
-            version = log.commit(lambda now, d=draft: _actions(now, d, writer, seq, log.care))  # type: ignore[misc]
+            version = log.commit(lambda now, d=draft: _actions(now, d, step, log.care))  # type: ignore[misc]
         except Unsure:  # the commit names the files: they must stay
             raise
         except EngineError:
@@ -57,13 +75,11 @@ def append(log: Log, rows: pa.Table, writer: str, seq: int, first: pa.Schema) ->
         discard(log, draft.files)  # the writer was overtaken by itself, or the columns changed
 
 
-def _actions(
-    now: Snapshot, draft: _Draft, writer: str, seq: int, care: Care
-) -> list[Action] | None:
-    """What to commit; None where the writer has `seq` already or the files lack new columns."""
-    if now.writers.get(writer, 0) >= seq or now.schema != draft.base.schema:
+def _actions(now: Snapshot, draft: _Draft, step: Step, care: Care) -> list[Action] | None:
+    """What to commit; None where the writer is there already or the files lack new columns."""
+    if step.done(now) or now.schema != draft.base.schema:
         return None
-    txn = {"txn": {"appId": writer, "version": seq, "lastUpdated": now_ms()}}
+    txn = {"txn": {"appId": step.writer, "version": step.seq, "lastUpdated": now_ms()}}
     adds = [{"add": add_action(file)} for file in draft.files]
     return [commit_info("WRITE"), txn, *_table_actions(now, draft.schema, care), *adds]
 

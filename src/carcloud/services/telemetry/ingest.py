@@ -22,7 +22,7 @@ from carcloud.model.figures import Histogram
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.streams import FRAMES, live_subject
 from carcloud.model.time import now_us
-from carcloud.ports.errors import EngineError
+from carcloud.ports.errors import Conflict, EngineError
 from carcloud.ports.lake import Lake, Slice, TableRef
 from carcloud.ports.stream import Message, Stream
 from carcloud.ports.tracing import NO_TRACER, Span, Tracer, part
@@ -91,7 +91,11 @@ class StreamReplaced(EngineError):
 
 
 class Ingest:
-    """Reads the frames stream and writes the lake; run one at a time per installation."""
+    """Reads the frames stream and writes the lake.
+
+    One at a time does the work of an installation; where two do for a moment, each commit of the
+    one makes the other begin its batch anew, and every frame is still stored once.
+    """
 
     def __init__(
         self,
@@ -117,6 +121,7 @@ class Ingest:
         self._repeats: dict[Tenant, Repeats] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ingest")
         self._live_seq: dict[Tenant, int] = {}
+        self._at: dict[TableRef, int] = {}  # where this ingest left each table
         self._tracer = tracer
         self._span: Span | None = None  # of the micro-batch at hand
         self._mean = 1.0  # frames in a message, of the last micro-batch
@@ -253,6 +258,8 @@ class Ingest:
         """What they remember may not be in the lake."""
         self._lookups = self.dedup[1]
         self._repeats.clear()
+        self._at.clear()
+        self._live_seq.clear()
 
     async def _tell(self, live: Mapping[Tenant, list[bytes]]) -> None:
         for tenant, messages in live.items():
@@ -333,7 +340,7 @@ class Ingest:
         decoded: DecodedFrames,
         into: _Tables,
     ) -> None:
-        position = self._lake.position(TableRef(tenant, SIGNALS), WRITER)
+        position = self._position(TableRef(tenant, SIGNALS))
         seqs = frames["seq"].to_numpy()
         rows, row_frame = decoded.rows, decoded.row_frame
         fresh = seqs[row_frame] > position  # the rest is in the lake since before a crash
@@ -400,7 +407,7 @@ class Ingest:
             return []
         previous = self._live_seq.get(tenant)
         if previous is None:
-            previous = self._lake.position(TableRef(tenant, SIGNALS), WRITER)
+            previous = self._position(TableRef(tenant, SIGNALS))
         self._append(TableRef(tenant, SIGNALS), signals, seq)
         self._live_seq[tenant] = seq
         self.figures.stored += signals.num_rows
@@ -409,11 +416,25 @@ class Ingest:
     def _append(self, ref: TableRef, rows: pa.Table | None, seq: int) -> None:
         if rows is None or rows.num_rows == 0:
             return
-        position = self._lake.position(ref, WRITER)
+        position = self._position(ref)
         if position:
             rows = rows.filter(pc.greater(rows["seq"], position))
+        if position >= seq:
+            return
         with part(self._span, f"ingest append {ref.name}"):
-            self._lake.append(ref, rows, writer=WRITER, seq=seq)
+            if not self._lake.append(ref, rows, writer=WRITER, seq=seq, after=position):
+                raise Conflict(f"another ingest has brought {ref.name} to {seq} or beyond")
+        self._at[ref] = seq
+
+    def _position(self, ref: TableRef) -> int:
+        """Where this ingest left a table, or found it at first.
+
+        It is not read anew for each batch: where another ingest has gone on meanwhile, the next
+        commit must fail, as this one does not remember the other's reports.
+        """
+        if ref not in self._at:
+            self._at[ref] = self._lake.position(ref, WRITER)
+        return self._at[ref]
 
 
 def lake_position(lake: Lake, tenants: Iterable[Tenant]) -> int:

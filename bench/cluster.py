@@ -1,0 +1,140 @@
+"""A cluster under `kill -9`: do frames keep flowing, and is anything lost or doubled?
+
+Three NATS servers that keep each message three times, PostgreSQL, an S3 server (SeaweedFS) with
+the lake, and two hosts, each with a gateway and an ingest, all on this machine. Two simulated
+fleets report once a second, one to each gateway. Every NATS server, gateway and ingest is killed
+with SIGKILL once, in shuffled order; each time it is measured how long it takes until both
+further reports are acknowledged and further rows are in the lake. At the end the lake is compared
+with what the vehicles had acknowledged.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+
+import uvloop
+
+from bench.cluster_site import Cluster, cluster
+from bench.row import Row
+from carcloud.app.engines import open_lake
+from carcloud.demo.reckoning import reckon
+from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.ports.errors import EngineError
+from carcloud.ports.lake import Lake
+from carcloud.simulator.options import SimulateOptions, SimulateResult
+from carcloud.simulator.run import simulate
+
+_MOST_S = 30.0  # waited for frames to flow again
+
+
+@dataclass(slots=True)
+class Fleet:
+    """A fleet that reports to one gateway."""
+
+    options: SimulateOptions
+    acknowledged: int = 0
+    results: list[SimulateResult] = field(default_factory=list)
+    thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        def tell(now: SimulateResult) -> None:
+            self.acknowledged = now.acknowledged
+
+        self.results.append(uvloop.run(simulate(self.options, tell)))
+
+
+def rows(small: bool = False) -> list[Row]:
+    """Pauses after each kill, and what was lost or doubled."""
+    vehicles, seconds = (15, 45) if small else (200, 90)
+    with cluster() as running:
+        lake = open_lake(running.hosts[0].settings)
+        fleets = [
+            Fleet(_options(running.port(host), vehicles, seconds, seed=host + 1))
+            for host in range(2)
+        ]
+        pauses = _kill_each(running, fleets, lake)
+        while any(fleet.thread.is_alive() for fleet in fleets):
+            running.tend()
+            time.sleep(0.2)
+        missing, doubled, stored = _compare(running, fleets, lake)
+        lake.close()
+    results = [fleet.results[0] for fleet in fleets]
+    return [
+        *(Row(f"frames flow again after the end of {name}", pause, "s", "<= 10")
+          for name, pause in pauses.items()),
+        Row("reports acknowledged", sum(r.acknowledged for r in results), "reports"),
+        Row("rows stored", stored, "rows"),
+        Row("acknowledged but missing in the lake", missing, "reports", "<= 0"),
+        Row("twice in the lake", doubled, "reports", "<= 0"),
+        Row("never acknowledged", sum(r.unconfirmed for r in results), "reports", "<= 0"),
+    ]  # fmt: skip
+
+
+def _options(port: int, vehicles: int, seconds: float, seed: int) -> SimulateOptions:
+    return SimulateOptions(
+        port=port, vehicles=vehicles, seconds=seconds, seed=seed, backoff_s=(0.2, 2.0),
+        drain_s=90, reply_timeout_s=15,
+    )  # fmt: skip
+
+
+def _kill_each(running: Cluster, fleets: list[Fleet], lake: Lake) -> dict[str, float]:
+    """Kill every process once; how long frames did not flow, in s, by process."""
+    _flows(running, fleets, lake)
+    victims = sorted(running.pids())
+    random.Random().shuffle(victims)
+    pauses: dict[str, float] = {}
+    for name in victims:
+        os.kill(running.pids()[name], signal.SIGKILL)
+        pauses[name] = _flows(running, fleets, lake)
+        settle = time.monotonic() + 2.5  # a NATS server must have caught up before the next goes
+        while time.monotonic() < settle:
+            running.tend()
+            time.sleep(0.1)
+    return pauses
+
+
+def _flows(running: Cluster, fleets: list[Fleet], lake: Lake) -> float:
+    """Seconds until reports are acknowledged and rows stored that were not there at the call."""
+    began = time.monotonic()
+    acknowledged, stored = sum(fleet.acknowledged for fleet in fleets), _stored(lake)
+    while True:
+        running.tend()
+        more = sum(fleet.acknowledged for fleet in fleets) > acknowledged
+        took = time.monotonic() - began
+        if took > _MOST_S or (more and _stored(lake) > stored):
+            return took
+        time.sleep(0.05)
+
+
+def _stored(lake: Lake) -> int:
+    try:
+        return sum(table.rows for table in lake.tables(DEFAULT_TENANT) if table.name == "signals")
+    except EngineError:
+        return 0
+
+
+def _compare(running: Cluster, fleets: list[Fleet], lake: Lake) -> tuple[int, int, int]:
+    """(missing, twice, stored) once the lake has stopped growing."""
+    before = None
+    for _ in range(30):
+        running.tend()
+        found = [
+            reckon(
+                lake, DEFAULT_TENANT, result.vehicles,
+                result.acknowledged_vehicle, result.acknowledged_seconds,
+            )
+            for result in (fleet.results[0] for fleet in fleets)
+        ]  # fmt: skip
+        if found == before and not any(each.missing for each in found):
+            break
+        before = found
+        time.sleep(1)
+    missing = sum(each.missing for each in found)
+    return missing, sum(each.duplicates for each in found), sum(each.stored for each in found)

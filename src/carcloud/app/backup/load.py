@@ -1,0 +1,125 @@
+"""Make an installation of a backup."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from carcloud.app.backup import records, streams
+from carcloud.app.backup.folder import Reader, Tell
+from carcloud.app.engines import open_blobs, open_engines, open_lake
+from carcloud.app.records import open_any_records
+from carcloud.app.schema.steps import is_empty
+from carcloud.app.secret import sealing_secret
+from carcloud.config import Settings
+from carcloud.model.ids import Tenant
+from carcloud.model.streams import EVENTS, FRAMES, USAGE
+from carcloud.ports.blobs import Blobs
+from carcloud.ports.lake import TableRef
+from carcloud.services.metering.api import Metering
+from carcloud.services.telemetry.ingest import lake_position
+from carcloud.services.tenancy.api import Tenancy
+
+
+class NotEmpty(Exception):
+    """The installation has something already; the message says what."""
+
+
+async def require_empty(settings: Settings) -> None:
+    """Return if there is nothing that a restore would mix with; else raise `NotEmpty`.
+
+    The stream server must run.
+    """
+    await asyncio.to_thread(_require_empty, settings)
+    engines = await open_engines(settings)
+    try:
+        for name in (FRAMES.name, USAGE.name, EVENTS.name):
+            if (await engines.stream.info(name)).last_seq:
+                raise NotEmpty(f"the stream {name} has messages")
+    finally:
+        await engines.close()
+
+
+def _require_empty(settings: Settings) -> None:
+    database = open_any_records(settings)
+    try:
+        if not is_empty(database):
+            raise NotEmpty("the records have tables")
+    finally:
+        database.close()
+    if next(open_blobs(settings).list(""), None) is not None:
+        raise NotEmpty("there are blobs")
+    if (Path(settings.text("data")) / "secret").exists():
+        raise NotEmpty("the data folder has a secret")
+
+
+async def load(settings: Settings, source: Reader, tell: Tell) -> None:
+    """Fill an empty installation; its stream server runs, and none of its roles.
+
+    Raises `BrokenBackup`, `NotEmpty`, `EngineError`.
+    """
+    reached = await asyncio.to_thread(_load_rest, settings, source, tell)
+    engines = await open_engines(settings)
+    try:
+        for name in (FRAMES.name, USAGE.name, EVENTS.name):
+            await streams.load(engines.stream, name, source, reached.get(name, 0))
+    finally:
+        await engines.close()
+
+
+def _load_rest(settings: Settings, source: Reader, tell: Tell) -> dict[str, int]:
+    """Everything but the streams; returns the sequences that lake and records have reached."""
+    _load_secret(settings, source)
+    _load_blobs(open_blobs(settings), source, tell)
+    _load_lake(settings, source, tell)
+    database = open_any_records(settings)
+    try:
+        records.load(database, source)
+        usage = Metering(database).position(USAGE.name)
+        with closing(open_lake(settings)) as lake:
+            frames = lake_position(lake, Tenancy(database).tenants.ids())
+    finally:
+        database.close()
+    return {FRAMES.name: frames, USAGE.name: usage}
+
+
+def _load_secret(settings: Settings, source: Reader) -> None:
+    if settings.text("secret_file"):
+        if sealing_secret(settings) != source.read("secret"):
+            raise NotEmpty("secret_file holds another secret than the backup")
+        return
+    file = Path(settings.text("data")) / "secret"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(source.read("secret"))
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _load_blobs(blobs: Blobs, source: Reader, tell: Tell) -> None:
+    for name in source.names("blobs"):
+        out = blobs.writer(name.removeprefix("blobs/"))
+        for piece in source.pieces(name):
+            out.write(piece)
+            tell("blobs", len(piece))
+        out.close()
+
+
+def _load_lake(settings: Settings, source: Reader, tell: Tell) -> None:
+    lake = open_lake(settings)
+    try:
+        for table in source.manifest.lake:
+            tenant, name = table.split("/")
+            place = f"lake/{tenant}/{name}"
+
+            def files(place: str = place) -> Iterator[tuple[str, bytes]]:
+                for file in source.names(f"{place}/files"):
+                    data = source.read(file)
+                    yield file.removeprefix(f"{place}/files/"), data
+                    tell("lake", len(data))
+
+            commit = source.read(f"{place}/commit.json")
+            lake.restore(TableRef(Tenant(tenant), name), commit, files())
+    finally:
+        lake.close()

@@ -1,0 +1,20 @@
+"""Two hosts, three NATS servers, PostgreSQL and S3: any one process may be killed.
+
+`bench/cluster.py` does the same in large.
+"""
+
+import pytest
+from bench import cluster
+
+
+@pytest.mark.kill
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_any_process_of_a_cluster_may_be_killed() -> None:
+    found = cluster.rows(small=True)
+    for row in found:
+        print(row.what, row.value, row.unit)
+    assert [row.what for row in found if row.met is False] == []
+    assert sum(row.what.startswith("frames flow again") for row in found) == 7
+    by_name = {row.what: row.value for row in found}
+    assert by_name["rows stored"] >= by_name["reports acknowledged"] > 500

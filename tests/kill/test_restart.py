@@ -1,0 +1,149 @@
+"""Web and gateway processes are replaced while people ask and vehicles report: no gap."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from carcloud.app.first_start import prepare
+from carcloud.simulator.options import SimulateOptions
+from carcloud.supervisor import Supervisor
+from tests.kill.test_spine import drive, settings_for, settled
+
+
+class Asking(threading.Thread):
+    """Asks one question after the other, over a kept connection or a new one each time."""
+
+    def __init__(self, url: str, token: str, *, keep: bool) -> None:
+        super().__init__()
+        self._url, self._token, self._keep = url, token, keep
+        self.answers, self.failures = 0, []
+        self.over = False
+
+    def run(self) -> None:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        if not self._keep:
+            headers["Connection"] = "close"
+        with httpx.Client(base_url=self._url, headers=headers, timeout=20) as http:
+            while not self.over:
+                try:
+                    answer = http.get("/v1/vehicles?limit=5")
+                except httpx.HTTPError as error:
+                    self.failures.append(repr(error))
+                else:
+                    self.answers += 1
+                    if answer.status_code != 200:
+                        self.failures.append(f"{answer.status_code} {answer.text}")
+                time.sleep(0.01)
+
+
+def restart(data: Path, role: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "carcloud", "restart", role, "--data", str(data)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_no_request_fails_and_no_acknowledged_frame_is_lost(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    prepare(settings)
+    supervisor = Supervisor(settings)
+    asking: list[Asking] = []
+    commands: dict[str, subprocess.Popen[str]] = {}
+    try:
+        supervisor.start()
+        port = supervisor.settings.whole("gateway.gbt32960.port")
+        before = supervisor.pids()
+        url, token = supervisor.run.facts("web")["url"], supervisor.run.local_token()
+        asking = [Asking(url, token, keep=keep) for keep in (True, False)]
+        for each in asking:
+            each.start()
+
+        def disturb() -> None:
+            if not commands:
+                commands.update({role: restart(tmp_path, role) for role in ("web", "gateway")})
+
+        options = SimulateOptions(
+            port=port, vehicles=30, seconds=20, seed=8, backoff_s=(0.2, 1.0), drain_s=40
+        )
+        result = drive(supervisor, options, disturb)
+        deadline = time.monotonic() + 60
+        while any(command.poll() is None for command in commands.values()):
+            supervisor.tend()
+            time.sleep(0.1)
+            assert time.monotonic() < deadline
+        after = supervisor.pids()
+        found = settled(supervisor, result)
+        time.sleep(0.5)
+    finally:
+        for each in asking:
+            each.over = True
+            each.join()
+        supervisor.stop()
+    said = {role: command.communicate()[0] for role, command in commands.items()}
+    assert {role: command.returncode for role, command in commands.items()} == {
+        "web": 0,
+        "gateway": 0,
+    }, said
+    assert {role for role in after if before[role] != after[role]} == {"web", "gateway"}
+    assert [each.failures for each in asking] == [[], []]
+    assert min(each.answers for each in asking) > 20
+    assert result.lost_connections >= 30  # the vehicles were told to come again
+    assert result.unconfirmed == 0
+    assert (found.missing, found.duplicates, found.stored) == (0, 0, result.acknowledged)
+
+
+@pytest.mark.slow
+def test_a_new_process_that_does_not_start_leaves_the_old_one(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    prepare(settings)
+    supervisor = Supervisor(settings, ("web",))
+    try:
+        supervisor.start()
+        old = supervisor.pids()["web"]
+        key = tmp_path / "secret"
+        whole = key.read_bytes()
+        key.write_bytes(b"short")  # the next process refuses it
+        command = restart(tmp_path, "web")
+        while command.poll() is None:
+            supervisor.tend()
+            time.sleep(0.1)
+        assert command.returncode == 1
+        assert "the old one stays" in " ".join(command.communicate()[0].split())
+        key.write_bytes(whole)
+        assert supervisor.pids()["web"] == old
+        assert httpx.get(f"{supervisor.run.facts('web')['url']}/healthz").status_code == 200
+    finally:
+        supervisor.stop()
+
+
+def test_without_a_cloud_it_says_so(tmp_path: Path) -> None:
+    command = restart(tmp_path, "web")
+    assert command.wait(60) == 1
+    assert "no cloud runs" in command.communicate()[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("role", ["jobs", "ingest", "gateway", "web"])
+def test_a_role_ends_in_good_order_while_the_stream_is_gone(tmp_path: Path, role: str) -> None:
+    settings = settings_for(tmp_path)
+    prepare(settings)
+    supervisor = Supervisor(settings, (role,))
+    try:
+        supervisor.start()
+        time.sleep(1)
+        assert supervisor.server is not None
+        supervisor.server.kill()
+        time.sleep(1)
+        process = supervisor.children[role].process
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait(20)
+    finally:
+        supervisor.stop()

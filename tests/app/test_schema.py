@@ -19,7 +19,7 @@ from carcloud.app.engines import open_records
 from carcloud.app.first_start import prepare
 from carcloud.app.records import open_any_records
 from carcloud.app.schema import draft as drafts
-from carcloud.app.schema import steps
+from carcloud.app.schema import revision, steps
 from carcloud.app.schema.tables import TABLES
 from carcloud.cli.root import main
 from carcloud.config import Settings
@@ -72,13 +72,13 @@ def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A carcloud that has one revision more."""
     folder = tmp_path / "later"
     (folder / "versions").mkdir(parents=True)
-    for file in (steps.FOLDER / "versions").glob("r*.py"):
+    for file in (revision.FOLDER / "versions").glob("r*.py"):
         (folder / "versions" / file.name).write_text(file.read_text())
     head = steps._scripts().get_current_head()
     (folder / "versions" / "r9999_country.py").write_text(NEXT.format(head=head))
 
     def upgraded() -> None:
-        monkeypatch.setattr(steps, "FOLDER", folder)
+        monkeypatch.setattr(revision, "FOLDER", folder)
         steps._scripts.cache_clear()
 
     yield upgraded  # type: ignore[misc]
@@ -139,13 +139,13 @@ def test_processes_refuse_an_older_and_a_newer_database(
     settings: Settings, records: SqlRecords, later: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(settings)
-    ours = steps.FOLDER
+    ours = revision.FOLDER
     head = steps.state(records).at
     later()
-    with pytest.raises(steps.WrongSchema, match="run `carcloud migrate`"):
+    with pytest.raises(revision.WrongSchema, match="run `carcloud migrate`"):
         open_records(settings)
     if records.kind == "postgresql":  # never of itself: many processes share it
-        with pytest.raises(steps.WrongSchema, match="run `carcloud migrate`"):
+        with pytest.raises(revision.WrongSchema, match="run `carcloud migrate`"):
             prepare(settings)
         steps.migrate(records)
     else:
@@ -157,9 +157,9 @@ def test_processes_refuse_an_older_and_a_newer_database(
         assert steps.state(copy).at == head
         copy.close()
     open_records(settings).close()
-    monkeypatch.setattr(steps, "FOLDER", ours)
+    monkeypatch.setattr(revision, "FOLDER", ours)
     steps._scripts.cache_clear()
-    with pytest.raises(steps.WrongSchema, match="does not know"):
+    with pytest.raises(revision.WrongSchema, match="does not know"):
         open_records(settings)
 
 

@@ -146,7 +146,7 @@ def test_a_damaged_backup_and_a_full_target_are_refused(tmp_path: Path) -> None:
     assert (tmp_path / "first" / "secret").read_bytes() == secret
     aside = next((tmp_path / "first").glob("before-restore-*"))
     assert (aside / "secret").read_bytes() == bytes(32)
-    again = CliRunner().invoke(main, ["backup", str(copy)])
+    again = CliRunner().invoke(main, [*words[:2], "backup", str(copy)])
     assert again.exit_code == 1
     assert "not empty" in again.output.replace("\n", " ")
     victim = copy / "records" / "users.rows"

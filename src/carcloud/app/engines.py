@@ -95,7 +95,7 @@ def s3_options(settings: Settings) -> dict[str, str]:
 def open_records(settings: Settings) -> Records:
     """The records alone; raises `WrongSchema` where their tables are older or newer."""
     from carcloud.app.records import open_any_records
-    from carcloud.app.schema.steps import require
+    from carcloud.app.schema.revision import require
 
     records = open_any_records(settings)
     require(records)

@@ -1,13 +1,20 @@
-"""The records of an installation, at the revision of their tables that this carcloud works with."""
+"""The records of an installation, at the revision of their tables that this carcloud works with.
+
+Alembic is loaded only where there is a step to take.
+"""
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from carcloud.app.schema.steps import Step, is_empty, migrate, require, state
+from carcloud.app.schema.revision import NOTHING, at, is_empty, known, require
 from carcloud.config import Settings
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.time import iso, now_us
+
+if TYPE_CHECKING:
+    from carcloud.app.schema.steps import Step
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +39,10 @@ def prepare_records(settings: Settings) -> None:
     records = open_any_records(settings)
     try:
         if is_empty(records):
+            from carcloud.app.schema.steps import migrate
+
             migrate(records)
-        elif records.kind == "sqlite" and state(records).pending:
+        elif records.kind == "sqlite" and at(records) in (NOTHING, *known()[:-1]):
             migrate_with_copy(records, Path(settings.text("data")))
         require(records)
     finally:
@@ -42,11 +51,13 @@ def prepare_records(settings: Settings) -> None:
 
 def migrate_with_copy(
     records: SqlRecords, data: Path, to: str = "head", tell: Callable[[str], None] = log.info
-) -> list[Step]:
+) -> "list[Step]":
     """As `migrate`; an SQLite database is copied into `<data>/backups` first."""
+    from carcloud.app.schema.steps import migrate
+
     if records.kind == "sqlite":
         now = "".join(mark for mark in iso(now_us())[:19] if mark.isalnum())
-        file = data.absolute() / "backups" / f"records-{state(records).at}-{now}.sqlite"
+        file = data.absolute() / "backups" / f"records-{at(records)}-{now}.sqlite"
         records.copy_to(file)
         tell(f"records: copied to {file}")
     return migrate(records, to, tell)

@@ -39,7 +39,7 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
     The first start makes an administrator and prints the password once.
     """
     from carcloud.app.first_start import prepare
-    from carcloud.app.schema.steps import WrongSchema
+    from carcloud.app.schema.revision import WrongSchema
     from carcloud.rundir import InUse
     from carcloud.supervisor import StartFailed, Supervisor
 

@@ -19,8 +19,8 @@ from sqlalchemy import (
     text,
 )
 
-from carcloud.engines.records_versions import PostgresVersion, SqliteVersion, count_changes, prepare
 from carcloud.engines.records_turns import ConnectionTurn, FileTurn
+from carcloud.engines.records_versions import PostgresVersion, SqliteVersion, count_changes, prepare
 from carcloud.ports.errors import Conflict, EngineError, Full, Unavailable
 from carcloud.ports.records import Turn
 

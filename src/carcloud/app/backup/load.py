@@ -10,7 +10,7 @@ from carcloud.app.backup import records, streams
 from carcloud.app.backup.folder import Reader, Tell
 from carcloud.app.engines import open_blobs, open_engines, open_lake
 from carcloud.app.records import open_any_records
-from carcloud.app.schema.steps import is_empty
+from carcloud.app.schema.revision import is_empty
 from carcloud.app.secret import sealing_secret
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant

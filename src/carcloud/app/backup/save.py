@@ -9,7 +9,7 @@ from carcloud.app.backup import records, streams
 from carcloud.app.backup.folder import Manifest, StreamKept, Tell, Writer
 from carcloud.app.engines import Engines, open_engines, open_lake
 from carcloud.app.records import open_any_records
-from carcloud.app.schema.steps import require, state
+from carcloud.app.schema import revision
 from carcloud.app.secret import sealing_secret
 from carcloud.config import Settings
 from carcloud.engines.lake_delta import DeltaLake
@@ -53,8 +53,8 @@ def _save_rest(
     database = open_any_records(settings)
     lake = open_lake(settings)
     try:
-        require(database)
-        revision = state(database).at
+        revision.require(database)
+        tables_at = revision.at(database)
         rows = records.save(database, writer)
         tables = _save_lake(lake, _tenants(database), writer)
     finally:
@@ -63,7 +63,7 @@ def _save_rest(
     _save_blobs(engines.blobs, writer, seen)
     writer.write("secret", [sealing_secret(settings)])
     manifest = Manifest(
-        __version__, revision, begun, iso(now_us()), kept, rows, tables, len(seen), writer.files
+        __version__, tables_at, begun, iso(now_us()), kept, rows, tables, len(seen), writer.files
     )
     writer.end(manifest)
     return manifest

@@ -11,7 +11,7 @@ from pathlib import Path
 from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
 from alembic.runtime.migration import MigrationContext
 
-from carcloud.app.schema import steps
+from carcloud.app.schema import revision, steps
 from carcloud.app.schema.tables import TABLES
 from carcloud.engines.records_sql import SqlRecords
 
@@ -35,7 +35,7 @@ def downgrade() -> None:
 '''
 
 
-def draft(what: str, folder: Path = steps.FOLDER / "versions") -> Path | None:
+def draft(what: str, folder: Path = revision.FOLDER / "versions") -> Path | None:
     """Write the revision and return its file; None where nothing has changed."""
     with tempfile.TemporaryDirectory() as place:
         records = SqlRecords(f"sqlite:///{Path(place) / 'records.sqlite'}")
@@ -49,9 +49,9 @@ def draft(what: str, folder: Path = steps.FOLDER / "versions") -> Path | None:
         records.close()
     assert found.upgrade_ops is not None  # noqa: S101 - one database, so one list
     assert found.downgrade_ops is not None  # noqa: S101
-    revision = f"{int(before) + 1:04d}"
+    number = f"{int(before) + 1:04d}"
     name = re.sub(r"[^a-z0-9]+", "_", what.lower()).strip("_")
-    file = folder / f"r{revision}_{name}.py"
+    file = folder / f"r{number}_{name}.py"
     forward, back = (
         "\n".join(
             line
@@ -61,7 +61,7 @@ def draft(what: str, folder: Path = steps.FOLDER / "versions") -> Path | None:
         for ops in (found.upgrade_ops, found.downgrade_ops)
     )
     file.write_text(
-        _MODULE.format(what=what, revision=revision, before=before, forward=forward, back=back)
+        _MODULE.format(what=what, revision=number, before=before, forward=forward, back=back)
     )
     return file
 

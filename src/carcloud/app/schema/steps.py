@@ -4,28 +4,19 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, MigrationInfo, RevisionStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection
 
+from carcloud.app.schema import revision
+from carcloud.app.schema.revision import NOTHING, WrongSchema
 from carcloud.engines.records_sql import SqlRecords
-from carcloud.ports.errors import EngineError
 
 log = logging.getLogger(__name__)
-
-FOLDER = Path(__file__).parent
-NOTHING = "base"  # a database without tables of ours
-
-
-class WrongSchema(EngineError):
-    """The tables are of another revision than this carcloud works with."""
-
-    engine = "records"
 
 
 class UnknownRevision(ValueError):
@@ -61,29 +52,6 @@ def state(records: SqlRecords) -> State:
         return _state(db)
 
 
-def is_empty(records: SqlRecords) -> bool:
-    """Whether the database has no tables at all."""
-    with records.reading() as db:
-        return not inspect(db).get_table_names()
-
-
-def require(records: SqlRecords) -> None:
-    """Return if this carcloud can work with the tables; else raise `WrongSchema`."""
-    found = state(records)
-    if found.current:
-        return
-    if not found.known:
-        raise WrongSchema(
-            f"the records are at revision {found.at}, which this carcloud does not know (it knows "
-            f"up to {found.newest}): run the newer carcloud, or go back with its own "
-            f"`carcloud migrate --to {found.newest}` first"
-        )
-    raise WrongSchema(
-        f"the records are at revision {found.at} and must be at {found.newest}: take a backup, "
-        "then run `carcloud migrate`"
-    )
-
-
 def migrate(
     records: SqlRecords, to: str = "head", tell: Callable[[str], None] = log.info
 ) -> list[Step]:
@@ -95,21 +63,21 @@ def migrate(
 
     def applied(ctx: MigrationContext, step: MigrationInfo, **_: Any) -> None:
         del ctx
-        revision = _revision(step.up_revision_id or NOTHING)
+        script = _revision(step.up_revision_id or NOTHING)
         way = "to" if step.is_upgrade else "back from"
-        tell(f"records: {way} revision {revision.revision}: {revision.doc}")
-        done.append(Step(revision.revision, revision.doc))
+        tell(f"records: {way} revision {script.revision}: {script.doc}")
+        done.append(Step(script.revision, script.doc))
 
     with records.migrating() as db:
-        now = _state(db)
-        if not now.known:
-            raise WrongSchema(f"the records are at revision {now.at}, unknown to this carcloud")
-        back = _is_back(now.at, to)
+        found = _state(db)
+        if not found.known:
+            raise WrongSchema(f"the records are at revision {found.at}, unknown to this carcloud")
+        back = _is_back(found.at, to)
 
-        def steps(revision: Any, _: MigrationContext) -> Sequence[RevisionStep]:
+        def steps(now: Any, _: MigrationContext) -> Sequence[RevisionStep]:
             if back:
-                return _scripts()._downgrade_revs(to, revision)
-            return _scripts()._upgrade_revs(to, revision)
+                return _scripts()._downgrade_revs(to, now)
+            return _scripts()._upgrade_revs(to, now)
 
         context = MigrationContext.configure(
             db,
@@ -122,7 +90,7 @@ def migrate(
 
 @lru_cache(1)
 def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(FOLDER))
+    return ScriptDirectory(str(revision.FOLDER))
 
 
 def _state(db: Connection) -> State:

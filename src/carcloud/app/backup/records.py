@@ -33,7 +33,10 @@ def load(records: SqlRecords, source: Reader) -> None:
     """Make the tables at the backup's revision, fill them, and go on to the newest revision."""
     migrate(records, source.manifest.revision)
     with records.migrating() as db:
-        for table in _tables(db):
+        tables = _tables(db)
+        for table in reversed(tables):
+            db.execute(table.delete())  # a revision may have put rows into its tables
+        for table in tables:
             rows = unpacked(source.pieces(f"records/{table.name}.rows"))
             names = next(rows)
             batch: list[dict[str, Any]] = []

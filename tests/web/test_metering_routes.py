@@ -71,6 +71,15 @@ def test_quotas_say_what_is_used_and_an_administrator_changes_them(admin, cloud,
         time.sleep(0.2)
     assert list(items) == [limit.name for limit in LIMITS]
     assert items["frames_per_second"]["used"] is None
+    buckets = len(admin.get("/v1/buckets").json()["items"])
+    assert admin.post("/v1/buckets", json={"name": "counted-for-quotas"}).status_code == 201
+    long = {"kind": "query-export", "params": {"sql": "SELECT count(*) FROM range(1000000000000)"}}
+    job = admin.post("/v1/jobs", json=long).json()["id"]
+    items = {one["name"]: one for one in admin.get("/v1/quotas").json()["items"]}
+    admin.post(f"/v1/jobs/{job}/cancel")
+    admin.delete("/v1/buckets/counted-for-quotas")
+    assert items["buckets"]["used"] == buckets + 1
+    assert items["jobs_queued"]["used"] >= 1
     changed = admin.put("/v1/tenants/other/quotas/jobs", json={"value": 7})
     assert (changed.status_code, changed.json()["value"], changed.json()["own"]) == (200, 7, True)
     other = admin.get("/v1/tenants/other/quotas").json()["items"]

@@ -118,6 +118,10 @@ class Jobs:
         """One job; raises `UnknownJob`."""
         return await asyncio.to_thread(self._reading, lambda db: rows.find_job(db, tenant, job))
 
+    async def open_jobs(self, tenant: Tenant) -> dict[State, int]:
+        """How many jobs wait and run; states without any are left out."""
+        return await asyncio.to_thread(self._reading, lambda db: rows.open_jobs(db, tenant))
+
     async def attempts(self, tenant: Tenant, job: str) -> list[Attempt]:
         """The attempts at a job, first one first; raises `UnknownJob`."""
 

@@ -66,6 +66,13 @@ def ahead_of(db: Connection, job: str) -> list[Ahead]:
     return [Ahead(row.id, row.name, row.kind, State(row.state)) for row in db.execute(found)]
 
 
+def open_jobs(db: Connection, tenant: Tenant) -> dict[State, int]:
+    """How many jobs of a tenant wait and run."""
+    mine = (jobs.c.tenant == tenant) & jobs.c.state.in_([State.QUEUED, State.RUNNING])
+    counted = select(jobs.c.state, func.count()).where(mine).group_by(jobs.c.state)
+    return {State(state): count for state, count in db.execute(counted)}
+
+
 def page(
     db: Connection, tenant: Tenant, filters: Filters, before: str | None, limit: int
 ) -> Sequence[Job]:

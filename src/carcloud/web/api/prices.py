@@ -21,10 +21,18 @@ from carcloud.services.metering.api import (
     parse_period,
     period_text,
 )
-from carcloud.web.api.usage import Period, QuotaView, quota_view, used_of
+from carcloud.web.api.usage import Period, QuotaView, quota_view, taken_of, used_of
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
-from carcloud.web.given import TheCaller, TheMetering, TheTelemetry, TheTenancy, TheVehicles
+from carcloud.web.given import (
+    TheCaller,
+    TheJobs,
+    TheMetering,
+    TheStorage,
+    TheTelemetry,
+    TheTenancy,
+    TheVehicles,
+)
 from carcloud.web.paging import Page
 
 _Number = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,12})?$")]
@@ -185,11 +193,14 @@ async def read_tenant_quotas(
     metering: TheMetering,
     vehicles: TheVehicles,
     telemetry: TheTelemetry,
+    storage: TheStorage,
+    jobs: TheJobs,
 ) -> Page[QuotaView]:
     """The limits of any tenant and what is used of them."""
     whose = Tenant((await asyncio.to_thread(tenancy.tenants.get, tenant_id(tenant))).id)
     found = await asyncio.to_thread(tenancy.limits.quotas, whose)
     used = await used_of(whose, metering, vehicles, telemetry)
+    used |= await taken_of(whose, storage, jobs)
     return Page([quota_view(quota, used) for quota in found], None, len(found))
 
 

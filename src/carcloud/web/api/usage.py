@@ -13,6 +13,7 @@ from carcloud.model.ids import Tenant
 from carcloud.model.limits import LIMIT, UNLIMITED, Bound
 from carcloud.model.meters import METERS, Adds
 from carcloud.model.time import DAY, iso, now_us
+from carcloud.services.compute.api import Jobs, State
 from carcloud.services.metering.api import (
     Changed,
     Costs,
@@ -27,12 +28,21 @@ from carcloud.services.metering.api import (
     as_pdf,
     parse_period,
 )
+from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Quota
 from carcloud.services.vehicles.api import Filter, Lifecycle, Vehicles
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
-from carcloud.web.given import TheCaller, TheMetering, TheTelemetry, TheTenancy, TheVehicles
+from carcloud.web.given import (
+    TheCaller,
+    TheJobs,
+    TheMetering,
+    TheStorage,
+    TheTelemetry,
+    TheTenancy,
+    TheVehicles,
+)
 from carcloud.web.paging import Page
 from carcloud.web.problems import Refused, Translate
 from carcloud.web.times import optional_iso, span
@@ -160,10 +170,13 @@ async def read_quotas(
     metering: TheMetering,
     vehicles: TheVehicles,
     telemetry: TheTelemetry,
+    storage: TheStorage,
+    jobs: TheJobs,
 ) -> Page[QuotaView]:
     """The limits of the tenant and what is used of them."""
     found = await asyncio.to_thread(tenancy.limits.quotas, caller.tenant)
     used = await used_of(caller.tenant, metering, vehicles, telemetry)
+    used |= await taken_of(caller.tenant, storage, jobs)
     return Page([quota_view(quota, used) for quota in found], None, len(found))
 
 
@@ -195,6 +208,17 @@ async def used_of(
         }
 
     return await asyncio.to_thread(ask)
+
+
+async def taken_of(tenant: Tenant, storage: Storage, jobs: Jobs) -> dict[str, int]:
+    """How many buckets a tenant has, and how many jobs run and wait."""
+    found = await jobs.open_jobs(tenant)
+    running = found.get(State.RUNNING, 0)
+    return {
+        "buckets": len(await asyncio.to_thread(storage.buckets.all, tenant)),
+        "jobs": running,
+        "jobs_queued": running + found.get(State.QUEUED, 0),
+    }
 
 
 @get(

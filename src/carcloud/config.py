@@ -43,6 +43,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("web.host", "127.0.0.1", "Address the console and API listen on"),
     Setting("web.port", 8460, "Port of the console and API; 0 picks a free one"),
     Setting("web.url", "", "Address people reach the console at; empty = as the request says"),
+    Setting(
+        "openid.private", False, "Sign-in providers may be on private networks, and without TLS"
+    ),
     Setting("web.tiles", "", "Tile URL template or PMTiles URL of the base map; empty = outlines"),
     Setting("web.tiles_credit", "", "Who made the tiles, shown on the map; may hold HTML links"),
     Setting("web.session_hours", 12, "How long a sign-in lasts"),

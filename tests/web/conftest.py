@@ -25,6 +25,7 @@ from carcloud.config import Settings
 from carcloud.engines.blobs_object import ObjectBlobs
 from carcloud.engines.compute_local import LocalCompute
 from carcloud.engines.lake_delta import DeltaLake
+from carcloud.engines.openid_http import OpenIdHttp
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.engines.stream_nats import NatsServer, NatsStream
 from carcloud.model.blocks import pack
@@ -264,7 +265,9 @@ class _running:
             dedup_entries=10_000,
         )
         self.ingesting = asyncio.create_task(self.ingest.run())
-        tenancy, vehicles = Tenancy(self.records, secret=bytes(32)), Vehicles(self.records)
+        provider_web = OpenIdHttp(private=True)
+        tenancy = Tenancy(self.records, secret=bytes(32), provider_web=provider_web)
+        vehicles = Vehicles(self.records)
         tenancy.tenants.ensure("default")
         tenancy.tenants.ensure("other")
         for user, tenant, role in (

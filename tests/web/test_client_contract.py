@@ -33,6 +33,7 @@ LEFT_OUT = {  # parts of the document by the beginning of their path, and why no
     "/v1/users": PEOPLE,
     "/v1/service-accounts": PEOPLE,
     "/v1/invitations": PEOPLE,
+    "/v1/login-providers": PEOPLE,
     "/v1/grants": PEOPLE,
     "/v1/actions": PEOPLE,
     "/v1/roles": PEOPLE,

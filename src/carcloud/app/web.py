@@ -19,6 +19,7 @@ from carcloud.app.storage import make_storage, serve_s3
 from carcloud.app.tokens import local_key
 from carcloud.codecs.gbt32960.describe import decode_line
 from carcloud.config import Settings
+from carcloud.engines.openid_http import OpenIdHttp
 from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import REQUESTS
@@ -171,7 +172,11 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         quota=QueryQuota(known.limit, query_ms, known.counter.add),
     )
     return Services(
-        Tenancy(engines.records, secret=sealing_secret(settings)),
+        Tenancy(
+            engines.records,
+            secret=sealing_secret(settings),
+            provider_web=OpenIdHttp(private=settings.flag("openid.private")),
+        ),
         Vehicles(engines.records, secret=sealing_secret(settings)),
         telemetry,
         make_compliance(settings, engines),

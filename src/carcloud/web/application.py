@@ -36,6 +36,7 @@ from carcloud.web.api import (
     keys,
     models,
     objects,
+    openid,
     operation,
     people,
     prices,
@@ -137,6 +138,7 @@ def _guarded(callers: Callers, rates: RequestRates) -> Router:
         route_handlers=[
             people.router,
             invitations.router,
+            openid.router,
             Router("/", tags=["people"], route_handlers=[second_factor.reset_second_factor]),
             keys.router,
             tenants.router,

@@ -1,7 +1,7 @@
 """Tenants, their people, rights and keys, and the record of what was changed. Calls block briefly.
 
 `Tenancy` holds its parts: `tenants`, `people`, `invitations`, `second_factor`, `grants`, `keys`,
-`sessions`, `trail`.
+`sessions`, `providers`, `openid`, `trail`.
 """
 
 import secrets
@@ -13,6 +13,7 @@ from carcloud.model.actions import ACTIONS, ADMINISTRATOR, OWNER
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict
+from carcloud.ports.openid import ProviderWeb
 from carcloud.ports.records import Records
 from carcloud.services.tenancy.audit import append as record_changes
 from carcloud.services.tenancy.audit import origin
@@ -25,6 +26,7 @@ from carcloud.services.tenancy.errors import (
     NoSecret,
     NotSignedIn,
     SecondFactorNeeded,
+    SignInRefused,
     Throttled,
     Unknown,
 )
@@ -32,8 +34,10 @@ from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.invitations import Invitations
 from carcloud.services.tenancy.keys import Keys
 from carcloud.services.tenancy.limits import KnownLimits, Quota, TenantLimits, limit_in
+from carcloud.services.tenancy.openid import OpenId
 from carcloud.services.tenancy.passwords import Passwords
 from carcloud.services.tenancy.people import People, check_person
+from carcloud.services.tenancy.providers import Providers
 from carcloud.services.tenancy.seal import Seal
 from carcloud.services.tenancy.second_factor import SecondFactor
 from carcloud.services.tenancy.sessions import Client, Sessions
@@ -56,16 +60,20 @@ from carcloud.services.tenancy.types import (
     Grant,
     Identity,
     Invitation,
+    LoginProvider,
     NewInvitation,
     NewKey,
     Offer,
     Project,
+    ProviderRules,
     Reason,
     RoleInfo,
     Scope,
     SecondFactorState,
     Session,
     SessionInfo,
+    SignInBegun,
+    SignInDone,
     TenantInfo,
     TenantState,
     User,
@@ -74,11 +82,12 @@ from carcloud.services.tenancy.types import (
 __all__ = [
     "EVERYTHING", "INSTALLATION", "MAIN", "SYSTEM", "AccessKey", "Allowed", "ApiKey", "AuditEntry",
     "AuditFilter", "AuditPage", "ChainReport", "Changed", "Client", "Denied", "Enrolment", "Exists",
-    "Grant", "Identity", "Invalid", "Invitation", "KnownLimits", "NewInvitation", "NewKey",
-    "NoSecret", "NotSignedIn", "Offer", "Passwords", "Project", "Quota", "Reason", "RoleInfo",
-    "Scope", "Seal", "SecondFactorNeeded", "SecondFactorState", "Session", "SessionInfo", "Shares",
-    "Tenancy", "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User",
-    "limit_in", "metadata", "origin", "record_changes", "suspended_among",
+    "Grant", "Identity", "Invalid", "Invitation", "KnownLimits", "LoginProvider", "NewInvitation",
+    "NewKey", "NoSecret", "NotSignedIn", "Offer", "Passwords", "Project", "ProviderRules", "Quota",
+    "Reason", "RoleInfo", "Scope", "Seal", "SecondFactorNeeded", "SecondFactorState", "Session",
+    "SessionInfo", "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy", "TenantInfo",
+    "TenantLimits", "TenantState", "Throttled", "Unknown", "User", "limit_in", "metadata", "origin",
+    "record_changes", "suspended_among",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))
@@ -95,6 +104,7 @@ class Tenancy:
         secret: bytes | None = None,
         now: Callable[[], int] = now_us,
         passwords: Passwords | None = None,
+        provider_web: ProviderWeb | None = None,
     ) -> None:
         records.create(metadata)
         self._desk = desk = Desk(records, now, Seal(secret), passwords or Passwords())
@@ -105,6 +115,11 @@ class Tenancy:
         self.keys = Keys(desk)
         self.second_factor = SecondFactor(desk, self.people)
         self.sessions = Sessions(desk, self.keys, self.second_factor)
+        self.providers = Providers(desk, self.grants)
+        self.openid = OpenId(
+            desk, provider_web, self.providers, self.people, self.grants, self.invitations,
+            self.sessions,
+        )  # fmt: skip
         self.trail = Trail(desk)
         self.limits = TenantLimits(records, now)
 

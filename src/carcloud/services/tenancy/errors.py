@@ -9,6 +9,14 @@ class SecondFactorNeeded(NotSignedIn):
     """The password is right, and a code of the second factor is wanted too."""
 
 
+class SignInRefused(NotSignedIn):
+    """Signing in at a provider did not work out; `why` is a short code for the console."""
+
+    def __init__(self, why: str, detail: str) -> None:
+        super().__init__(detail)
+        self.why = why
+
+
 class Throttled(Exception):
     """Too many failed sign-ins; trying again makes sense after `retry_after_s`."""
 

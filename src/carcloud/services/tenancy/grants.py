@@ -32,6 +32,8 @@ _REFUSED_IN_LABELS = set(",=:")
 class Grants:
     """Roles of a tenant and grants of them. Nobody can give more than they have themselves."""
 
+    everything = frozenset(BY_NAME)  # what a rule may give that was checked when it was set
+
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 

@@ -147,6 +147,29 @@ invitations = Table(
     Column("expires", BigInteger, nullable=False),
 )
 
+# OpenID Connect providers at which people sign in.
+login_providers = Table(
+    "login_providers",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(40), nullable=False, index=True),  # `*` = for people of all tenants
+    Column("name", String(100), nullable=False),
+    Column("issuer", String(200), nullable=False),
+    Column("client", String(200), nullable=False),
+    Column("secret", LargeBinary),  # sealed; null = a public client
+    Column("rules", Text, nullable=False),  # JSON, see types.ProviderRules
+    Column("by", String(120), nullable=False),
+    Column("created", BigInteger, nullable=False),
+)
+
+# Sign-ins at providers that came back: none is taken twice.
+spent_sign_ins = Table(
+    "spent_sign_ins",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
 failures = Table(
     "sign_in_failures",
     metadata,

@@ -263,6 +263,48 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderRules:
+    """Whom a provider lets in, and what becomes of those who are no users yet."""
+
+    domains: tuple[str, ...] = ()  # of verified e-mail addresses; none = all
+    creates: bool = False  # whether a user is made of who comes for the first time
+    role: str | None = None  # of such a user, if no claim gives another
+    claim: str | None = None  # whose values give roles, e.g. `groups`
+    roles: Mapping[str, str] = field(default_factory=dict)  # value of the claim -> role
+
+
+@dataclass(frozen=True, slots=True)
+class LoginProvider:
+    """An OpenID Connect provider, without the secret of the client."""
+
+    id: str
+    tenant: Tenant  # `*` = for people of all tenants
+    name: str
+    issuer: str
+    client: str
+    confidential: bool  # has a client secret
+    rules: ProviderRules
+    by: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignInBegun:
+    """Where to send a browser, and the ticket that it must bring back."""
+
+    url: str
+    ticket: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInDone:
+    """Who came back from a provider; no session where an account was connected only."""
+
+    session: Session | None
+    back: str  # the path to go on at
+
+
+@dataclass(frozen=True, slots=True)
 class Reason:
     """Why a user may do something: one grant and the role that holds the action."""
 

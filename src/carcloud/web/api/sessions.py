@@ -21,7 +21,7 @@ from carcloud.services.tenancy.api import (
     Throttled,
     Unknown,
 )
-from carcloud.web.api import invitations, second_factor
+from carcloud.web.api import invitations, openid, second_factor
 from carcloud.web.callers import Callers, allows, caller_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheSettings, TheTenancy
@@ -184,6 +184,9 @@ def router(callers: Callers) -> Router:
             sign_out,
             *second_factor.MINE,
             *invitations.MINE,
+            *openid.MINE,
         ],
     )
-    return Router("/v1", tags=["session"], route_handlers=[sign_in, *invitations.PUBLIC, mine])
+    return Router(
+        "/v1", tags=["session"], route_handlers=[sign_in, *invitations.PUBLIC, *openid.PUBLIC, mine]
+    )

@@ -1,0 +1,355 @@
+"""Signing in at a real OpenID Connect provider on loopback, and what a hostile one can try.
+
+The provider is `oidc-provider-mock`, which serves Authlib's own server. `Tampering` stands
+between it and carcloud where a test needs a token that no honest provider would send.
+"""
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import httpx
+import jwt
+import oidc_provider_mock
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from carcloud.engines.openid_http import OpenIdHttp
+from carcloud.engines.records_sql import SqlRecords
+from carcloud.ports.openid import ProviderFailed
+from carcloud.services.tenancy.api import (
+    INSTALLATION,
+    SYSTEM,
+    AuditFilter,
+    Client,
+    Denied,
+    Exists,
+    Invalid,
+    ProviderRules,
+    Session,
+    SignInRefused,
+    Tenancy,
+)
+from tests.services.tenancy.conftest import PASSWORD, QUICK, A, B, signed_in
+
+CALLBACK = "http://cloud.example/v1/session/openid/callback"
+OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+Change = Callable[[dict[str, Any]], Mapping[str, Any] | str]
+
+
+@dataclass
+class Tampering:
+    """The network of carcloud, which may change the ID token on its way."""
+
+    real: OpenIdHttp = field(default_factory=lambda: OpenIdHttp(private=True))
+    change: Change | None = None
+    forms: list[Mapping[str, str]] = field(default_factory=list)
+
+    def get(self, url: str) -> Mapping[str, Any]:
+        return self.real.get(url)
+
+    def post(
+        self, url: str, form: Mapping[str, str], user: tuple[str, str] | None
+    ) -> Mapping[str, Any]:
+        self.forms.append(form)
+        told = dict(self.real.post(url, form, user))
+        if self.change is not None:
+            claims = jwt.decode(told["id_token"], options={"verify_signature": False})
+            changed = self.change(claims)
+            if not isinstance(changed, str):
+                changed = jwt.encode(dict(changed), OTHER_KEY, "RS256")
+            told["id_token"] = changed
+        return told
+
+
+@dataclass
+class Site:
+    """A tenancy, the provider, and a person's browser."""
+
+    tenancy: Tenancy
+    web: Tampering
+    issuer: str
+    client: tuple[str, str]
+    asked: dict[str, str] = field(default_factory=dict)  # of the provider, in the last sign-in
+
+    def provider(self, **rules: Any) -> None:
+        """The provider `idp` of tenant A."""
+        self.set(A, "idp", ProviderRules(**rules))
+
+    def set(self, tenant: Any, name: str, rules: ProviderRules = ProviderRules()) -> None:
+        self.tenancy.providers.set(
+            tenant, name, name="Login", issuer=self.issuer, client=self.client[0],
+            secret=self.client[1], rules=rules, by=SYSTEM,
+        )  # fmt: skip
+
+    def person(self, sub: str, **claims: Any) -> None:
+        told = {"email_verified": True, **claims}
+        httpx.put(f"{self.issuer}/users/{quote(sub)}", json=told).raise_for_status()
+
+    def went(self, sub: str, provider: str = "idp", **more: Any) -> tuple[str, dict[str, str]]:
+        """Go to the provider and sign in: the ticket, and what the browser brings back."""
+        begun = self.tenancy.openid.begin(provider, CALLBACK, **more)
+        self.asked = {k: v[0] for k, v in parse_qs(urlsplit(begun.url).query).items()}
+        answer = httpx.post(begun.url, data={"sub": sub})
+        assert answer.status_code == 302, answer.text
+        back = answer.headers["location"]
+        assert back.startswith(CALLBACK)
+        return begun.ticket, {k: v[0] for k, v in parse_qs(urlsplit(back).query).items()}
+
+    def finish(self, ticket: str | None, query: Mapping[str, str]) -> Session | None:
+        done = self.tenancy.openid.finish(ticket, query, hours=1, client=Client("192.0.2.1"))
+        return done.session
+
+    def sign_in(self, sub: str, provider: str = "idp", **more: Any) -> Session:
+        session = self.finish(*self.went(sub, provider, **more))
+        assert session is not None
+        return session
+
+    def refused(self, why: str, ticket: str | None, query: Mapping[str, str]) -> None:
+        """The sign-in is refused for this reason, and the audit says so."""
+        with pytest.raises(SignInRefused) as told:
+            self.finish(ticket, query)
+        assert told.value.why == why, told.value
+        if why not in ("no-ticket", "too-late"):
+            entry = self.tenancy.trail.page(A, AuditFilter(denied=True)).items[0]
+            assert (entry.action, dict(entry.after or {})["why"]) == ("session.begin", why)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    with oidc_provider_mock.run_server_in_thread(require_client_registration=True) as server:
+        yield f"http://localhost:{server.server_port}"
+
+
+@pytest.fixture
+def site(issuer: str, tmp_path: Path) -> Iterator[Site]:
+    records = SqlRecords(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    web = Tampering()
+    tenancy = Tenancy(records, secret=bytes(32), passwords=QUICK, provider_web=web)
+    for tenant, owner in ((A, "olga"), (B, "bob")):
+        tenancy.tenants.ensure(tenant)
+        tenancy.people.create(tenant, owner, PASSWORD, "owner", by=SYSTEM)
+    made = httpx.post(f"{issuer}/oauth2/clients", json={"redirect_uris": [CALLBACK]}).json()
+    yield Site(tenancy, web, issuer, (made["client_id"], made["client_secret"]))
+    records.close()
+
+
+def test_a_first_sign_in_makes_a_user_where_that_is_allowed(site: Site) -> None:
+    site.provider(creates=True, role="viewer", claim="groups", roles={"drivers": "operator"})
+    site.person("s-1", email="Ann@Example.com", groups=["drivers", "others"])
+    session = site.sign_in("s-1", back="/vehicles")
+    assert (session.identity.user, session.identity.tenant) == ("ann@example.com", A)
+    assert session.identity.may("vehicles:write")  # by the claim
+    assert site.tenancy.sessions.identify(session.token).user == "ann@example.com"
+    [user] = [one for one in site.tenancy.people.all(A) if one.name == "ann@example.com"]
+    assert user.external
+    assert site.sign_in("s-1").identity.user == "ann@example.com"  # and again, the same one
+    site.person("s-2", email="nob@example.com")
+    assert not site.sign_in("s-2").identity.may("vehicles:write")  # the role for everybody
+    assert len(site.tenancy.people.all(A)) == 3
+
+
+def test_the_code_is_bound_by_pkce_and_the_secret_of_the_client_is_checked(site: Site) -> None:
+    site.provider(creates=True, role="viewer")
+    site.person("s-3", preferred_username="cleo")
+    ticket, query = site.went("s-3")
+    assert site.asked["code_challenge_method"] == "S256"
+    assert len({site.asked[one] for one in ("state", "nonce", "code_challenge")}) == 3
+    site.finish(ticket, query)
+    verifier = site.web.forms[-1]["code_verifier"].encode()
+    assert len(verifier) >= 43
+    hashed = base64.urlsafe_b64encode(hashlib.sha256(verifier).digest()).decode().rstrip("=")
+    assert hashed == site.asked["code_challenge"]
+    site.client = (site.client[0], "not the secret")
+    site.provider(creates=True, role="viewer")
+    site.refused("provider-refused", *site.went("s-3"))
+
+
+def test_an_answer_works_once_and_for_its_own_sign_in(site: Site) -> None:
+    site.provider(creates=True, role="viewer")
+    site.person("s-4", preferred_username="dora")
+    ticket, query = site.went("s-4")
+    other, theirs = site.went("s-4")
+    site.refused("wrong-state", ticket, theirs)
+    site.refused("wrong-state", ticket, {"code": query["code"]})
+    site.refused("no-ticket", None, query)
+    site.refused("no-ticket", "bm90IHNlYWxlZCBieSBjYXJjbG91ZCBhdCBhbGwsIHJlYWxseQ==", query)
+    site.refused("bad-token", ticket, {**query, "iss": "https://evil.example"})
+    assert site.finish(ticket, query) is not None
+    site.refused("used", ticket, query)
+    replayed = {**theirs, "code": query["code"]}  # a stolen code in a fresh sign-in
+    site.refused("provider-refused", other, replayed)
+    third, back = site.went("s-4")
+    site.refused("provider-refused", third, {"state": back["state"], "error": "access_denied"})
+
+
+def _signed_by_another(claims: dict[str, Any]) -> Mapping[str, Any]:
+    return claims
+
+
+def _unsigned(claims: dict[str, Any]) -> str:
+    return jwt.encode(claims, None, "none")
+
+
+def _by_shared_secret(claims: dict[str, Any]) -> str:
+    return jwt.encode(claims, "k" * 32, "HS256")
+
+
+@pytest.mark.parametrize("change", [_signed_by_another, _unsigned, _by_shared_secret])
+def test_a_token_that_the_provider_did_not_sign_is_refused(site: Site, change: Change) -> None:
+    site.provider(creates=True, role="viewer")
+    site.person("s-5", preferred_username="eve")
+    site.web.change = change
+    site.refused("bad-token", *site.went("s-5"))
+    assert "eve" not in {one.name for one in site.tenancy.people.all(A)}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"nonce": "another"},
+        {"nonce": None},
+        {"aud": "another-client"},
+        {"aud": ["another-client"]},
+        {"azp": "another-client"},
+        {"iss": "https://evil.example"},
+        {"exp": 1_000_000_000},
+        {"exp": None},
+        {"iat": 32_503_680_000},
+        {"sub": ""},
+        {"sub": 7},
+    ],
+    ids=str,
+)
+def test_a_token_with_wrong_claims_is_refused(
+    site: Site, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed by a key that the provider publishes, as this test has it publish one more."""
+    site.provider(creates=True, role="viewer")
+    site.person("s-6", preferred_username="fred")
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(OTHER_KEY.public_key()))
+    real = site.web.real.get
+
+    def get(url: str) -> Mapping[str, Any]:
+        told = real(url)
+        return {"keys": [{**public, "alg": "RS256", "kid": "more"}]} if "keys" in told else told
+
+    monkeypatch.setattr(site.web, "get", get)
+
+    def change(claims: dict[str, Any]) -> str:
+        kept = {k: v for k, v in {**claims, **changed}.items() if v is not None}
+        return jwt.encode(kept, OTHER_KEY, "RS256", headers={"kid": "more"})
+
+    site.web.change = change
+    site.refused("bad-token", *site.went("s-6"))
+    changed.clear()
+    assert site.finish(*site.went("s-6")) is not None  # so it was the claim
+
+
+def test_nobody_is_taken_for_a_user_because_of_an_address_or_name(site: Site) -> None:
+    site.provider(creates=True, role="viewer")
+    site.tenancy.people.create(A, "gina@example.com", PASSWORD, "owner", by=SYSTEM)
+    site.person("s-7", email="gina@example.com")
+    site.refused("name-taken", *site.went("s-7"))
+    site.provider()
+    site.refused("not-known", *site.went("s-7"))
+    gina = signed_in(site.tenancy, "gina@example.com")
+    assert site.finish(*site.went("s-7", who=gina)) is None  # her own doing
+    assert site.sign_in("s-7").identity.user == "gina@example.com"
+    site.refused("name-taken", *site.went("s-7", who=signed_in(site.tenancy, "olga")))
+    site.tenancy.openid.disconnect(gina)
+    site.refused("not-known", *site.went("s-7"))
+
+
+def test_an_invited_person_signs_in_at_the_provider(site: Site) -> None:
+    olga = signed_in(site.tenancy, "olga")
+    site.provider()
+    site.person("s-8")
+    made = site.tenancy.invitations.create(A, "operator", note="hal", days=1, by=olga)
+    session = site.sign_in("s-8", invitation=made.secret, name="hal")
+    assert session.identity.may("vehicles:write")
+    assert site.sign_in("s-8").identity.user == "hal"
+    with pytest.raises(Invalid):
+        site.tenancy.openid.disconnect(session.identity)  # no other way in
+
+
+def test_domains_and_verified_addresses(site: Site) -> None:
+    site.provider(creates=True, role="viewer", domains=("example.com",))
+    for sub, claims in (
+        ("s-9", {"email": "ida@evil.example"}),
+        ("s-10", {"email": "ida@example.com", "email_verified": False}),
+        ("s-11", {"email": "ida@example.com.evil.example"}),
+        ("s-12", {"preferred_username": "ida@example.com"}),
+    ):
+        site.person(sub, **claims)
+        site.refused("wrong-domain", *site.went(sub))
+    site.person("s-13", email="ida@EXAMPLE.com")
+    assert site.sign_in("s-13").identity.user == "ida@example.com"
+
+
+def test_a_provider_of_one_tenant_lets_nobody_into_another(site: Site) -> None:
+    site.provider(creates=True, role="viewer")
+    site.person("s-14", preferred_username="jill")
+    site.sign_in("s-14")
+    site.set(B, "theirs")
+    with pytest.raises(SignInRefused, match="may not sign in"):
+        site.finish(*site.went("s-14", "theirs"))
+    bob = signed_in(site.tenancy, "bob")
+    site.refused("kept-out", *site.went("s-14", who=bob))
+    with pytest.raises(Exists):
+        site.set(B, "idp")
+    assert [one.id for one in site.tenancy.providers.all(B)] == ["theirs"]
+    site.set(INSTALLATION, "all")
+    assert site.sign_in("s-14", "all").identity.user == "jill"
+    assert [one.id for one in site.tenancy.providers.shown()] == ["all"]
+    with pytest.raises(Denied):
+        site.tenancy.providers.remove(INSTALLATION, "all", by=bob)
+    site.tenancy.people.set_disabled(A, "jill", True, by=SYSTEM)
+    site.refused("kept-out", *site.went("s-14"))
+
+
+@pytest.mark.parametrize(
+    "back", ["//evil.example", "https://evil.example", "/\\evil.example", "", "x", "/a\nb", "/ b"]
+)
+def test_nobody_is_led_elsewhere(site: Site, back: str) -> None:
+    site.provider()
+    with pytest.raises(Invalid):
+        site.tenancy.openid.begin("idp", CALLBACK, back=back)
+
+
+def test_what_a_provider_may_be(site: Site) -> None:
+    for wrong in (
+        {"creates": True}, {"roles": {"a": "viewer"}}, {"domains": ("Example.com",)},
+        {"creates": True, "role": "administrator"}, {"creates": True, "role": "nobody"},
+    ):  # fmt: skip
+        with pytest.raises(Invalid):
+            site.provider(**wrong)
+    with pytest.raises(Invalid):
+        site.set(INSTALLATION, "all", ProviderRules(creates=True, role="viewer"))
+    olga = signed_in(site.tenancy, "olga")
+    with pytest.raises(Denied):
+        site.tenancy.providers.set(
+            INSTALLATION, "all", name="x", issuer=site.issuer, client="c", secret=None,
+            rules=ProviderRules(), by=olga,
+        )  # fmt: skip
+    site.provider()
+    told = site.tenancy.trail.page(A, AuditFilter(action="login-provider.set")).items
+    assert site.client[1] not in str(told)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.com/", "https://127.0.0.1/", "https://localhost:1/", "https://169.254.169.254/",
+     "https://[::1]/", "https://10.0.0.1/", "file:///etc/passwd", "https://0.0.0.0/"],
+)  # fmt: skip
+def test_the_inner_network_is_not_asked(url: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(ProviderFailed, match=r"public|https"):
+        OpenIdHttp().get(url)
+    assert time.monotonic() - began < 2

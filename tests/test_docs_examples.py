@@ -62,6 +62,10 @@ FIRST = {
         "carcloud users remove nora --yes",
     ],
     r"users .*\bann\b(?! --role)|roles .*\bann\b": ["carcloud users add ann --role operator"],
+    r"login-providers remove": [
+        "carcloud login-providers set north --name N --issuer https://login.example.com "
+        "--client-id carcloud"
+    ],
     r"roles grant nora": ["carcloud users add nora --role operator"],
     r"roles (grant ann look|remove look)": [
         "carcloud roles create look --name Look --action vehicles:read"

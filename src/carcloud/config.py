@@ -46,6 +46,17 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "openid.private", False, "Sign-in providers may be on private networks, and without TLS"
     ),
+    Setting(
+        "web.trusted_proxies",
+        "",
+        "Addresses and networks of balancers, with commas between; they tell who asks",
+    ),
+    Setting(
+        "web.proxy_header",
+        "x-forwarded-for",
+        "Header in which those balancers tell it; the other one is not read",
+        ("x-forwarded-for", "forwarded"),
+    ),
     Setting("web.tiles", "", "Tile URL template or PMTiles URL of the base map; empty = outlines"),
     Setting("web.tiles_credit", "", "Who made the tiles, shown on the map; may hold HTML links"),
     Setting("web.session_hours", 12, "How long a sign-in lasts"),

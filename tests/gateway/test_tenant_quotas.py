@@ -151,3 +151,19 @@ def test_one_limit_over_several_processes():
     one.hear(three.told({"connections": {A: 1, B: 7}}))
     assert one.amount(A, "connections", 8) == 2
     assert one.rate(A, "frames_per_second", 900) == 300
+
+
+def test_vehicles_of_a_suspended_tenant_are_cut_off(server):
+    async def scene() -> None:
+        quotas = Quotas()
+        async with listening(server, REPLIES, admit=by_vin, quotas=quotas) as site:
+            stopped, other = await enter(site.port, A, 1), await enter(site.port, B, 1)
+            quotas.allowed = {"a": Allowance(suspended=True)}
+            quotas.refresh()
+            site.gateway.sweep(asyncio.get_running_loop().time())
+            assert await stopped.closed()
+            other.send(report(vin(B, 1), -1))
+            assert (await other.reply(20)).flag == Flag.SUCCESS
+            assert site.gateway.figures.closed["the tenant is suspended"] == 1
+
+    run(scene())

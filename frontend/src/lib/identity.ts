@@ -49,6 +49,15 @@ const INVITATION = '/v1/session/invitation'
 const SECOND = '/v1/session/second-factor'
 
 export const identity = {
+  providers: () => json<Page<{ id: string; name: string }>>('/v1/session/openid'),
+  /** Leave for a provider; the browser comes back signed in, or with `?refused=`. */
+  signInAt: async (provider: string, more: { back?: string } = {}): Promise<void> => {
+    const told = await json<{ url: string }>('/v1/session/openid', {
+      method: 'POST',
+      json: { provider, ...more },
+    })
+    location.assign(told.url)
+  },
   invitations: () => json<Page<Invitation>>('/v1/invitations'),
   invite: (body: NewInvitation) =>
     json<{ invitation: Invitation; link: string }>('/v1/invitations', {

@@ -10,7 +10,12 @@ from carcloud.ports.errors import EngineError
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
 from carcloud.services.metering.api import Metering, UsageCounter
-from carcloud.services.tenancy.api import KnownLimits, Shares, TenantLimits
+from carcloud.services.tenancy.api import (
+    KnownLimits,
+    Shares,
+    TenantLimits,
+    suspended_tenants,
+)
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +29,8 @@ class KnownTenants:
         self._stream = stream
         self._subject = shares_subject(role)
         self.limits = KnownLimits(TenantLimits(records))
+        self._records = records
+        self.suspended: set[Tenant] = set()
         self._shares = Shares(instance)
         self._sizes: Mapping[Tenant, Mapping[str, int]] = {}
         self._turn = 0
@@ -86,5 +93,6 @@ class KnownTenants:
     async def _look(self, *, limits: bool, sizes: bool) -> None:
         if limits:
             await asyncio.to_thread(self.limits.refresh)
+            self.suspended = await asyncio.to_thread(suspended_tenants, self._records)
         if sizes:
             self._sizes = await asyncio.to_thread(self.metering.sizes)

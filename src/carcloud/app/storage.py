@@ -19,6 +19,7 @@ from carcloud.ports.stream import Stream
 from carcloud.services.metering.api import UsageCounter
 from carcloud.services.storage.api import Storage
 from carcloud.services.tenancy.api import AuditEntry, KnownLimits, Tenancy
+from carcloud.web.proxies import Behind, TrustedProxies
 from carcloud.web.s3.access import Denial
 from carcloud.web.s3.figures import S3Figures
 from carcloud.web.serve import Address, Door, serve_plain
@@ -75,7 +76,8 @@ async def serve_s3(
     ]
     host, port = settings.text("storage.host"), settings.whole("storage.port")
     try:
-        async with serve_plain(application, host, port, door) as address:
+        behind = Behind(application, TrustedProxies.of(settings))
+        async with serve_plain(behind, host, port, door) as address:
             yield address
     finally:
         for task in watching:

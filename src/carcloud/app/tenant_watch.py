@@ -55,6 +55,7 @@ class TenantWatch:
             known.rate(tenant, "frames_per_second"),
             known.amount(tenant, "connections"),
             known.full(tenant),
+            tenant in known.suspended,
         )
 
     def _count_hours(self, online: Mapping[str, int]) -> None:

@@ -33,6 +33,7 @@ from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.application import Services, create_app
 from carcloud.web.given import S3Address
 from carcloud.web.observed import WebFigures
+from carcloud.web.proxies import TrustedProxies
 from carcloud.web.rates import RequestRates
 from carcloud.web.s3.figures import S3Figures
 from carcloud.web.serve import Door, serve
@@ -84,7 +85,8 @@ async def run_web(settings: Settings, instance: str, listeners: Mapping[str, int
         s3_figures,
         doors[1],
     )  # fmt: skip
-    async with buckets as s3, serve(app, host, port, figures, doors[0]) as address:
+    proxies = TrustedProxies.of(settings)
+    async with buckets as s3, serve(app, host, port, figures, doors[0], proxies) as address:
         s3_address.url = s3_address.url or s3.url
         run.write_web(address.url, token)
         run.write_ready("web", {"url": address.url, "s3": s3.url})

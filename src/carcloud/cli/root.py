@@ -35,6 +35,7 @@ COMMANDS = (
     Row("platforms", "platforms", "Let lower GB/T 32960 platforms log in."),
     Row("jobs", "jobs", "Have work done in the background, and see how it goes."),
     Row("invitations", "invitations", "Invite people by a link that works once."),
+    Row("login-providers", "login_providers", "Let people sign in at OpenID Connect providers."),
     Row("users", "users", "Add and remove people and service accounts."),
     Row("roles", "roles", "See and change who may do what."),
     Row("keys", "keys", "Make and revoke API keys."),

@@ -32,6 +32,7 @@ class Allowance:
     frames_per_second: float = UNLIMITED
     connections: int = UNLIMITED
     full: bool = False  # the tenant holds more bytes than it may: nothing more is taken
+    suspended: bool = False  # its connections are closed
 
 
 @dataclass(slots=True)
@@ -64,6 +65,10 @@ class TenantQuotas:
         self._tenants: dict[Tenant, _Tenant] = {}
         self.refused: Counter[tuple[Tenant, str]] = Counter()  # connections, by limit
         self.slowed: Counter[Tenant] = Counter()  # times that a session was held
+
+    def suspended(self, tenant: Tenant) -> bool:
+        """Whether the tenant may not work now."""
+        return self._known(tenant).allowance.suspended
 
     def refuses(self, tenant: Tenant) -> str | None:
         """The limit that is in the way of one more connection; it is counted."""

@@ -15,6 +15,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from carcloud.web.observed import Observed, WebFigures
+from carcloud.web.proxies import Behind, TrustedProxies
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -99,14 +100,17 @@ async def serve(
     port: int,
     figures: WebFigures | None = None,
     door: Door | None = None,
+    proxies: TrustedProxies | None = None,
 ) -> AsyncIterator[Address]:
     """Serve `app` while the block runs; port 0 picks a free one. `app`'s start-up hooks have
-    run, and connections are accepted, when the block begins. Requests are counted in `figures`.
+    run, and connections are accepted, when the block begins. Requests are counted in `figures`;
+    `proxies` tell who asks.
 
     Raises `OSError` when the port is taken.
     """
     observed = Observed(app, figures or WebFigures())
-    async with serve_plain(observed, host, port, door) as address:
+    behind = Behind(observed, proxies or TrustedProxies(()))
+    async with serve_plain(behind, host, port, door) as address:
         yield address
 
 

@@ -108,6 +108,8 @@ class Gbt32960Gateway:
             session.close("hung up before its turn")
         for session in list(self.sessions):
             session.check_clock(now)
+            if session.link is not None and self.quotas.suspended(session.link.tenant):
+                session.close("the tenant is suspended")
         self.roster.sweep(now)
         for session, since in list(self.arriving.items()):
             if now - since > 2 * HANDSHAKE_S:

@@ -22,6 +22,7 @@ class Kind:
     help: str
     params: type[msgspec.Struct]
     run: Callable[[Context[Any]], Any]
+    needs: tuple[str, ...] = ()  # actions that a submitter must be allowed besides `jobs:run`
 
 
 class Kinds(Mapping[str, Kind]):

@@ -137,5 +137,9 @@ def _text(value: Any) -> str | None:
 
 
 KIND = Kind(
-    "query-export", "SQL on the tenant's tables into Parquet, CSV or Arrow files", Params, run
+    "query-export",
+    "SQL on the tenant's tables into Parquet, CSV or Arrow files",
+    Params,
+    run,
+    ("queries:run",),
 )

@@ -312,9 +312,10 @@ class Telemetry:
         """Raises `Unavailable` when the lake does not answer."""
         await asyncio.to_thread(self._lake.tables, DEFAULT_TENANT)
 
-    def metrics(self) -> str:
-        """Figures of all processes, in Prometheus' text format."""
-        return self._board.exposition()
+    def metrics(self, *, tenants: bool = True) -> str:
+        """Figures of all processes, in Prometheus' text format; `tenants`: those of single
+        tenants too."""
+        return self._board.exposition(tenants=tenants)
 
     async def _waiting_letters(self, tenant: Tenant) -> int:
         counted, count = self._counted.get(tenant, (-LETTERS_COUNTED_S, 0))

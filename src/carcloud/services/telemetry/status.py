@@ -23,6 +23,8 @@ from carcloud.ports.stream import Stream
 from carcloud.services.telemetry.metrics import BY_NAME, family
 from carcloud.services.telemetry.types import Disk, Problem, Role, Status
 
+_OF_TENANT = 'tenant="'  # in a figure of one tenant
+
 log = logging.getLogger(__name__)
 
 SILENT_S = 5.0  # s without a word after which a process counts as dead
@@ -183,14 +185,17 @@ class StatusBoard:
             roles=[_role(process, now) for _, process in sorted(self._processes.items())],
         )
 
-    def exposition(self) -> str:
-        """Counters and gauges of all processes in Prometheus' text format 0.0.4."""
+    def exposition(self, *, tenants: bool = True) -> str:
+        """Counters and gauges of all processes in Prometheus' text format 0.0.4; without
+        `tenants` those of single tenants are left out."""
         now = time.monotonic()
         self._forget(now)
         families: dict[tuple[str, str], list[str]] = {}
         for (role, instance), process in sorted(self._processes.items()):
             labels = f'role="{_label(role)}",instance="{_label(instance)}"'
             for kind, key, value in _measures(process, now):
+                if not tenants and _OF_TENANT in key:
+                    continue
                 of = families.setdefault((family(key), kind), [])
                 of.append(_sample(key, labels, value))
         for key, value in self._own(now).items():

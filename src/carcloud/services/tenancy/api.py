@@ -43,7 +43,12 @@ from carcloud.services.tenancy.second_factor import SecondFactor
 from carcloud.services.tenancy.sessions import Client, Sessions
 from carcloud.services.tenancy.shares import Shares
 from carcloud.services.tenancy.store import metadata, users
-from carcloud.services.tenancy.tenants import Tenants, check_name, suspended_among
+from carcloud.services.tenancy.tenants import (
+    Tenants,
+    check_name,
+    suspended_among,
+    suspended_tenants,
+)
 from carcloud.services.tenancy.trail import Trail
 from carcloud.services.tenancy.types import (
     EVERYTHING,
@@ -87,7 +92,7 @@ __all__ = [
     "Reason", "RoleInfo", "Scope", "Seal", "SecondFactorNeeded", "SecondFactorState", "Session",
     "SessionInfo", "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy", "TenantInfo",
     "TenantLimits", "TenantState", "Throttled", "Unknown", "User", "limit_in", "metadata", "origin",
-    "record_changes", "suspended_among",
+    "record_changes", "suspended_among", "suspended_tenants",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

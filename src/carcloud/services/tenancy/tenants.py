@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from carcloud.model import ids
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import Conflict
+from carcloud.ports.records import Records
 from carcloud.services.tenancy.desk import SLUG, Desk, known_tenant, note
 from carcloud.services.tenancy.errors import Exists, Invalid, Unknown
 from carcloud.services.tenancy.store import projects, sessions, tenants
@@ -116,6 +117,13 @@ class Tenants:
         if row is None:
             raise Unknown(f"there is no tenant {tenant!r}")
         return _info(row)
+
+
+def suspended_tenants(records: Records) -> set[Tenant]:
+    """All that may not work now."""
+    stopped = select(tenants.c.id).where(tenants.c.state != TenantState.ACTIVE.value)
+    with records.reading() as db:
+        return {Tenant(found) for found in db.execute(stopped).scalars()}
 
 
 def suspended_among(db: Connection, wanted: Iterable[Tenant]) -> set[Tenant]:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from litestar.types import ASGIApp
@@ -15,7 +15,7 @@ from carcloud.model.time import iso
 from carcloud.ports.errors import EngineError
 from carcloud.services.telemetry.api import Disk, Role, Status, Telemetry
 from carcloud.services.vehicles.api import Vehicles
-from carcloud.web.callers import allows
+from carcloud.web.callers import allows, token_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheLiveFeed, TheTelemetry, TheVehicles
 from carcloud.web.live import EventStream
@@ -173,10 +173,19 @@ async def _says(check: Any) -> str:
 @get(
     "/metrics",
     summary="Figures for Prometheus",
+    description="Without a key that allows `system:read`, those of single tenants are left out.",
     media_type="text/plain; version=0.0.4",
 )
-async def read_metrics(telemetry: TheTelemetry) -> str:
+async def read_metrics(
+    request: Request[Any, Any, Any], telemetry: TheTelemetry, callers: TheCallers
+) -> str:
     """Figures of all processes."""
+    token = token_of(request)
+    if token is None:
+        return telemetry.metrics(tenants=False)
+    caller = await callers.find(token)
+    if not caller.identity.may("system:read"):
+        return telemetry.metrics(tenants=False)
     return telemetry.metrics()
 
 

@@ -10,6 +10,7 @@ from litestar.params import Body, HeaderParameter, JSONBody, PathParameter, Quer
 
 from carcloud.model.time import iso
 from carcloud.services.compute.api import Jobs, NewJob, NewSchedule, Schedule
+from carcloud.web.api.jobs import check_kinds
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheJobs
@@ -86,6 +87,7 @@ async def create_schedule(
     data: Annotated[NewSchedule, Body(examples=[_EXAMPLE])], caller: TheCaller, jobs: TheJobs
 ) -> Response[ScheduleView]:
     """Add a schedule."""
+    check_kinds(caller, jobs, data.job)
     made = await jobs.create_schedule(caller.tenant, data, actor=caller.user)
     return Response(_view(jobs, made), status_code=201, headers=etag(made.revision))
 
@@ -143,6 +145,7 @@ async def replace_schedule(
     if_match: IfMatch = None,
 ) -> Response[ScheduleView]:
     """Change a schedule."""
+    check_kinds(caller, jobs, data.job)
     revision = wanted_revision(if_match, needed=True)
     new = NewSchedule(schedule, data.cron, data.job, data.timezone, data.enabled, data.overlap)
     made = await jobs.replace_schedule(caller.tenant, new, actor=caller.user, if_revision=revision)

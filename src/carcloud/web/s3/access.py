@@ -25,6 +25,7 @@ REMEMBER_S = 0.8  # a key that was revoked is refused after so long
 _REMEMBERED = 2_000  # keys
 _TOLD_S = 60.0  # the same denial is noted once in so long
 _TOLD = 10_000
+OF_ONE_USER = 20  # different denials that are told in so long; further ones are told together
 
 
 class Identity(Protocol):
@@ -100,6 +101,7 @@ class Door:
         self._now = now
         self._known: OrderedDict[str, tuple[float, AccessKey | None]] = OrderedDict()
         self._told: OrderedDict[tuple[str, ...], float] = OrderedDict()
+        self._counts: dict[tuple[str, str], tuple[float, int]] = {}
         self._telling: set[asyncio.Future[None]] = set()
 
     async def admit(self, request: Signed, address: str) -> Visitor:
@@ -144,6 +146,11 @@ class Door:
         now = time.monotonic()
         if now - self._told.get(same, -_TOLD_S) < _TOLD_S:
             return
+        if not self._has_room(who, now):
+            subject, reason = "(and others)", "more than are told one by one"
+            same = (who.tenant, who.user, action, subject, reason)
+            if now - self._told.get(same, -_TOLD_S) < _TOLD_S:
+                return
         self._told[same] = now
         while len(self._told) > _TOLD:
             self._told.popitem(last=False)
@@ -151,6 +158,18 @@ class Door:
         telling = asyncio.get_running_loop().run_in_executor(self._pool, self._tell_denial, denial)
         self._telling.add(telling)
         telling.add_done_callback(self._told_it)
+
+    def _has_room(self, who: Identity, now: float) -> bool:
+        """Whether this one's denials are still told one by one: varying names must not fill the
+        audit."""
+        mine = (who.tenant, who.user)
+        since, count = self._counts.get(mine, (now, 0))
+        if now - since >= _TOLD_S:
+            since, count = now, 0
+        self._counts[mine] = (since, count + 1)
+        while len(self._counts) > _TOLD:
+            self._counts.pop(next(iter(self._counts)))
+        return count < OF_ONE_USER
 
     def _told_it(self, telling: "asyncio.Future[None]") -> None:
         self._telling.discard(telling)

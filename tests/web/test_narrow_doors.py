@@ -1,0 +1,78 @@
+"""What a caller with little must not reach by a side door: SQL by a job, figures of tenants."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from tests.web.conftest import PASSWORD
+
+from carcloud.app.tokens import local_key
+from carcloud.model.figures import labelled
+from carcloud.model.ids import DEFAULT_TENANT, Tenant
+from carcloud.services.tenancy.api import INSTALLATION, SYSTEM, Identity, NotSignedIn
+from carcloud.web.s3.access import OF_ONE_USER, Denial, Door
+
+
+def test_a_job_asks_in_sql_only_for_who_may(cloud: Any) -> None:
+    runs = frozenset({"jobs:run", "jobs:read"})
+    cloud.tenancy.grants.create_role(DEFAULT_TENANT, "runs", "Runs", runs, by=SYSTEM)
+    cloud.tenancy.people.create(DEFAULT_TENANT, "rob", PASSWORD, "runs", by=SYSTEM)
+    job = {"kind": "query-export", "params": {"sql": "SELECT 1 AS one"}}
+    schedule = {"id": "sly", "cron": "0 1 * * *", "job": job}
+    with cloud.client("rob") as rob, cloud.client() as owner:
+        for path, body in (("jobs", job), ("jobs/batch", {"jobs": [job]}), ("schedules", schedule)):
+            answer = rob.post(f"/v1/{path}", json=body)
+            assert answer.status_code == 403, answer.text
+            assert "queries:run" in answer.json()["detail"]
+        made = owner.post("/v1/jobs", json=job).json()
+        refused = rob.get(f"/v1/jobs/{made['id']}/artifacts/rows.parquet")
+        assert refused.status_code == 403
+        assert "telemetry:read" in refused.json()["detail"]
+
+
+def test_figures_of_tenants_are_for_administrators(cloud: Any, anybody: httpx.Client) -> None:
+    name = labelled("vehicles_connected", tenant="secret-client")
+    report = {"role": "gateway", "instance": "g-9", "gauges": {name: 1.0, "connections": 4.0}}
+    cloud.tell_status({**report, "counters": {}, "pid": 1, "started": 0, "every": 5})
+    cloud.tenancy.people.create(DEFAULT_TENANT, "ada", PASSWORD, "viewer", by=SYSTEM)
+    with cloud.client("ada") as ada:
+        assert "secret-client" not in ada.get("/metrics").text
+        cloud.tenancy.grants.grant(INSTALLATION, "ada", "administrator", by=SYSTEM)
+    key = cloud.tenancy.sessions.sign_in("ada", PASSWORD, hours=1).token
+    told = anybody.get("/metrics", headers={"Authorization": f"Bearer {key}"}).text
+    assert "secret-client" in told
+    plain = anybody.get("/metrics").text
+    assert "secret-client" not in plain
+    assert plain.count("\n") > 5
+    wrong = anybody.get("/metrics", headers={"Authorization": "Bearer nonsense"})
+    assert wrong.status_code == 401
+
+
+def test_a_second_web_process_leaves_the_first_ones_key(cloud: Any) -> None:
+    first, second = local_key(cloud.tenancy, "/data/one"), local_key(cloud.tenancy, "/data/two")
+    again = local_key(cloud.tenancy, "/data/one")
+    for good in (second, again):
+        assert cloud.tenancy.sessions.identify(good).user == "local@default"
+    with pytest.raises(NotSignedIn):
+        cloud.tenancy.sessions.identify(first)
+
+
+def test_denials_with_varying_names_do_not_fill_the_audit() -> None:
+    told: list[Denial] = []
+
+    async def deny() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            door = Door(lambda _: None, told.append, pool)
+            for user in ("ann", "bob"):
+                who = Identity(user, Tenant("a"))
+                for number in range(500):
+                    door._deny(who, "objects:read", f"bucket-{number}", "none", "192.0.2.1")
+            await asyncio.gather(*door._telling)
+
+    asyncio.run(deny())
+    for user in ("ann", "bob"):
+        mine = [one.subject for one in told if one.user == user]
+        assert len(mine) == OF_ONE_USER + 1
+        assert mine[-1] == "(and others)"

@@ -20,7 +20,7 @@ def test_a_job_asks_in_sql_only_for_who_may(cloud: Any) -> None:
     cloud.tenancy.grants.create_role(DEFAULT_TENANT, "runs", "Runs", runs, by=SYSTEM)
     cloud.tenancy.people.create(DEFAULT_TENANT, "rob", PASSWORD, "runs", by=SYSTEM)
     job = {"kind": "query-export", "params": {"sql": "SELECT 1 AS one"}}
-    schedule = {"id": "sly", "cron": "0 1 * * *", "job": job}
+    schedule = {"name": "sly", "cron": "0 1 * * *", "job": job}
     with cloud.client("rob") as rob, cloud.client() as owner:
         for path, body in (("jobs", job), ("jobs/batch", {"jobs": [job]}), ("schedules", schedule)):
             answer = rob.post(f"/v1/{path}", json=body)

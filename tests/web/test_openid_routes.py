@@ -1,5 +1,6 @@
 """Signing in at a provider over HTTP, as a browser does it: cookies, redirects, refusals."""
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,12 +13,16 @@ from carcloud.cli import main
 BEGIN = "/v1/session/openid"
 
 
-def test_a_browser_signs_in_connects_and_is_refused(client: httpx.Client, cloud: Any) -> None:
+def test_a_browser_signs_in_connects_and_is_refused(
+    client: httpx.Client, cloud: Any, tmp_path: Path
+) -> None:
     with oidc_provider_mock.run_server_in_thread() as server:
         issuer = f"http://localhost:{server.server_port}"
         access = ("--url", cloud.url, "--token", client.cookies["carcloud_session"])
         words = ("--name", "Company", "--issuer", issuer, "--client-id", "c")
-        words = (*words, "--create-as", "viewer")
+        file = tmp_path / "secret"
+        file.write_text("of the client\n")
+        words = (*words, "--create-as", "viewer", "--secret-file", str(file))
         done = CliRunner().invoke(main, ("login-providers", "set", "company", *access, *words))
         assert done.exit_code == 0, done.output
         callback = done.output.split()[-1]

@@ -72,7 +72,7 @@ export default {
   'jobs.onePerLine': 'One per line',
   'jobs.badJson': 'This is not JSON.',
   'kind.query-export': 'SQL on the tenant’s tables into Parquet, CSV or Arrow files',
-  'kind.script': 'A Python script of your own in a sandbox: no network, no files but its own',
+  'kind.script': 'A Python script of your own in a sandbox: no network, no files but its own. Refused where no sandbox is set up',
   'param.query-export.sql': 'SQL',
   'param.query-export.format': 'Format',
   'param.query-export.file': 'File name',

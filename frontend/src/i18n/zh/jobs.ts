@@ -72,7 +72,7 @@ export default {
   'jobs.onePerLine': '每行一个',
   'jobs.badJson': '不是有效的 JSON。',
   'kind.query-export': '对租户数据表执行 SQL，导出为 Parquet、CSV 或 Arrow 文件',
-  'kind.script': '在沙箱中运行您的 Python 脚本：无网络，仅能访问自身文件',
+  'kind.script': '在沙箱中运行您的 Python 脚本：无网络，仅能访问自身文件。未配置沙箱时将被拒绝',
   'param.query-export.sql': 'SQL',
   'param.query-export.format': '格式',
   'param.query-export.file': '文件名',

@@ -211,7 +211,7 @@ def test_the_command_checks_goes_forward_and_back(settings: Settings) -> None:
     checked = run("--check")
     assert checked.exit_code == 1, checked.output
     assert "0001" in checked.output
-    newest = sorted(steps.FOLDER.glob("versions/r*.py"))[-1].name[1:5]
+    newest = sorted(revision.FOLDER.glob("versions/r*.py"))[-1].name[1:5]
     assert f"are at revision {newest}" in run().output.replace("\n", " ")
     assert run("--check").exit_code == 0
     back = run("--to", "base")

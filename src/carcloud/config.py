@@ -57,6 +57,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Header in which those balancers tell it; the other one is not read",
         ("x-forwarded-for", "forwarded"),
     ),
+    Setting("tenants.registration", False, "Anybody may make a tenant of their own"),
+    Setting("tenants.registrations_per_address", 3, "in 15 minutes; more are refused"),
+    Setting(
+        "tenants.registration_limits",
+        "vehicles=100",
+        "Limits of a tenant made so, as `carcloud quotas` names them, with commas between",
+    ),
     Setting("web.tiles", "", "Tile URL template or PMTiles URL of the base map; empty = outlines"),
     Setting("web.tiles_credit", "", "Who made the tiles, shown on the map; may hold HTML links"),
     Setting("web.session_hours", 12, "How long a sign-in lasts"),

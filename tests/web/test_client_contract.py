@@ -32,6 +32,7 @@ LEFT_OUT = {  # parts of the document by the beginning of their path, and why no
     "/v1/sessions": SESSION,
     "/v1/users": PEOPLE,
     "/v1/service-accounts": PEOPLE,
+    "/v1/registration": TENANTS,
     "/v1/invitations": PEOPLE,
     "/v1/login-providers": PEOPLE,
     "/v1/grants": PEOPLE,

@@ -1,5 +1,6 @@
 """Invitations over HTTP: the link, a new user, a guest, and what strangers get."""
 
+import time
 from typing import Any
 
 import httpx
@@ -54,6 +55,7 @@ def test_somebody_of_another_tenant_joins_as_a_guest(client: httpx.Client, cloud
             == 404
         )
         assert client.delete("/v1/users/stranger").status_code == 204
+        time.sleep(1)  # within which it is refused everywhere
         assert stranger.get("/v1/session").status_code == 401
 
 

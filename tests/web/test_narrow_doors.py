@@ -50,6 +50,12 @@ def test_figures_of_tenants_are_for_administrators(cloud: Any, anybody: httpx.Cl
     assert wrong.status_code == 401
 
 
+def test_nobody_makes_a_tenant_unless_that_is_allowed(anybody: httpx.Client) -> None:
+    owner = {"name": "una", "password": PASSWORD}
+    body = {"id": "mine", "name": "Mine", "owner": owner}
+    assert anybody.post("/v1/registration", json=body).status_code == 404
+
+
 def test_a_second_web_process_leaves_the_first_ones_key(cloud: Any) -> None:
     first, second = local_key(cloud.tenancy, "/data/one"), local_key(cloud.tenancy, "/data/two")
     again = local_key(cloud.tenancy, "/data/one")

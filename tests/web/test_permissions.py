@@ -15,7 +15,8 @@ from carcloud.services.tenancy.api import SYSTEM, AuditFilter, Scope
 
 CONSOLE = Path(__file__).parents[2] / "frontend" / "src"
 OPEN = {
-    ("POST", "/v1/session"), ("GET", "/v1/session/openid"), ("POST", "/v1/session/openid"),
+    ("POST", "/v1/registration"), ("POST", "/v1/session"),
+    ("GET", "/v1/session/openid"), ("POST", "/v1/session/openid"),
     ("GET", "/v1/session/openid/callback"), ("POST", "/v1/session/invitation"),
     ("POST", "/v1/session/invitation/accept"), ("GET", "/v1/ui"),
     ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"),

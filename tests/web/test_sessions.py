@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 PROBLEM = "application/problem+json"
-OPENID = {"/v1/session/openid", "/v1/session/openid/callback"}
+OPENID = {"/v1/registration", "/v1/session/openid", "/v1/session/openid/callback"}
 INVITED = {"/v1/session/invitation", "/v1/session/invitation/accept"}
 PUBLIC = {"/v1/ui", "/healthz", "/readyz", "/metrics"}
 

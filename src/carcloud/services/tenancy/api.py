@@ -5,16 +5,18 @@
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import func, select
 
 from carcloud.model.actions import ACTIONS, ADMINISTRATOR, OWNER
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
+from carcloud.model.limits import LIMIT
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict
 from carcloud.ports.openid import ProviderWeb
 from carcloud.ports.records import Records
+from carcloud.services.tenancy import throttle
 from carcloud.services.tenancy.audit import append as record_changes
 from carcloud.services.tenancy.audit import origin
 from carcloud.services.tenancy.desk import USER, Desk, note
@@ -154,6 +156,22 @@ class Tenancy:
         except Conflict:  # another process was first
             return None
         return admin.name, password
+
+    def register(
+        self, tenant: Tenant, name: str, owner: str, password: str, *,
+        limits: Mapping[str, int], address: str, most: int,
+    ) -> TenantInfo:  # fmt: skip
+        """A tenant that its owner makes, with limits of its own; raises as `found`, `Throttled`
+        after `most` from one address, and `Unknown` for a limit that does not exist."""
+        unknown = sorted(limits.keys() - LIMIT.keys())
+        if unknown:
+            raise Unknown(f"there is no limit {unknown[0]!r}")
+        with self._desk.records.transaction() as db:
+            throttle.count_registration(db, address, self._desk.now(), most)
+        made = self.found(tenant, name, owner, password, actor=owner)
+        for limit, value in limits.items():
+            self.limits.set_limit(tenant, limit, value, actor=SYSTEM.user)
+        return made
 
     def found(
         self, tenant: Tenant, name: str, owner: str, password: str, *, actor: str

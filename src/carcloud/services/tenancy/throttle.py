@@ -21,6 +21,11 @@ def count_attempt(db: Connection, user: str, address: str, now: int) -> None:
     _count(db, _limits(user, address), now)
 
 
+def count_registration(db: Connection, address: str, now: int, limit: int) -> None:
+    """Count a tenant that somebody makes; raises `Throttled` after `limit` from one address."""
+    _count(db, {_key("registration", address): limit}, now)
+
+
 def count_code(db: Connection, user: str, now: int) -> None:
     """As `count_attempt`, of a code of the second factor."""
     _count(db, {_key("code", user): CODE_LIMIT}, now)

@@ -21,7 +21,7 @@ from carcloud.services.tenancy.api import (
     Throttled,
     Unknown,
 )
-from carcloud.web.api import invitations, openid, second_factor
+from carcloud.web.api import invitations, openid, registration, second_factor
 from carcloud.web.callers import Callers, allows, caller_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheSettings, TheTenancy
@@ -188,5 +188,7 @@ def router(callers: Callers) -> Router:
         ],
     )
     return Router(
-        "/v1", tags=["session"], route_handlers=[sign_in, *invitations.PUBLIC, *openid.PUBLIC, mine]
+        "/v1",
+        tags=["session"],
+        route_handlers=[sign_in, registration.register, *invitations.PUBLIC, *openid.PUBLIC, mine],
     )

@@ -1,0 +1,62 @@
+"""The route with which anybody makes a tenant, where the installation allows it."""
+
+import asyncio
+from typing import Any
+
+from litestar import Request, Response, post
+from litestar.params import JSONBody
+
+from carcloud.config import Settings
+from carcloud.model.ids import tenant as tenant_id
+from carcloud.web.api.tenants import NewTenant
+from carcloud.web.describe import errors
+from carcloud.web.given import TheSettings, TheTenancy
+from carcloud.web.problems import Refused
+from carcloud.web.security import same_origin
+from carcloud.web.signed_in import SessionView, client_of, signed_in
+
+
+@post(
+    "/registration",
+    status_code=200,
+    summary="Make a tenant of one's own",
+    description="Only where `tenants.registration` is on. Sets the session cookie.",
+    guards=[same_origin],
+    security=[{}],
+    responses=errors(400, 403, 404, 409, 413, 429, 503, 507),
+)
+async def register(
+    request: Request[Any, Any, Any],
+    data: JSONBody[NewTenant],
+    tenancy: TheTenancy,
+    settings: TheSettings,
+) -> Response[SessionView]:
+    """Make a tenant and sign in as its owner."""
+    if not settings.flag("tenants.registration"):
+        raise Refused(404, "tenants are made by administrators here")
+    client = client_of(request)
+
+    def work() -> Any:
+        tenancy.register(
+            tenant_id(data.id),
+            data.name,
+            data.owner.name,
+            data.owner.password,
+            limits=limits_of(settings),
+            address=client.address,
+            most=settings.whole("tenants.registrations_per_address"),
+        )
+        hours = settings.number("web.session_hours")
+        return tenancy.sessions.sign_in(
+            data.owner.name, data.owner.password, hours=hours, client=client
+        )
+
+    return await signed_in(request, await asyncio.to_thread(work), tenancy)
+
+
+def limits_of(settings: Settings) -> dict[str, int]:
+    """The limits of a tenant that was made so; raises `ValueError` for what is no number."""
+    pairs = settings.text("tenants.registration_limits").split(",")
+    return {
+        name.strip(): int(value) for name, _, value in (p.partition("=") for p in pairs) if name
+    }

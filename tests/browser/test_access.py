@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(240),
 ]
-LONG = 30_000  # ms
+LONG = 60_000  # ms
 PASSWORD = "correct horse battery"
 
 

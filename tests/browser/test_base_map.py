@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(240),
 ]
-LONG = 30_000  # ms
+LONG = 60_000  # ms
 INLAND = "at=31.8,117.2,8"  # land on the offline outlines
 SEA, LAND = (221, 229, 236), (246, 246, 243)  # colours of the light theme, lib/basemap.ts
 PIXEL = """async data => {

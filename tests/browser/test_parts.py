@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(240),
 ]
-LONG = 30_000  # ms
+LONG = 60_000  # ms
 
 
 def focused(page: Page) -> str:

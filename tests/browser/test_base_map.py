@@ -39,10 +39,10 @@ def tiles() -> Iterator[str]:
 @contextmanager
 def cloud_with(folder: Path, tiles: str, credit: str = "") -> Iterator[Cloud]:
     given = {"web.tiles": tiles, "web.tiles_credit": credit}
-    settings = Settings({"data": str(folder), "web.port": 0, "gateway.gbt32960.port": 0, **given})
+    settings = Settings({"data": str(folder), "web.port": 0, "storage.port": 0, **given})
     admin = prepare(settings)
     assert admin is not None
-    supervisor = Supervisor(settings)
+    supervisor = Supervisor(settings, roles=("web",))
     try:
         supervisor.start()
         yield Cloud(supervisor.run.facts("web")["url"], admin[1], 0)

@@ -121,4 +121,5 @@ JOB = b"""{"id": "abcdef0123", "project": "main", "kind": "k", "name": "", "queu
 "error": null, "limit": null, "cancelling": false, "schedule": null, "user": "u",
 "created": "2026-05-01T00:00:00Z", "ready": "2026-05-01T00:00:00Z", "started": null,
 "ended": null, "seconds": null, "params": {}, "timeout_s": 1.0, "cpus": 1.0, "memory_mb": 512,
-"backoff_s": 1.0, "result": null, "metrics": {}, "attempts": [], "after": []}""".replace(b"\n", b" ")
+"backoff_s": 1.0, "result": null, "metrics": {}, "attempts": [],
+"after": []}""".replace(b"\n", b" ")

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from carcloud.app.engines import Engines
 from carcloud.app.gateway import GatewayRole
+from carcloud.app.records import prepare_records
 from carcloud.codecs.gbt32960.constants import Command, Encryption, Flag
 from carcloud.codecs.gbt32960.decode import decode
 from carcloud.codecs.gbt32960.encode import encode_key_exchange, sign_report
@@ -106,6 +107,7 @@ async def whole(server, data: Path, **given: object) -> AsyncIterator[Site]:
     stream = await NatsStream.connect(
         f"nats://127.0.0.1:{server.port}", user="u", password="p", max_bytes=MAX_BYTES
     )
+    prepare_records(settings)
     engines = Engines(settings, stream)
     tenancy = Tenancy(engines.records)
     role = GatewayRole(settings, engines, f"test-{time.time_ns()}")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from carcloud.app.engines import Engines
 from carcloud.app.ingest import make_ingest
 from carcloud.app.platform_keys import platform_keys
+from carcloud.app.records import prepare_records
 from carcloud.codecs.gbt32960.frame import build
 from carcloud.codecs.gbt32960.security import BlockCipher, DataUnitCipher, RsaCipher, Sm2Cipher
 from carcloud.config import InvalidSetting, Settings
@@ -102,6 +103,7 @@ async def whole(server, data: Path, **given: object) -> AsyncIterator[Site]:  # 
     stream = await NatsStream.connect(
         f"nats://127.0.0.1:{server.port}", user="u", password="p", max_bytes=MAX_BYTES
     )
+    prepare_records(settings)
     engines = Engines(settings, stream)
     try:
         yield Site(settings, engines)

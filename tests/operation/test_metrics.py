@@ -16,7 +16,7 @@ KNOWN = {metric.name: metric for metric in METRICS}
 NOT_LIMITS = (
     r"gateway\.(gbt32960\.(?!reissue)|auto_register|tenant|processes)",  # no bounds
     r"ingest\.(?!commit|dedup)",
-    r"stream\.(port|url)",
+    r"stream\.(port|url|user|password_file|replicas)",
 )
 
 

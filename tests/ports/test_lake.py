@@ -868,6 +868,7 @@ from carcloud.engines.lake_delta import Cache, Care, DeltaLake, S3Place
 from carcloud.ports.lake import TableRef
 lake = DeltaLake(Path(sys.argv[1]), Care(checkpoint_every=3, fan_in=4, settle=0))
 table = TableRef("fleet-a", "signals")
+pa.array([0])  # loads pandas, which takes longer than the whole run
 print("ready", flush=True)
 while True:
     seq = lake.position(table, "w") + 1

@@ -317,7 +317,7 @@ def test_without_two_of_three_nothing_is_acknowledged(cluster: Cluster) -> None:
 
 async def lasting(call: Callable[[], Awaitable[int]]) -> int:
     """The answer, once the servers have agreed who leads."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await call()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,13 @@ def field(first: int, last: int, names: tuple[str, ...] = ()) -> st.SearchStrate
     if names:
         value = st.one_of(value, st.integers(0, len(names) - 1).map(lambda i: names[i]))
     ranges = st.tuples(number, number).map(lambda ab: f"{min(ab)}-{max(ab)}")
-    steps = st.tuples(st.one_of(st.just("*"), ranges), st.integers(1, last)).map(
+    # cronsim reads `5-5/2` as `5/2`, from 5 to the end: a range of one value is left out here
+    wide = (
+        st.tuples(number, number)
+        .filter(lambda ab: ab[0] < ab[1])
+        .map(lambda ab: f"{ab[0]}-{ab[1]}")
+    )
+    steps = st.tuples(st.one_of(st.just("*"), wide), st.integers(1, last)).map(
         lambda pair: f"{pair[0]}/{pair[1]}"
     )
     part = st.one_of(value, ranges, steps)
@@ -45,7 +51,7 @@ moments = st.integers(0, 20 * 366 * 86_400 * 10**6).map(
 def test_times_are_those_of_another_implementation(line: str, moment: datetime) -> None:
     try:
         expected = next(CronSim(line, moment))
-    except StopIteration:
+    except (StopIteration, CronSimError):  # the second for the 30th of February
         with pytest.raises(cron.InvalidCron):
             cron.parse(line).after(moment, UTC_ZONE)
         return

@@ -178,7 +178,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         os.chdir(folder)
         for name, text in FILES.items():
             Path(name).write_text(text)
-        access = find_access(settings, None, None)
+        access = find_access(settings=settings)
         made = Site(folder, access.url, access.token, port, {})
         headers = {"Authorization": f"Bearer {access.token}"}
         model = {"id": "ev-one", "name": "EV One"}
@@ -229,6 +229,12 @@ def told_id(site: Site, *commands: str) -> str:
     return str(re.findall(r'"id": *"([^"]+)"', said[-1])[-1])
 
 
+def _job_of(said: str) -> str:
+    found = re.findall(r"[0-9a-f]{24}", said)
+    assert found, f"no job was told: {said}"
+    return str(found[0])
+
+
 def adapted(command: str, site: Site) -> str:
     """The command with the values of this installation, and a file where it would ask a person."""
     if re.search(ASKS, command) and "--password-file" not in command:
@@ -245,7 +251,7 @@ def adapted(command: str, site: Site) -> str:
     if "jobs cancel" in command:
         sql = "SELECT max(range) FROM range(10000000000000)"
         long = f"carcloud jobs submit query-export --param sql='{sql}'"
-        command = command.replace(JOB, re.findall(r"[0-9a-f]{24}", site.shell(long)[1])[0])
+        command = command.replace(JOB, _job_of(site.shell(long)[1]))
     if "simulate" in command:
         command += f" --host 127.0.0.1 --port {site.port} --for 1 --vehicles 3"
     job = next((job for file, job in site.jobs.items() if file in command), site.jobs["rows.csv"])

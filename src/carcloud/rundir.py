@@ -53,12 +53,13 @@ class RunDir:
             file.unlink()
 
     def release(self) -> None:
-        """Give the data folder back."""
+        """Give the data folder back; nothing happens to one that another process has."""
+        if self._lock is None:
+            return
         for name in ("web.json", "stream.json"):
             (self.folder / name).unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.close()
+        self._lock = None
 
     def alone(self, role: str) -> None:
         """Wait until no other process holds this role, and hold it until this one ends."""

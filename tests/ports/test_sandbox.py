@@ -434,7 +434,7 @@ def test_wheels_are_installed_once_and_seen_by_the_script(cell: Cell, index: str
 
 @pytest.mark.parametrize(
     "wanted",
-    ["numpy", "numpy>=1", "-r/etc/passwd", "--index-url=x", "../evil", "a==1 --pre", "a@file:///x",
+    ["numpy", "numpy>=1", "-r/etc/passwd", "--target=x", "../evil", "a==1 --pre", "a@file:///x",
      "a==1;os_name=='x'", "git+https://x/y"],
 )  # fmt: skip
 def test_what_is_no_pinned_name_is_refused(tmp_path: Path, wanted: str) -> None:

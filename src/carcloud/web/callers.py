@@ -10,13 +10,13 @@ from typing import Any
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard
 
 from carcloud.model.actions import ANYONE
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
 from carcloud.services.tenancy.api import Denied, Identity, NotSignedIn, Tenancy
+from carcloud.web.quick import AsyncGuard
 
 LabelsOf = Callable[[Tenant, str], Mapping[str, str]]  # of a vehicle; none = no such vehicle
 
@@ -66,7 +66,7 @@ class Callers:
         self._labels = labels
         self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
 
-    def guard(self) -> Guard:
+    def guard(self) -> AsyncGuard:
         """A guard that sets the request's user or raises `NotSignedIn`."""
 
         async def authenticate(
@@ -79,7 +79,7 @@ class Callers:
 
         return authenticate
 
-    def permission(self) -> Guard:
+    def permission(self) -> AsyncGuard:
         """A guard that raises `Denied` where the caller may not do what the route declares."""
 
         async def authorise(

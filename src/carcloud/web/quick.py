@@ -1,7 +1,7 @@
 """Where Litestar's general way costs a request more than its answer does.
 
-A guard is called with a copy of its route, a guard that is no coroutine in a thread, and what a
-route names is given by tasks that run side by side: for one read of a vehicle 0.4 of 0.6 ms.
+A guard is called with a copy of its route, and what a route names is given by tasks that run side
+by side.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,19 +12,17 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
-AnyGuard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None] | None]
+AsyncGuard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
 
-def one_guard(guards: Sequence[AnyGuard]) -> Guard:
+def one_guard(guards: Sequence[AsyncGuard]) -> Guard:
     """One guard that is all of these, in their order."""
 
     async def all_of_them(
         connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
     ) -> None:
         for guard in guards:
-            waits = guard(connection, handler)
-            if waits is not None:
-                await waits
+            await guard(connection, handler)
 
     return all_of_them
 

@@ -15,10 +15,11 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.datastructures import MutableScopeHeaders
 from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard, Message, Scope
+from litestar.types import Message, Scope
 
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import REQUESTS, UNLIMITED, OverLimit
+from carcloud.web.quick import AsyncGuard
 
 LATE_S = 0.25  # after which a refusal is answered
 MOST_LATE = 100  # refusals of a tenant that wait at the same time; more are answered at once
@@ -43,7 +44,7 @@ class RequestRates:
         self._buckets: dict[Tenant, _Bucket] = {}
         self.refused: Counter[Tenant] = Counter()
 
-    def guard(self) -> Guard:
+    def guard(self) -> AsyncGuard:
         """A guard after the one that finds the caller; raises `OverLimit`."""
 
         async def within_rate(

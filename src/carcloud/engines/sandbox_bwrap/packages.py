@@ -5,6 +5,7 @@ names that a tenant chose, against the index that the operator chose.
 """
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -52,12 +53,13 @@ class Packages:
                 sys.executable, "-m", "pip", "install", "--only-binary", ":all:", "--no-compile",
                 "--no-input", "--disable-pip-version-check", "--quiet", "--target", f"{draft}/p",
             ]  # fmt: skip
-            if self._index:
-                line += ["--index-url", self._index]
+            env = dict(os.environ)
+            if self._index:  # not among the arguments, which all users of the machine can read
+                env["PIP_INDEX_URL"] = self._index
             try:
                 done = subprocess.run(
                     [*line, "--", *wanted],
-                    capture_output=True, text=True, timeout=_SECONDS, check=False,
+                    env=env, capture_output=True, text=True, timeout=_SECONDS, check=False,
                 )  # fmt: skip
             except (OSError, subprocess.TimeoutExpired) as error:
                 raise NoPackages(f"pip did not end well: {error}") from error

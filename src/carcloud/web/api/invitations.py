@@ -12,7 +12,7 @@ from litestar.params import Body, FromPath, JSONBody
 from carcloud.config import Settings
 from carcloud.model.actions import ANYONE
 from carcloud.model.time import iso
-from carcloud.services.tenancy.api import Invitation
+from carcloud.services.tenancy.api import Invitation, Offer
 from carcloud.web.api.people import ScopeView, scope_of
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
@@ -148,8 +148,7 @@ async def revoke_invitation(
 )
 async def read_offer(data: JSONBody[InvitationSecret], tenancy: TheTenancy) -> OfferView:
     """What an invitation offers to who holds its secret."""
-    told = await asyncio.to_thread(tenancy.invitations.offer, data.secret)
-    return OfferView(told.tenant, told.tenant_name, told.note, told.role, iso(told.expires))
+    return _offer(await asyncio.to_thread(tenancy.invitations.offer, data.secret))
 
 
 @post(
@@ -195,7 +194,7 @@ async def join_tenant(
     def join() -> OfferView:
         told = tenancy.invitations.offer(data.secret)
         tenancy.invitations.join(data.secret, caller.identity)
-        return OfferView(told.tenant, told.tenant_name, told.note, told.role, iso(told.expires))
+        return _offer(told)
 
     return await asyncio.to_thread(join)
 
@@ -203,6 +202,10 @@ async def join_tenant(
 def public_url(request: Request[Any, Any, Any], settings: Settings) -> str:
     """Under which people reach the console, without a slash at the end."""
     return (settings.text("web.url") or str(request.base_url)).rstrip("/")
+
+
+def _offer(told: Offer) -> OfferView:
+    return OfferView(told.tenant, told.tenant_name, told.note, told.role, iso(told.expires))
 
 
 def _view(one: Invitation) -> InvitationView:

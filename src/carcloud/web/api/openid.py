@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, Router, delete, get, post, put
 from litestar.datastructures import Cookie
 from litestar.openapi.spec import Example
-from litestar.params import Body, FromPath, JSONBody
+from litestar.params import Body, FromPath, FromQuery, JSONBody
 
 from carcloud.model.actions import ANYONE
 from carcloud.model.time import iso
@@ -172,7 +172,10 @@ async def set_provider(
     responses=errors(400, 401, 403, 404, 503, 507),
 )
 async def remove_provider(
-    provider: FromPath[str], caller: TheCaller, tenancy: TheTenancy, installation: bool = False
+    provider: FromPath[str],
+    caller: TheCaller,
+    tenancy: TheTenancy,
+    installation: FromQuery[bool] = False,
 ) -> None:
     """Remove a provider."""
     tenant = INSTALLATION if installation else caller.tenant

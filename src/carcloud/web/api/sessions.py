@@ -74,7 +74,7 @@ class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description="Sets the session cookie. Failed tries are counted by user and address. A problem "
     "of type `urn:carcloud:problem:second-factor` asks to send `code` too: of the authenticator "
     "app, or a recovery code.",
-    guards=[one_guard((same_origin,))],
+    guards=[same_origin],
     security=[{}],
     responses=errors(400, 401, 403, 413, 429, 503),
 )

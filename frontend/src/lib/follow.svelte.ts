@@ -1,7 +1,6 @@
 // Follows one job: its changes and its log, over one stream of events that is opened again where it
 // was cut.
-import { ApiProblem } from './http'
-import { withQuery } from './http'
+import { ApiProblem, withQuery } from './http'
 import { isOpen, jobs, type JobDetail } from './jobs'
 import { waitBefore } from './live.svelte'
 
@@ -19,24 +18,30 @@ export class JobFollow {
   #source: EventSource | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
   #tries = 0
+  #turn = 0 // what is under way for an earlier one has been stopped
   #attempt = 0
   #offset = 0
 
   constructor(readonly id: string) {}
 
   async start(): Promise<void> {
+    const mine = this.#turn
     try {
-      this.job = await jobs.one(this.id) // an event stream hides why it was refused
+      const job = await jobs.one(this.id) // an event stream hides why it was refused
+      if (mine !== this.#turn) return
+      this.job = job
       this.problem = null
       this.#open()
     } catch (reason) {
       if (!(reason instanceof ApiProblem)) throw reason
+      if (mine !== this.#turn) return
       this.problem = reason
       if (reason.status === 0) this.#later()
     }
   }
 
   stop(): void {
+    this.#turn++
     clearTimeout(this.#timer)
     this.#source?.close()
     this.#source = null

@@ -11,7 +11,8 @@ export interface Change {
   come: string[] | null
 }
 
-const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b)
+export const differs = (row: Change): boolean =>
+  JSON.stringify(row.before) !== JSON.stringify(row.after)
 const words = (list: readonly unknown[]): string[] => list.map((one) => factText(one))
 
 /** A value as one line of text; a missing one is empty. */
@@ -35,8 +36,5 @@ export function changes(before: Facts | null, after: Facts | null): Change[] {
       come: lists ? words(now).filter((one) => !words(old).includes(one)) : null,
     }
   })
-  const changed = (row: Change): boolean => !same(row.before, row.after)
-  return [...rows.filter(changed), ...rows.filter((row) => !changed(row))]
+  return [...rows.filter(differs), ...rows.filter((row) => !differs(row))]
 }
-
-export const differs = (row: Change): boolean => !same(row.before, row.after)

@@ -50,6 +50,10 @@ export function duration(seconds: number): string {
   return parts.join(' ') || '0 s'
 }
 
+/** 4.2 s; from ten seconds on as `duration`. */
+export const seconds = (value: number, locale = 'en'): string =>
+  value < 10 ? `${number(value, 1, locale)} s` : duration(value)
+
 const two = (value: number): string => String(value).padStart(2, '0')
 
 function asDate(value: string | number): Date | null {

@@ -19,6 +19,11 @@ export class People {
     this.roles.filter((role) => role.actions.every((action) => session.may(action))),
   )
 
+  /** The least of them, with which a form begins. */
+  get least(): string {
+    return (this.givable.find((role) => role.id === 'viewer') ?? this.givable[0])?.id ?? ''
+  }
+
   grantsOf(user: string): Grant[] {
     return this.grants.filter((grant) => grant.user === user)
   }

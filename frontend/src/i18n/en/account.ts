@@ -3,7 +3,6 @@ export default {
   'account.menu': 'Account of {user}',
   'account.tenant': 'Tenant',
   'account.tenants': 'Work in',
-  'account.switched': 'You work in {tenant} now',
   'account.lead': 'Who you are here, what you may do, and where you are signed in.',
   'account.who': 'You',
   'account.user': 'User name',

@@ -8,7 +8,6 @@ export default {
   'jobs.again': 'Run again',
   'jobs.cancel': 'Cancel job',
   'jobs.cancelAsk': 'What it has made so far stays. It ends within a second.',
-  'jobs.cancelled': 'Cancelling',
   'jobs.cancelling': 'Cancelling',
   'jobs.none': 'No jobs yet. Start one to export data or to run a script.',
   'jobs.noneMatch': 'No job matches these filters.',

@@ -13,7 +13,6 @@ export default {
   'tenants.state.suspended': 'Suspended',
   'tenants.state.deleting': 'Being deleted',
   'tenants.created': 'Made',
-  'tenants.facts': 'Facts',
   'tenants.projects': 'Projects',
   'tenants.projectsLead': 'Roles, keys, buckets and jobs can be held to a project.',
   'tenants.noProjects': 'No projects. Add one to divide the tenant.',

@@ -3,7 +3,6 @@ export default {
   'account.menu': '{user} 的账户',
   'account.tenant': '租户',
   'account.tenants': '切换租户',
-  'account.switched': '已切换到 {tenant}',
   'account.lead': '您在这里的身份、权限以及已登录的设备。',
   'account.who': '个人信息',
   'account.user': '用户名称',

@@ -8,7 +8,6 @@ export default {
   'jobs.again': '重新运行',
   'jobs.cancel': '取消任务',
   'jobs.cancelAsk': '已生成的内容会保留。任务将在一秒内结束。',
-  'jobs.cancelled': '正在取消',
   'jobs.cancelling': '正在取消',
   'jobs.none': '还没有任务。新建一个以导出数据或运行脚本。',
   'jobs.noneMatch': '没有符合筛选条件的任务。',

@@ -13,7 +13,6 @@ export default {
   'tenants.state.suspended': '已暂停',
   'tenants.state.deleting': '正在删除',
   'tenants.created': '创建时间',
-  'tenants.facts': '基本信息',
   'tenants.projects': '项目',
   'tenants.projectsLead': '角色、密钥、存储桶和作业可以限定在项目内。',
   'tenants.noProjects': '没有项目。添加项目以划分租户。',

@@ -33,8 +33,8 @@ export default {
   'engine.compute': 'Compute',
   'engine.kind.files': 'Files',
   'engine.kind.processes of this machine': 'Processes of this machine',
-  'role.gateway': 'Gateway',
-  'role.ingest': 'Ingest',
-  'role.web': 'Web',
-  'role.jobs': 'Jobs',
+  'process.gateway': 'Gateway',
+  'process.ingest': 'Ingest',
+  'process.web': 'Web',
+  'process.jobs': 'Jobs',
 } as const

@@ -33,8 +33,8 @@ export default {
   'engine.compute': '计算',
   'engine.kind.files': '文件',
   'engine.kind.processes of this machine': '本机进程',
-  'role.gateway': '网关',
-  'role.ingest': '入库',
-  'role.web': 'Web 服务',
-  'role.jobs': '任务',
+  'process.gateway': '网关',
+  'process.ingest': '入库',
+  'process.web': 'Web 服务',
+  'process.jobs': '任务',
 } as const

@@ -32,5 +32,5 @@ export default {
   'account.unknownAgent': 'Unknown',
   'denied.title': 'You may not use this page.',
   'denied.text': 'It needs the permission {action}. An owner of the tenant can give it to you.',
-  'denied.back': 'To what you may use',
+  'denied.back': 'To the pages you may use',
 } as const

@@ -42,7 +42,7 @@ export default {
   'jobs.follow': 'Follow',
   'jobs.newLines': 'New lines: {count}',
   'jobs.noLog': 'Nothing has been logged.',
-  'jobs.logCut': 'The beginning is not shown; `carcloud jobs logs` has all of it.',
+  'jobs.logCut': 'The beginning is not shown; carcloud jobs logs has all of it.',
   'jobs.artifacts': 'Artifacts',
   'jobs.noArtifacts': 'It has made no files.',
   'jobs.timeline': 'Timeline',

@@ -64,7 +64,7 @@ export default {
   'objects.replaceAsk': '以下 {count} 个对象已存在，将被永久替换：{names}',
   'uploads.title': '上传列表',
   'uploads.count': '已完成 {done} / {total}',
-  'uploads.clear': '清除已结束',
+  'uploads.clear': '清除已结束的上传',
   'uploads.waiting': '等待中',
   'uploads.sending': '上传中',
   'uploads.keeping': '保存中…',
@@ -115,6 +115,6 @@ export default {
   'rules.removeAsk': '本应由此规则删除的对象将继续保留。',
   'rules.removed': '规则已删除',
   'connect.title': 'S3 接口',
-  'connect.lead': '访问密钥即 API 密钥的 ID；其 S3 密钥仅在创建时显示一次。',
+  'connect.lead': '访问密钥即 API 密钥的 ID；其 S3 口令仅在创建时显示一次。',
   'connect.endpoint': '接入地址',
 } as const

@@ -36,5 +36,5 @@ export default {
   'keys.secret': '密钥内容',
   'keys.s3Id': '访问密钥 ID',
   'keys.s3Secret': '访问密钥口令',
-  'keys.noS3': '此系统未配置封存密钥，因此没有用于 S3 接口的口令。',
+  'keys.noS3': '此系统未配置加密密钥，因此没有用于 S3 接口的口令。',
 }

@@ -14,7 +14,7 @@ export default {
   'tenants.state.deleting': '正在删除',
   'tenants.created': '创建时间',
   'tenants.projects': '项目',
-  'tenants.projectsLead': '角色、密钥、存储桶和作业可以限定在项目内。',
+  'tenants.projectsLead': '角色、密钥、存储桶和任务可以限定在项目内。',
   'tenants.noProjects': '没有项目。添加项目以划分租户。',
   'tenants.addProject': '添加项目',
   'tenants.projectAdded': '已添加项目 {name}',

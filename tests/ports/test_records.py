@@ -6,7 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table, func, insert, select
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    column,
+    func,
+    insert,
+    select,
+    table,
+)
 from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 from carcloud.engines.records_sql import SqlRecords
@@ -54,6 +66,17 @@ def add(records: SqlRecords, number: int) -> None:
 def count(records: SqlRecords) -> int:
     with records.reading() as db:
         return int(db.execute(select(func.count()).select_from(parents)).scalar_one())
+
+
+def test_a_statement_on_a_table_that_is_only_named_is_no_versioned_change(
+    records: SqlRecords,
+) -> None:
+    named = table("parents", column("id"), column("n"))  # without metadata, as revisions write
+    before = records.version()
+    with records.transaction() as db:
+        db.execute(insert(named).values(id=1, n="1"))
+    assert count(records) == 1
+    assert records.version() == before
 
 
 def test_changes_are_kept_when_the_block_ends_well(records: SqlRecords, url: str) -> None:

@@ -62,7 +62,8 @@ def count_changes(db: Connection) -> Iterator[list[str]]:
 def _note(db: Connection, statement: Any, *_: Any) -> None:
     if isinstance(statement, Insert | Update | Delete):
         table: Any = statement.table
-        if table.info.get("versioned") and (changed := db.info.get(_CHANGED)) is not None:
+        changed = db.info.get(_CHANGED)
+        if changed is not None and getattr(table, "info", {}).get("versioned"):
             changed.append(str(table.name))
 
 

@@ -33,37 +33,36 @@ class Registered:
     credentials: Credentials
 
 
+_Page = tuple[int, OrderedDict[tuple[Tenant, str], Registered]]  # version of the records, rows
+
+
 class Shelf:
     """At most `entries` vehicles of all tenants, true to the records at every look."""
 
-    def __init__(self, records: Records, entries: int = 100_000) -> None:
+    def __init__(self, records: Records, entries: int = 20_000) -> None:
         self._records = records
         self._entries = entries
-        self._version = -1
-        self._kept: OrderedDict[tuple[Tenant, str], Registered] = OrderedDict()
+        self._page: _Page = (-1, OrderedDict())  # replaced as one: threads see all of it or none
 
     def at_hand(self, tenant: Tenant, vehicle: str) -> Registered | None:
         """The vehicle, if it is here and nothing has changed; never waits."""
-        version = self._records.version_at_hand()
-        if version is None or version != self._version:
-            return None
-        return self._kept.get((tenant, vehicle))
+        version, kept = self._page
+        return kept.get((tenant, vehicle)) if self._records.version_at_hand() == version else None
 
     def get(self, tenant: Tenant, vehicle: str) -> Registered:
         """The vehicle, from the records if need be; may wait. Raises `Unknown`."""
         version = self._records.version()  # first the number, then the rows: never newer than they
-        kept, current = self._kept, self._version == version
-        if current and (found := kept.get((tenant, vehicle))) is not None:
+        page = self._page
+        if page[0] != version:
+            page = self._page = (version, OrderedDict())
+        kept = page[1]
+        if (found := kept.get((tenant, vehicle))) is not None:
             return found
         with self._records.reading() as db:
             found = _read(db, tenant, vehicle)
-        if not current and version > self._version:
-            self._kept, self._version = OrderedDict(), version
-            kept = self._kept
-        if self._version == version:
-            kept[tenant, vehicle] = found
-            while len(kept) > self._entries:
-                kept.popitem(last=False)
+        kept[tenant, vehicle] = found
+        while len(kept) > self._entries:
+            kept.popitem(last=False)
         return found
 
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from carcloud.engines.openid_http import OpenIdHttp
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.ports.openid import ProviderFailed
+from carcloud.services.tenancy import id_tokens
 from carcloud.services.tenancy.api import (
     INSTALLATION,
     SYSTEM,
@@ -250,6 +251,85 @@ def test_a_token_with_wrong_claims_is_refused(
     site.refused("bad-token", *site.went("s-6"))
     changed.clear()
     assert site.finish(*site.went("s-6")) is not None  # so it was the claim
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        ({}, {"n": 5}),
+        ({}, {"n": None, "e": {}}),
+        ({}, {"n": "!", "e": "AQAB"}),
+        ({}, {"kty": "EC", "crv": [], "alg": None}),
+        ({"alg": "ES256"}, {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "alg": "ES256"}),
+        ({"alg": "EdDSA"}, {"kty": "OKP", "crv": "Ed25519", "x": 1, "alg": "EdDSA"}),
+        ({"alg": ["RS256"]}, {}),
+        ({"kid": {"a": 1}}, {}),
+        ({"crit": 7}, {}),
+    ],
+    ids=str,
+)
+def test_keys_and_headers_that_are_nonsense_are_refused(
+    header: dict[str, Any], key: dict[str, Any]
+) -> None:
+    good = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(OTHER_KEY.public_key()))
+    keys = {"keys": [{k: v for k, v in {**good, "alg": "RS256", **key}.items() if v is not None}]}
+    parts = ({"alg": "RS256", "typ": "JWT", **header}, {"sub": "s"})
+    encoded = [base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=") for one in parts]
+    _refused_token(b".".join([*encoded, b"AAAA"]).decode(), keys)
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", ".", "..", "a.b.c", "\ud800", "é.é.é", "e30.e30.e30", "e30.e30", "bnVsbA.e30.",
+     base64.urlsafe_b64encode(b"[" * 9000).decode() + "..", "W10.W10.AAAA"],
+    ids=lambda token: ascii(token[:20]),
+)  # fmt: skip
+def test_tokens_that_are_none_are_refused(token: str) -> None:
+    for keys in ({"keys": []}, {"keys": "x"}, {}, {"keys": [7, None, {}]}):
+        _refused_token(token, keys)
+
+
+@pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), "x", [], {}])
+def test_times_that_are_none_are_refused(claim: str, value: object) -> None:
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(OTHER_KEY.public_key()))
+    claims = {"iss": "i", "sub": "s", "aud": "c", "exp": 4e9, "iat": 1, "nonce": "n", claim: value}
+    _refused_token(jwt.api_jws.encode(json.dumps(claims).encode(), OTHER_KEY, "RS256"),
+                   {"keys": [public]})  # fmt: skip
+
+
+@pytest.mark.parametrize("nonce", ["\ud800", "é", 7, None, ["n"]], ids=ascii)
+def test_nonces_that_are_none_are_refused(nonce: object) -> None:
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(OTHER_KEY.public_key()))
+    claims = {"iss": "i", "sub": "s", "aud": "c", "exp": 4e9, "iat": 1, "nonce": nonce}
+    with pytest.raises(SignInRefused, match="another sign-in"):
+        id_tokens.checked(jwt.encode(claims, OTHER_KEY, "RS256"), {"keys": [public]},
+                          issuer="i", client="c", nonce="n")  # fmt: skip
+
+
+def _refused_token(token: str, keys: Mapping[str, Any]) -> None:
+    with pytest.raises((SignInRefused, id_tokens.UnknownKey)):
+        id_tokens.checked(token, keys, issuer="i", client="c", nonce="n")
+
+
+def test_a_secret_is_sent_to_no_provider_that_it_was_not_given_for(site: Site) -> None:
+    site.provider()
+
+    def change(secret: str | None = None, **more: str) -> None:
+        now = {"name": "Login", "issuer": site.issuer, "client": site.client[0], **more}
+        rules = ProviderRules()
+        site.tenancy.providers.set(A, "idp", secret=secret, rules=rules, by=SYSTEM, **now)
+
+    for changed in ({"issuer": "https://evil.example"}, {"client": "another"}):
+        with pytest.raises(Invalid) as told:
+            change(**changed)
+        assert told.value.field == "client_secret"
+    change(name="Other")  # the secret is kept
+    assert site.tenancy.providers.all(A)[0].confidential
+    change(secret="of the other", issuer="https://other.example")
+    change(secret="", client="another")  # a public client
+    change(issuer="https://third.example", client="another")  # which has nothing to lose
+    assert not site.tenancy.providers.all(A)[0].confidential
 
 
 def test_nobody_is_taken_for_a_user_because_of_an_address_or_name(site: Site) -> None:

@@ -5,12 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from carcloud.services.tenancy.errors import SignInRefused
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
 LEEWAY_S = 60
 _MOST = 20_000  # characters of a token
+# What PyJWT may let through of keys and claims that are not what they must be.
+_NONSENSE = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError,
+    UnsupportedAlgorithm,
+)  # fmt: skip
 _NEEDED = ["iss", "sub", "aud", "exp", "iat"]
 
 
@@ -37,11 +43,14 @@ def checked(
             leeway=LEEWAY_S,
             options={"require": _NEEDED},
         )
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, *_NONSENSE) as error:
         raise SignInRefused("bad-token", f"the ID token is not good: {error}") from error
     _check_parties(claims, client)
     given = claims.get("nonce")
-    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
+    same = isinstance(given, str) and hmac.compare_digest(
+        given.encode(errors="replace"), nonce.encode()
+    )
+    if not same:
         raise SignInRefused("bad-token", "the ID token belongs to another sign-in")
     subject = claims["sub"]
     if not isinstance(subject, str) or not 1 <= len(subject) <= 255 or not subject.isprintable():

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.services.tenancy.desk import SLUG, Desk, note
@@ -61,8 +61,9 @@ class Providers:
     ) -> LoginProvider:  # fmt: skip
         """Add a provider, or change one; `secret` None keeps the one that there is, empty = none.
 
-        `tenant` `*` is for administrators. Raises `Invalid`, `Denied`, `Exists` (the id is taken
-        by another tenant), `NoSecret`.
+        A secret is kept for the issuer and client that it was given for. `tenant` `*` is for
+        administrators. Raises `Invalid`, `Denied`, `Exists` (the id is taken by another tenant),
+        `NoSecret`.
         """
         _check(provider, name, issuer, client, rules, tenant)
         _check_may(tenant, by)
@@ -79,6 +80,8 @@ class Providers:
             old = db.execute(select(login_providers).where(this)).first()
             if old is not None and old.tenant != tenant:
                 raise Exists(f"the id {provider!r} is taken")
+            if secret is None and old is not None:
+                _check_secret_fits(old, issuer, client)
             if old is None:
                 self._make_room(db, tenant)
                 fresh = {"id": provider, "tenant": tenant, "created": self._desk.now()}
@@ -102,14 +105,20 @@ class Providers:
             note(db, tenant, by.user, "login-provider.remove", provider, _told(old))
 
     def _make_room(self, db: Connection, tenant: Tenant) -> None:
-        mine = or_(login_providers.c.tenant == tenant)
-        if len(db.execute(select(login_providers.c.id).where(mine)).all()) >= _MOST:
+        mine = select(func.count()).where(login_providers.c.tenant == tenant)
+        if db.execute(mine).scalar_one() >= _MOST:
             raise Invalid("id", f"there are {_MOST} providers: remove one first")
 
 
 def _check_may(tenant: Tenant, by: Identity) -> None:
     if tenant == INSTALLATION and not by.may(_INSTALLATION_NEEDS):
         raise Denied(_INSTALLATION_NEEDS, "only administrators set providers of the installation")
+
+
+def _check_secret_fits(old: Any, issuer: str, client: str) -> None:
+    """No other provider may be sent a secret that was not given for it."""
+    if old.secret is not None and (old.issuer, old.client) != (issuer, client):
+        raise Invalid("client_secret", "another issuer or client needs its own")
 
 
 def _check(

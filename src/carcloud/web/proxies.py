@@ -65,8 +65,8 @@ class TrustedProxies:
         return False
 
     def _trusts(self, text: str) -> bool:
-        found = _address(text)
-        if found is None or not self._networks:
+        found = _address(text) if self._networks else None
+        if found is None:
             return False
         address = ipaddress.ip_address(found)
         return any(address in network for network in self._networks)
@@ -82,12 +82,10 @@ class Behind:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] == "http" and scope.get("client"):
-            peer, port = scope["client"][0], scope["client"][1]
+            peer = scope["client"][0]
             client = self._proxies.client(peer, scope["headers"])
             if client != peer:
                 scope["client"] = (client, 0)
-            else:
-                scope["client"] = (peer, port)
             if self._proxies.https(peer, scope["headers"]):
                 scope["scheme"] = "https"
         await self._app(scope, receive, send)

@@ -1,5 +1,6 @@
 """Signing in, sessions, short-lived tokens, and working in several tenants."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -118,6 +119,38 @@ def test_trying_many_names_is_throttled(
     with records.transaction() as db:
         for number in range(throttle.ADDRESS_LIMIT):
             throttle.count_attempt(db, f"user{number}", HERE.address, clock.now)
+    with pytest.raises(Throttled):
+        tenancy.sessions.sign_in("ann", PASSWORD, hours=1, client=HERE)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),  # one party has a whole /64
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_addresses_of_one_party_are_counted_together(
+    tenancy: Tenancy, first: str, second: str, same: bool
+) -> None:
+    for _ in range(throttle.PAIR_LIMIT):
+        with pytest.raises(NotSignedIn):
+            tenancy.sessions.sign_in("ann", "a wrong password", hours=1, client=Client(first))
+    refused = pytest.raises(Throttled) if same else nullcontext()
+    with refused:
+        tenancy.sessions.sign_in("ann", PASSWORD, hours=1, client=Client(second))
+
+
+def test_who_was_made_just_now_is_let_in_where_others_guessed(
+    tenancy: Tenancy, records: SqlRecords, clock: Clock
+) -> None:
+    with records.transaction() as db:
+        for number in range(throttle.ADDRESS_LIMIT):
+            throttle.count_attempt(db, f"user{number}", HERE.address, clock.now)
+    made = tenancy.sessions.open_new("ann", hours=1, client=HERE)
+    assert tenancy.sessions.identify(made.token).user == "ann"
     with pytest.raises(Throttled):
         tenancy.sessions.sign_in("ann", PASSWORD, hours=1, client=HERE)
 

@@ -89,6 +89,11 @@ class Sessions:
             throttle.forgive(db, user, client.address)
             return self.open(db, row["name"], hours=hours, client=client)
 
+    def open_new(self, user: str, *, hours: float, client: Client = Client()) -> Session:
+        """The first session of a user who was made just now, with no guess to be counted."""
+        with self._desk.records.transaction() as db:
+            return self.open(db, user, hours=hours, client=client)
+
     def open(self, db: Connection, user: str, *, hours: float, client: Client) -> Session:
         """A session of somebody who has proved who they are; raises `NotSignedIn` where no tenant
         lets them in."""

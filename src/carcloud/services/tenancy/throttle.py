@@ -1,6 +1,7 @@
 """Counting failed sign-ins, so that guessing passwords takes for ever."""
 
 import hashlib
+import ipaddress
 
 from sqlalchemy import ColumnElement, Connection, delete, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
@@ -13,6 +14,7 @@ from carcloud.services.tenancy.store import failures
 WINDOW_S = 900
 # The lowest limit is for one user from one address, so that a stranger cannot lock a user out.
 PAIR_LIMIT, ADDRESS_LIMIT, USER_LIMIT = 5, 20, 100
+PROVIDER_LIMIT = 300  # sign-ins begun or ended at providers, from one address
 CODE_LIMIT = 10  # of one user from anywhere: only who knows the password gets so far
 
 
@@ -23,7 +25,12 @@ def count_attempt(db: Connection, user: str, address: str, now: int) -> None:
 
 def count_registration(db: Connection, address: str, now: int, limit: int) -> None:
     """Count a tenant that somebody makes; raises `Throttled` after `limit` from one address."""
-    _count(db, {_key("registration", address): limit}, now)
+    _count(db, {_key("registration", _place(address)): limit}, now)
+
+
+def count_provider(db: Connection, address: str, now: int) -> None:
+    """Count a browser that leaves for a provider or comes back; raises `Throttled`."""
+    _count(db, {_key("provider", _place(address)): PROVIDER_LIMIT}, now)
 
 
 def count_code(db: Connection, user: str, now: int) -> None:
@@ -57,17 +64,32 @@ def _count(db: Connection, limits: dict[str, int], now: int) -> None:
 
 def forgive(db: Connection, user: str, address: str) -> None:
     """The try was good: take it back. Other failures from there, of other users, stay counted."""
-    db.execute(delete(failures).where(failures.c.key == _key("pair", user, address)))
+    db.execute(delete(failures).where(failures.c.key == _pair(user, address)))
     rest = _among(_limits(user, address)) & (failures.c.count > 0)
     db.execute(update(failures).where(rest).values(count=failures.c.count - 1))
 
 
 def _limits(user: str, address: str) -> dict[str, int]:
     return {
-        _key("pair", user, address): PAIR_LIMIT,
-        _key("address", address): ADDRESS_LIMIT,
+        _pair(user, address): PAIR_LIMIT,
+        _key("address", _place(address)): ADDRESS_LIMIT,
         _key("user", user): USER_LIMIT,
     }
+
+
+def _pair(user: str, address: str) -> str:
+    return _key("pair", user, _place(address))
+
+
+def _place(address: str) -> str:
+    """What one party has of addresses: of IPv6 a whole /64."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 6 and found.ipv4_mapped is None:
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return address
 
 
 def _among(limits: dict[str, int]) -> ColumnElement[bool]:

@@ -171,9 +171,7 @@ async def accept_invitation(
     def accept() -> Any:
         made = tenancy.invitations.accept(data.secret, data.name, data.password)
         hours = settings.number("web.session_hours")
-        return tenancy.sessions.sign_in(
-            made.name, data.password, hours=hours, client=client_of(request)
-        )
+        return tenancy.sessions.open_new(made.name, hours=hours, client=client_of(request))
 
     return await signed_in(request, await asyncio.to_thread(accept), tenancy)
 

@@ -47,9 +47,7 @@ async def register(
             most=settings.whole("tenants.registrations_per_address"),
         )
         hours = settings.number("web.session_hours")
-        return tenancy.sessions.sign_in(
-            data.owner.name, data.owner.password, hours=hours, client=client
-        )
+        return tenancy.sessions.open_new(data.owner.name, hours=hours, client=client)
 
     return await signed_in(request, await asyncio.to_thread(work), tenancy)
 

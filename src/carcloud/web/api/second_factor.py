@@ -13,6 +13,7 @@ from carcloud.web.api.people import UserPath
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheTenancy
+from carcloud.web.signed_in import client_of
 
 ISSUER = "carcloud"  # as an authenticator app shows it
 
@@ -75,15 +76,17 @@ async def begin_second_factor(
     request: Request[Any, Any, Any], data: JSONBody[Begin], caller: TheCaller, tenancy: TheTenancy
 ) -> EnrolmentView:
     """A secret for an authenticator app."""
-    address = request.client.host if request.client else ""
-    made = await asyncio.to_thread(
-        lambda: tenancy.second_factor.begin(
+
+    def begin() -> EnrolmentView:
+        address = client_of(request).address
+        made = tenancy.second_factor.begin(
             caller.identity, data.password, issuer=ISSUER, address=address
         )
-    )
-    qr = segno.make(made.uri, error="m", micro=False)
-    picture = qr.svg_data_uri(scale=4, border=4, dark="#000", light="#fff")
-    return EnrolmentView(made.secret, made.uri, picture)
+        qr = segno.make(made.uri, error="m", micro=False)
+        picture = qr.svg_data_uri(scale=4, border=4, dark="#000", light="#fff")
+        return EnrolmentView(made.secret, made.uri, picture)
+
+    return await asyncio.to_thread(begin)
 
 
 @put(

@@ -36,6 +36,33 @@ def test_a_registered_tenant_has_its_owner_and_limits(tenancy: Tenancy, clock: C
     _register(tenancy, "south")
 
 
+@pytest.mark.parametrize(("limits", "error"), [({"wishes": 3}, Unknown), ({"jobs": -1}, Invalid)])
+def test_wrong_limits_leave_no_tenant_and_no_user(
+    tenancy: Tenancy, limits: dict[str, int], error: type[Exception]
+) -> None:
+    def found(**more: int) -> None:
+        given = {"vehicles": 7, **more}
+        tenancy.found(Tenant("north"), "N", "north-owner", PASSWORD, actor="x", limits=given)
+
+    for _ in range(5):  # more than one address may make: none of it is counted
+        with pytest.raises(error):
+            _register(tenancy, "north", **limits)
+    with pytest.raises(error):
+        found(**limits)
+    with pytest.raises(Unknown):
+        tenancy.tenants.get(Tenant("north"))
+    found()  # so the name of the owner is free too
+    assert tenancy.limit(Tenant("north"), "vehicles") == 7
+
+
+def test_a_whole_ipv6_network_makes_as_many_tenants_as_one_address(tenancy: Tenancy) -> None:
+    for number in range(3):
+        _register(tenancy, f"t{number}", f"2001:db8::{number}")
+    with pytest.raises(Throttled):
+        _register(tenancy, "t3", "2001:db8::3")
+    _register(tenancy, "t3", "2001:db8:0:1::3")
+
+
 def test_limits_are_read_from_the_setting() -> None:
     assert limits_of(Settings()) == {"vehicles": 100}
     some = Settings({"tenants.registration_limits": "vehicles=5, jobs=1"})

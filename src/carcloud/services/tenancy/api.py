@@ -6,12 +6,12 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from sqlalchemy import func, select
 
 from carcloud.model.actions import ACTIONS, ADMINISTRATOR, OWNER
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
-from carcloud.model.limits import LIMIT
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict
 from carcloud.ports.openid import ProviderWeb
@@ -35,7 +35,13 @@ from carcloud.services.tenancy.errors import (
 from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.invitations import Invitations
 from carcloud.services.tenancy.keys import Keys
-from carcloud.services.tenancy.limits import KnownLimits, Quota, TenantLimits, limit_in
+from carcloud.services.tenancy.limits import (
+    KnownLimits,
+    Quota,
+    TenantLimits,
+    check_limit,
+    limit_in,
+)
 from carcloud.services.tenancy.openid import OpenId
 from carcloud.services.tenancy.passwords import Passwords
 from carcloud.services.tenancy.people import People, check_person
@@ -162,21 +168,19 @@ class Tenancy:
         limits: Mapping[str, int], address: str, most: int,
     ) -> TenantInfo:  # fmt: skip
         """A tenant that its owner makes, with limits of its own; raises as `found`, `Throttled`
-        after `most` from one address, and `Unknown` for a limit that does not exist."""
-        unknown = sorted(limits.keys() - LIMIT.keys())
-        if unknown:
-            raise Unknown(f"there is no limit {unknown[0]!r}")
+        after `most` from one address."""
+        for limit, value in limits.items():
+            check_limit(limit, value)
         with self._desk.records.transaction() as db:
             throttle.count_registration(db, address, self._desk.now(), most)
-        made = self.found(tenant, name, owner, password, actor=owner)
-        for limit, value in limits.items():
-            self.limits.set_limit(tenant, limit, value, actor=SYSTEM.user)
-        return made
+        return self.found(tenant, name, owner, password, actor=owner, limits=limits)
 
     def found(
-        self, tenant: Tenant, name: str, owner: str, password: str, *, actor: str
-    ) -> TenantInfo:
-        """A new tenant and its first owner; raises `ids.InvalidId`, `Invalid`, `Exists`."""
+        self, tenant: Tenant, name: str, owner: str, password: str, *, actor: str,
+        limits: Mapping[str, int] = MappingProxyType({}),
+    ) -> TenantInfo:  # fmt: skip
+        """A new tenant and its first owner, with `limits` of its own; raises `ids.InvalidId`,
+        `Invalid`, `Exists`, and `Unknown` for a limit that does not exist."""
         if not USER.fullmatch(owner):
             raise Invalid("owner.name", "lower-case letters, digits and . _ @ -, 1 to 64")
         check_person(owner)
@@ -190,6 +194,8 @@ class Tenancy:
                 note(db, tenant, actor, "tenant.create", tenant, None, {"name": name})
                 self.people.add(db, first, hashed, actor=actor)
                 self.grants.grant_in(db, tenant, owner, OWNER, EVERYTHING, by=SYSTEM)
+                for limit, value in limits.items():
+                    self.limits.set_in(db, tenant, limit, value, actor=SYSTEM.user)
         except Conflict as error:
             raise Exists(f"the user name {owner!r} is taken") from error
         return self.tenants.get(tenant)

@@ -79,24 +79,27 @@ class TenantLimits:
 
         Raises `Unknown` (no such limit, no such tenant), `Invalid`.
         """
-        _row(name)
-        if value is not None and not 0 <= value <= UNLIMITED:
-            raise Invalid("value", "a whole number, 0 or more")
-        mine = (tenant_limits.c.tenant == tenant) & (tenant_limits.c.name == name)
         try:
             with self._records.transaction() as db:
-                old = db.execute(select(tenant_limits).where(mine)).mappings().first()
-                db.execute(delete(tenant_limits).where(mine))
-                row = None
-                if value is not None:
-                    row = {"value": value, "changed": self._now(), "actor": actor}
-                    db.execute(insert(tenant_limits).values(tenant=tenant, name=name, **row))
-                made = _quota(name, row)
-                before, after = {"value": _quota(name, old).value}, {"value": made.value}
-                entry = AuditEntry(tenant, actor, "quota.set", name, before, after)
-                record_changes(db, [entry])
+                return self.set_in(db, tenant, name, value, actor=actor)
         except Conflict as error:
             raise Unknown(f"there is no tenant {tenant!r}") from error
+
+    def set_in(
+        self, db: Connection, tenant: Tenant, name: str, value: int | None, *, actor: str
+    ) -> Quota:
+        """As `set_limit`, in an open transaction; a tenant that does not exist is a `Conflict`."""
+        check_limit(name, value)
+        mine = (tenant_limits.c.tenant == tenant) & (tenant_limits.c.name == name)
+        old = db.execute(select(tenant_limits).where(mine)).mappings().first()
+        db.execute(delete(tenant_limits).where(mine))
+        row = None
+        if value is not None:
+            row = {"value": value, "changed": self._now(), "actor": actor}
+            db.execute(insert(tenant_limits).values(tenant=tenant, name=name, **row))
+        made = _quota(name, row)
+        before, after = {"value": _quota(name, old).value}, {"value": made.value}
+        record_changes(db, [AuditEntry(tenant, actor, "quota.set", name, before, after)])
         return made
 
 
@@ -128,6 +131,13 @@ class KnownLimits:
     def limit(self, tenant: Tenant, name: str) -> int:
         """The value that holds for a tenant."""
         return self._own.get((tenant, name), LIMIT[name].default)
+
+
+def check_limit(name: str, value: int | None) -> None:
+    """Raises `Unknown` for a name that is not in the table, `Invalid` for a value."""
+    _row(name)
+    if value is not None and not 0 <= value <= UNLIMITED:
+        raise Invalid("value", "a whole number, 0 or more")
 
 
 def _row(name: str) -> Any:

@@ -7,7 +7,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +39,7 @@ from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
-from carcloud.services.tenancy.api import SYSTEM, Tenancy
+from carcloud.services.tenancy.api import EVERYTHING, INSTALLATION, SYSTEM, Exists, Tenancy
 from carcloud.services.vehicles.api import NewVehicle, Vehicles
 from carcloud.web.application import Services, create_app
 from carcloud.web.serve import serve
@@ -141,6 +141,16 @@ class Cloud:
         """A new tenant, and somebody who administers it."""
         self.tenancy.tenants.ensure(tenant)
         self.tenancy.people.create(Tenant(tenant), user, PASSWORD, "owner", by=SYSTEM)
+
+    @contextmanager
+    def administering(self, user: str = "tester") -> Iterator[None]:
+        """The user administers the installation, for so long: other tests share this cloud."""
+        grants = self.tenancy.grants
+        with suppress(Exists):
+            grants.grant(INSTALLATION, user, "administrator", EVERYTHING, by=SYSTEM)
+        yield
+        for one in grants.all(INSTALLATION, user):
+            grants.revoke(INSTALLATION, one.id, by=SYSTEM)
 
     def register(self, *names: str, tenant: Tenant = DEFAULT_TENANT, **more: Any) -> None:
         for name in names:
@@ -274,8 +284,11 @@ class _running:
             ("tester", "default", "owner"),
             ("viewer", "default", "viewer"),
             ("stranger", "other", "owner"),
+            ("keeper", "default", "viewer"),
         ):
             tenancy.people.create(Tenant(tenant), user, PASSWORD, role, by=SYSTEM)
+        # the last administrator cannot be removed, those of single tests can
+        tenancy.grants.grant(INSTALLATION, "keeper", "administrator", EVERYTHING, by=SYSTEM)
         telemetry = Telemetry(
             lake,
             self.stream,

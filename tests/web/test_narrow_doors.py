@@ -59,7 +59,8 @@ def test_nobody_makes_a_tenant_unless_that_is_allowed(anybody: httpx.Client) -> 
 def test_a_second_web_process_leaves_the_first_ones_key(cloud: Any) -> None:
     first, second = local_key(cloud.tenancy, "/data/one"), local_key(cloud.tenancy, "/data/two")
     again = local_key(cloud.tenancy, "/data/one")
-    for good in (second, again):
+    longest = local_key(cloud.tenancy, "/data/" + "deep/" * 200)
+    for good in (second, again, longest):
         assert cloud.tenancy.sessions.identify(good).user == "local@default"
     with pytest.raises(NotSignedIn):
         cloud.tenancy.sessions.identify(first)

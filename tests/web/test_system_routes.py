@@ -1,5 +1,6 @@
 """The operator's page over HTTP, and what stands behind each port."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,13 @@ from carcloud.app.engines import Engines
 from carcloud.app.first_start import prepare
 from carcloud.config import Settings
 from carcloud.ports.errors import Unavailable
-from carcloud.services.tenancy.api import EVERYTHING, INSTALLATION, SYSTEM
 from carcloud.web.api.system import look
 from carcloud.web.given import Engine
 
 
 @pytest.fixture
-def operator(cloud: Any) -> Any:
-    cloud.tenancy.grants.grant(INSTALLATION, "tester", "administrator", EVERYTHING, by=SYSTEM)
-    with cloud.client() as client:
+def operator(cloud: Any) -> Iterator[httpx.Client]:
+    with cloud.administering(), cloud.client() as client:
         yield client
 
 

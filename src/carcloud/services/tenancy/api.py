@@ -34,7 +34,7 @@ from carcloud.services.tenancy.errors import (
 )
 from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.invitations import Invitations
-from carcloud.services.tenancy.keys import Keys
+from carcloud.services.tenancy.keys import LONGEST_NAME, Keys
 from carcloud.services.tenancy.limits import (
     KnownLimits,
     Quota,
@@ -93,14 +93,15 @@ from carcloud.services.tenancy.types import (
 )
 
 __all__ = [
-    "EVERYTHING", "INSTALLATION", "MAIN", "SYSTEM", "AccessKey", "Allowed", "ApiKey", "AuditEntry",
-    "AuditFilter", "AuditPage", "ChainReport", "Changed", "Client", "Denied", "Enrolment", "Exists",
-    "Grant", "Identity", "Invalid", "Invitation", "KnownLimits", "LoginProvider", "NewInvitation",
-    "NewKey", "NoSecret", "NotSignedIn", "Offer", "Passwords", "Project", "ProviderRules", "Quota",
-    "Reason", "RoleInfo", "Scope", "Seal", "SecondFactorNeeded", "SecondFactorState", "Session",
-    "SessionInfo", "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy", "TenantInfo",
-    "TenantLimits", "TenantState", "Throttled", "Unknown", "User", "limit_in", "metadata", "origin",
-    "record_changes", "suspended_among", "suspended_tenants",
+    "EVERYTHING", "INSTALLATION", "LONGEST_NAME", "MAIN", "SYSTEM", "AccessKey", "Allowed",
+    "ApiKey", "AuditEntry", "AuditFilter", "AuditPage", "ChainReport", "Changed", "Client",
+    "Denied", "Enrolment", "Exists", "Grant", "Identity", "Invalid", "Invitation", "KnownLimits",
+    "LoginProvider", "NewInvitation", "NewKey", "NoSecret", "NotSignedIn", "Offer", "Passwords",
+    "Project", "ProviderRules", "Quota", "Reason", "RoleInfo", "Scope", "Seal",
+    "SecondFactorNeeded", "SecondFactorState", "Session", "SessionInfo", "Shares", "SignInBegun",
+    "SignInDone", "SignInRefused", "Tenancy", "TenantInfo", "TenantLimits", "TenantState",
+    "Throttled", "Unknown", "User", "limit_in", "metadata", "origin", "record_changes",
+    "suspended_among", "suspended_tenants",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

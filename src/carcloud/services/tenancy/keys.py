@@ -34,6 +34,7 @@ PREFIX = "cck_"  # how a key begins, so that leaks can be searched for
 _USED_US = 60 * SECOND  # the time of last use is kept to the minute
 _MOST_DAYS = 3650
 MOST_KEYS = 200  # of one user
+LONGEST_NAME = 100
 
 
 class Keys:
@@ -65,8 +66,8 @@ class Keys:
         """A key for oneself, or for a service account of the tenant. It may what its user may, no
         more than `actions`, and only inside `project`; raises `Invalid`, `Unknown`, `Denied`.
         """
-        if not 1 <= len(name) <= 100 or not name.isprintable():
-            raise Invalid("name", "1 to 100 printable characters")
+        if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+            raise Invalid("name", f"1 to {LONGEST_NAME} printable characters")
         if days is not None and not 0 < days <= _MOST_DAYS:
             raise Invalid("days", f"more than 0, at most {_MOST_DAYS}")
         now = self._desk.now()

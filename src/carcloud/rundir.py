@@ -17,6 +17,10 @@ class InUse(Exception):
     """Another carcloud runs on this data folder."""
 
 
+class HalfRestored(Exception):
+    """A restore into this data folder has not come to its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamAccess:
     """How to reach the stream engine."""
@@ -33,13 +37,19 @@ class RunDir:
         self.data = data.absolute()
         self.folder = self.data / "run"
         self.logs = self.data / "logs"
+        self.mark = self.data / "restoring"  # there from a restore's first change to its last
         self._lock: IO[str] | None = None
         self._held: IO[str] | None = None
 
-    def claim(self) -> None:
-        """Take the data folder for this process; raises `InUse`. Twice does no harm."""
+    def claim(self, *, restoring: bool = False) -> None:
+        """Take the data folder for this process; raises `InUse`. Twice does no harm.
+
+        Raises `HalfRestored` for all but a restore, where one did not come to its end.
+        """
         if self._lock is not None:
             return
+        if not restoring:
+            self.require_whole()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         lock = (self.folder / "lock").open("w")
@@ -51,6 +61,13 @@ class RunDir:
         self._lock = lock
         for file in (*self.folder.glob("*.ready.json"), *self.folder.glob("*.restart*")):
             file.unlink()
+
+    def require_whole(self) -> None:
+        """Return if no restore was left half done here; else raise `HalfRestored`."""
+        if self.mark.exists():
+            raise HalfRestored(
+                f"a restore into {self.data} has not come to its end: run `carcloud restore` again"
+            )
 
     def release(self) -> None:
         """Give the data folder back; nothing happens to one that another process has."""

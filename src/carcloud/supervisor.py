@@ -182,10 +182,14 @@ class Supervisor:
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
+        self.stop_stream()
+        self.run.release()
+
+    def stop_stream(self) -> None:
+        """End the stream server, if it is ours."""
         if self.server is not None:
             self.server.stop()
             self.server = None
-        self.run.release()
 
     def pids(self) -> dict[str, int]:
         """Process ids by role; the stream server is `stream`."""

@@ -103,6 +103,7 @@ def test_a_backup_of_a_running_cloud_makes_a_second_one(tmp_path: Path) -> None:
     in_rows(kept, records)
     records.close()
     assert reports(second) == before
+    assert not (tmp_path / "second" / "restoring").exists()
     blobs = {blob.key: open_blobs(second).get(blob.key) for blob in open_blobs(second).list("")}
     assert b"\0\1" * 50_000 in blobs.values()
     assert len(blobs) == kept.manifest.blobs

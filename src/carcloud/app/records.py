@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import make_url
+
 from carcloud.app.schema.revision import NOTHING, at, is_empty, known, require
 from carcloud.config import Settings
 from carcloud.engines.records_sql import SqlRecords
@@ -23,6 +25,13 @@ def records_url(settings: Settings) -> str:
     """The SQLAlchemy URL."""
     file = Path(settings.text("data")).absolute() / "records.sqlite"
     return settings.text("records.url") or f"sqlite:///{file}"
+
+
+def records_file(settings: Settings) -> Path | None:
+    """The file that the records lie in; None where a server keeps them."""
+    where = make_url(records_url(settings))
+    own = where.get_backend_name() == "sqlite" and where.database
+    return Path(where.database or "") if own else None
 
 
 def open_any_records(settings: Settings) -> SqlRecords:

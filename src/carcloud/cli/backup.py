@@ -35,12 +35,15 @@ def command(settings: Settings, dest: Path, data: Path | None) -> None:
     from carcloud.app.backup.save import save
     from carcloud.config import InvalidSetting
     from carcloud.ports.errors import EngineError
+    from carcloud.rundir import HalfRestored
 
     if data is not None:
         settings = settings.with_values({"data": str(data)})
     try:
         with stream_server(settings) as running, moving() as tell:
             made = asyncio.run(save(running, dest, tell))
+    except HalfRestored as error:
+        raise Failure(str(error), "") from error
     except (BrokenBackup, EngineError, InvalidSetting, OSError) as error:
         raise Failure(str(error), "the folder is no whole backup") from error
     size = sum(kept.bytes for kept in made.files.values())

@@ -34,27 +34,45 @@ def command(settings: Settings, data: Path | None, to: str, check: bool) -> None
     from carcloud.app.records import migrate_with_copy, open_any_records
     from carcloud.app.schema.steps import UnknownRevision, state
     from carcloud.ports.errors import EngineError
-    from carcloud.rundir import InUse, RunDir
+    from carcloud.rundir import HalfRestored, InUse, RunDir
 
     if data is not None:
         settings = settings.with_values({"data": str(data)})
     folder = Path(settings.text("data"))
     run = RunDir(folder)
     try:
-        records = open_any_records(settings)
+        run.require_whole()
         if check:
-            _tell(state(records))
+            _tell(_found(settings))
             return
+        records = open_any_records(settings)
         if records.kind == "sqlite":
             run.claim()
         done = migrate_with_copy(records, folder, to, out.print)
     except InUse as error:
         raise Failure(str(error), "stop it first") from error
+    except HalfRestored as error:
+        raise Failure(str(error), "") from error
     except (EngineError, UnknownRevision) as error:
         raise Failure(str(error), "`carcloud migrate --check` tells the revisions") from error
     finally:
         run.release()
     out.print(f"The records are at revision {state(records).at}; steps: {len(done)}.")
+
+
+def _found(settings: Settings) -> object:
+    """Where the records stand; a database that is not there is not made."""
+    from carcloud.app.records import open_any_records, records_file
+    from carcloud.app.schema.steps import nothing, state
+
+    file = records_file(settings)
+    if file is not None and not file.exists():
+        return nothing()
+    records = open_any_records(settings)
+    try:
+        return state(records)
+    finally:
+        records.close()
 
 
 def _tell(found: object) -> None:

@@ -3,40 +3,66 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from carcloud.config import Settings
-from carcloud.model.time import iso, now_us
+
+if TYPE_CHECKING:
+    from carcloud.supervisor import Supervisor
 
 
 @contextmanager
-def stream_server(settings: Settings, *, alone: bool = False) -> Iterator[Settings]:
+def stream_server(settings: Settings) -> Iterator[Settings]:
     """The settings in force, with a stream server that runs while the block does.
 
-    That of a cloud that runs on the data folder, or one started now. Raises `InUse` where the
-    block must be `alone` and is not.
+    That of a cloud that runs on the data folder, or one started now. Raises `HalfRestored`.
     """
-    from carcloud.ports.errors import Unavailable
     from carcloud.rundir import InUse, RunDir
-    from carcloud.supervisor import StartFailed, Supervisor
+    from carcloud.supervisor import Supervisor
 
     supervisor = Supervisor(settings, ())
     try:
         supervisor.run.claim()
     except InUse:
-        if alone:
-            raise
         yield RunDir(Path(settings.text("data"))).settings()
         return
     try:
-        supervisor.start_stream()
-        yield settings
-    except StartFailed as error:
-        raise Unavailable(str(error)) from error
+        with stream_of(supervisor):
+            yield settings
     finally:
         supervisor.stop()
+
+
+@contextmanager
+def data_folder(settings: Settings) -> Iterator["Supervisor"]:
+    """The data folder for this process alone, to restore into it; raises `InUse`."""
+    from carcloud.supervisor import Supervisor
+
+    supervisor = Supervisor(settings, ())
+    supervisor.run.claim(restoring=True)
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+@contextmanager
+def stream_of(supervisor: "Supervisor") -> Iterator[None]:
+    """The stream server of a data folder that was claimed; raises `Unavailable`."""
+    from carcloud.ports.errors import Unavailable
+    from carcloud.supervisor import StartFailed
+
+    try:
+        supervisor.start_stream()
+    except StartFailed as error:
+        raise Unavailable(str(error)) from error
+    try:
+        yield
+    finally:
+        supervisor.stop_stream()
 
 
 @contextmanager
@@ -50,25 +76,3 @@ def moving(total: int | None = None) -> Iterator[Callable[[str, int], None]]:
             bar.update(task, description=part, advance=size)
 
         yield tell
-
-
-def set_aside(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Move the contents of the data folder into a new folder inside it; raises `InUse`."""
-    from carcloud.rundir import RunDir
-
-    data = Path(settings.text("data")).absolute()
-    stays = {"run", "logs", *(path.name for path in data.glob("before-restore-*"))}
-    found = [path for path in data.glob("*") if path.name not in stays]
-    if not found:
-        return
-    run = RunDir(data)
-    run.claim()
-    try:
-        stamp = "".join(mark for mark in iso(now_us())[:19] if mark.isalnum())
-        aside = data / f"before-restore-{stamp}"
-        aside.mkdir(mode=0o700)
-        for path in found:
-            path.rename(aside / path.name)
-    finally:
-        run.release()
-    tell(f"What was there is in {aside} now.")

@@ -28,11 +28,13 @@ def command(settings: Settings, role: str, data: Path | None, wait: float) -> No
     Each new process serves before the old one is told to go. The old one ends its requests, or
     makes durable what its vehicles have sent. SIGHUP to `carcloud up` does both roles.
     """
-    from carcloud.rundir import InUse, RunDir
+    from carcloud.rundir import HalfRestored, InUse, RunDir
 
     run = RunDir(data or Path(settings.text("data")))
     try:
         run.claim()
+    except HalfRestored as error:
+        raise Failure(str(error), "") from error
     except InUse:
         run.ask(role)
     else:

@@ -40,7 +40,7 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
     """
     from carcloud.app.first_start import prepare
     from carcloud.app.schema.revision import WrongSchema
-    from carcloud.rundir import InUse
+    from carcloud.rundir import HalfRestored, InUse
     from carcloud.supervisor import StartFailed, Supervisor
 
     settings: Settings = ctx.obj
@@ -59,6 +59,8 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
         supervisor.start()
     except InUse as error:
         raise Failure(str(error), "stop it, or give another --data") from error
+    except HalfRestored as error:
+        raise Failure(str(error), "") from error
     except WrongSchema as error:
         raise Failure(str(error), "see the page Operations") from error
     except StartFailed as error:

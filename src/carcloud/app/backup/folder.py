@@ -3,9 +3,11 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -55,6 +57,23 @@ class Manifest:
 
 
 @dataclass(slots=True)
+class Growing:
+    """A file of a new backup while it is written."""
+
+    out: BinaryIO
+    tell: Callable[[int], None]
+    digest: Any = field(default_factory=hashlib.sha256)
+    size: int = 0
+
+    def add(self, piece: bytes) -> None:
+        """Write a further piece."""
+        self.out.write(piece)
+        self.digest.update(piece)
+        self.size += len(piece)
+        self.tell(len(piece))
+
+
+@dataclass(slots=True)
 class Writer:
     """Writes files of a new backup."""
 
@@ -64,27 +83,30 @@ class Writer:
 
     def begin(self) -> None:
         """Make the folder, private to the owner; raises `BrokenBackup` where it is not empty."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(self.root.iterdir()):
             raise BrokenBackup(f"{self.root} is not empty: a backup needs a folder of its own")
+        self.root.chmod(0o700)
+
+    @contextmanager
+    def file(self, name: str) -> Iterator["Growing"]:
+        """A file that is written piece by piece; at the end of the block it is synced."""
+        target = self.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            growing = Growing(out, partial(self.tell, name.partition("/")[0]))
+            yield growing
+            out.flush()
+            os.fsync(out.fileno())
+        self.files[name] = Kept(growing.size, growing.digest.hexdigest())
 
     def write(self, name: str, pieces: Iterable[bytes]) -> int:
         """A file of its pieces, synced; returns its size."""
-        target = self.root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest, size = hashlib.sha256(), 0
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
+        with self.file(name) as file:
             for piece in pieces:
-                out.write(piece)
-                digest.update(piece)
-                size += len(piece)
-                self.tell(name.partition("/")[0], len(piece))
-            out.flush()
-            os.fsync(out.fileno())
-        self.files[name] = Kept(size, digest.hexdigest())
-        return size
+                file.add(piece)
+        return file.size
 
     def forget(self, name: str) -> None:
         """Take a file back."""
@@ -92,10 +114,17 @@ class Writer:
         self.files.pop(name, None)
 
     def end(self, manifest: Manifest) -> None:
-        """The backup is whole when its manifest is there."""
+        """The backup is whole when its manifest is there: after everything else, synced."""
+        for folder in {f for name in self.files for f in (self.root / name).parents}:
+            if folder.is_relative_to(self.root):
+                sync_folder(folder)
         draft = self.root / f".{MANIFEST}"
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        with draft.open("wb") as out:
+            out.write(msgspec.json.format(msgspec.json.encode(manifest)))
+            out.flush()
+            os.fsync(out.fileno())
         draft.replace(self.root / MANIFEST)
+        sync_folder(self.root)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +203,12 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[Any]:
             yield decode(bytes(rest[at + 4 : at + 4 + size]))
             at += 4 + size
         del rest[:at]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which files a folder has."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

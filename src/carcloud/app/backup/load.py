@@ -7,11 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 from carcloud.app.backup import records, streams
-from carcloud.app.backup.folder import Reader, Tell
+from carcloud.app.backup.folder import Reader, Tell, sync_folder
 from carcloud.app.engines import open_blobs, open_engines, open_lake
 from carcloud.app.records import open_any_records
-from carcloud.app.schema.revision import is_empty
-from carcloud.app.secret import sealing_secret
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import EVENTS, FRAMES, USAGE
@@ -22,54 +20,24 @@ from carcloud.services.telemetry.ingest import lake_position
 from carcloud.services.tenancy.api import Tenancy
 
 
-class NotEmpty(Exception):
-    """The installation has something already; the message says what."""
-
-
-async def require_empty(settings: Settings) -> None:
-    """Return if there is nothing that a restore would mix with; else raise `NotEmpty`.
-
-    The stream server must run.
-    """
-    await asyncio.to_thread(_require_empty, settings)
-    engines = await open_engines(settings)
-    try:
-        for name in (FRAMES.name, USAGE.name, EVENTS.name):
-            if (await engines.stream.info(name)).last_seq:
-                raise NotEmpty(f"the stream {name} has messages")
-    finally:
-        await engines.close()
-
-
-def _require_empty(settings: Settings) -> None:
-    database = open_any_records(settings)
-    try:
-        if not is_empty(database):
-            raise NotEmpty("the records have tables")
-    finally:
-        database.close()
-    if next(open_blobs(settings).list(""), None) is not None:
-        raise NotEmpty("there are blobs")
-    if (Path(settings.text("data")) / "secret").exists():
-        raise NotEmpty("the data folder has a secret")
-
-
 async def load(settings: Settings, source: Reader, tell: Tell) -> None:
-    """Fill an empty installation; its stream server runs, and none of its roles.
+    """Fill an installation that `target.check` has seen; its stream server runs, no role does.
 
-    Raises `BrokenBackup`, `NotEmpty`, `EngineError`.
+    Raises `BrokenBackup`, `EngineError`.
     """
-    reached = await asyncio.to_thread(_load_rest, settings, source, tell)
+    reached, usage = await asyncio.to_thread(_load_rest, settings, source, tell)
     engines = await open_engines(settings)
     try:
-        for name in (FRAMES.name, USAGE.name, EVENTS.name):
-            await streams.load(engines.stream, name, source, reached.get(name, 0))
+        await streams.load(engines.stream, FRAMES.name, source, reached)
+        await streams.load(engines.stream, USAGE.name, source, usage, usage)
+        await streams.load(engines.stream, EVENTS.name, source, 0)
     finally:
         await engines.close()
 
 
-def _load_rest(settings: Settings, source: Reader, tell: Tell) -> dict[str, int]:
-    """Everything but the streams; returns the sequences that lake and records have reached."""
+def _load_rest(settings: Settings, source: Reader, tell: Tell) -> tuple[int, int]:
+    """Everything but the streams; returns what some table of the lake has of the frames, and up
+    to where the records have counted all usage."""
     _load_secret(settings, source)
     _load_blobs(open_blobs(settings), source, tell)
     _load_lake(settings, source, tell)
@@ -81,13 +49,11 @@ def _load_rest(settings: Settings, source: Reader, tell: Tell) -> dict[str, int]
             frames = lake_position(lake, Tenancy(database).tenants.ids())
     finally:
         database.close()
-    return {FRAMES.name: frames, USAGE.name: usage}
+    return frames, usage
 
 
 def _load_secret(settings: Settings, source: Reader) -> None:
     if settings.text("secret_file"):
-        if sealing_secret(settings) != source.read("secret"):
-            raise NotEmpty("secret_file holds another secret than the backup")
         return
     file = Path(settings.text("data")) / "secret"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -95,6 +61,7 @@ def _load_secret(settings: Settings, source: Reader) -> None:
         out.write(source.read("secret"))
         out.flush()
         os.fsync(out.fileno())
+    sync_folder(file.parent)
 
 
 def _load_blobs(blobs: Blobs, source: Reader, tell: Tell) -> None:

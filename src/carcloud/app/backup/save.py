@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from carcloud import __version__
 from carcloud.app.backup import records, streams
-from carcloud.app.backup.folder import Manifest, StreamKept, Tell, Writer
+from carcloud.app.backup.folder import BrokenBackup, Manifest, StreamKept, Tell, Writer
 from carcloud.app.engines import Engines, open_engines, open_lake
-from carcloud.app.records import open_any_records
+from carcloud.app.records import open_any_records, records_file
 from carcloud.app.schema import revision
 from carcloud.app.secret import sealing_secret
 from carcloud.config import Settings
@@ -19,14 +21,18 @@ from carcloud.model.streams import EVENTS, FRAMES, USAGE
 from carcloud.model.time import iso, now_us
 from carcloud.ports.blobs import Blobs
 from carcloud.ports.errors import NotFound, Unavailable
-from carcloud.services.tenancy.api import Tenancy
 
 _TRIES = 5  # at a table that is tidied up while it is copied
 
 
 async def save(settings: Settings, into: Path, tell: Tell) -> Manifest:
-    """Copy everything into a new folder; raises `BrokenBackup`, `EngineError`."""
+    """Copy everything into a new folder; raises `BrokenBackup`, `EngineError`.
+
+    The records may be at any revision that this carcloud knows: a backup is what one makes before
+    they are brought forward.
+    """
     writer = Writer(into, tell)
+    await asyncio.to_thread(_check_records, settings)
     await asyncio.to_thread(writer.begin)
     begun = iso(now_us())
     engines = await open_engines(settings)
@@ -53,7 +59,6 @@ def _save_rest(
     database = open_any_records(settings)
     lake = open_lake(settings)
     try:
-        revision.require(database)
         tables_at = revision.at(database)
         rows = records.save(database, writer)
         tables = _save_lake(lake, _tenants(database), writer)
@@ -69,8 +74,26 @@ def _save_rest(
     return manifest
 
 
+def _check_records(settings: Settings) -> None:
+    file = records_file(settings)
+    if file is not None and not file.exists():
+        raise BrokenBackup(f"{file} is not there: there is no installation to copy")
+    database = open_any_records(settings)
+    try:
+        at = revision.at(database)
+    finally:
+        database.close()
+    if at not in revision.known():
+        raise revision.WrongSchema(
+            f"the records are at revision {at}, and this carcloud knows {revision.known()[0]} to "
+            f"{revision.known()[-1]}: make the backup with the carcloud that runs on them"
+        )
+
+
 def _tenants(database: SqlRecords) -> list[Tenant]:
-    return list(Tenancy(database).tenants.ids())
+    """By the one column that all revisions have."""
+    with database.reading() as db:
+        return [Tenant(row.id) for row in db.execute(sa.text("SELECT id FROM tenants"))]
 
 
 def _save_blobs(blobs: Blobs, writer: Writer, seen: set[str]) -> None:

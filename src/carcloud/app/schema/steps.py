@@ -93,17 +93,22 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory(str(revision.FOLDER))
 
 
-def _state(db: Connection) -> State:
+def nothing() -> State:
+    """Where records stand that have no database yet."""
     newest = _scripts().get_current_head()
     assert newest is not None  # noqa: S101 - the baseline is in the package
-    at = MigrationContext.configure(db).get_current_revision()
     chain = [Step(s.revision, s.doc) for s in reversed(list(_scripts().walk_revisions()))]
+    return State(NOTHING, newest, tuple(chain))
+
+
+def _state(db: Connection) -> State:
+    fresh, at = nothing(), MigrationContext.configure(db).get_current_revision()
     if at is None:
-        return State(NOTHING, newest, tuple(chain))
-    names = [step.revision for step in chain]
+        return fresh
+    names = [step.revision for step in fresh.pending]
     if at not in names:
-        return State(at, newest, known=False)
-    return State(at, newest, tuple(chain[names.index(at) + 1 :]))
+        return State(at, fresh.newest, known=False)
+    return State(at, fresh.newest, fresh.pending[names.index(at) + 1 :])
 
 
 def _is_back(at: str, to: str) -> bool:

@@ -117,6 +117,11 @@ class DeltaLake:
             if copy := copy_of(name, self._log(TableRef(tenant, name))):
                 yield copy
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing in the place of any table."""
+        tenants = self._place.at("").folders()
+        return not any(self._place.at(f"{name}/lake").folders() for name in tenants)
+
     def restore(self, table: TableRef, commit: bytes, files: Iterable[tuple[str, bytes]]) -> None:
         """Make a table of a copy; raises `Conflict` where there is one already."""
         restore(self._log(table), commit, files)

@@ -80,6 +80,9 @@ FIRST = {
     r"costs close north-fleet": [
         "carcloud tenants create north-fleet --name North --owner olga --password-file password.txt"
     ],
+    r"tenants (export|exports|remove-export) .*north-fleet": [
+        "carcloud tenants create north-fleet --name North --owner olga --password-file password.txt"
+    ],
     r"keys create export": ["carcloud users add-service nightly --role analyst"],
 }
 # Once in the life of a cloud: these go first.
@@ -264,6 +267,10 @@ def adapted(command: str, site: Site) -> str:
     if "invitations revoke" in command:
         made = "carcloud invitations create short --role viewer"
         command = command.replace(ID, told_id(site, made, "carcloud invitations list --json"))
+    if "remove-export" in command:
+        asked = "carcloud tenants export north-fleet --to short.tar"
+        listed = "carcloud tenants exports north-fleet --json"
+        command = command.replace(ID, told_id(site, asked, listed))
     if "budget-remove" in command:
         made = "carcloud costs budget Fleet 5000"
         command = command.replace(ID, told_id(site, made, "carcloud costs budgets --json"))

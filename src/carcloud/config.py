@@ -64,6 +64,7 @@ SETTINGS: tuple[Setting, ...] = (
         "vehicles=100",
         "Limits of a tenant made so, as `carcloud quotas` names them, with commas between",
     ),
+    Setting("tenants.export_days", 7.0, "Days the archive of an export is kept"),
     Setting("web.tiles", "", "Tile URL template or PMTiles URL of the base map; empty = outlines"),
     Setting("web.tiles_credit", "", "Who made the tiles, shown on the map; may hold HTML links"),
     Setting("web.session_hours", 12, "How long a sign-in lasts"),

@@ -21,6 +21,7 @@ from litestar import Litestar
 from tests.services.compute.kinds import Given
 
 from carcloud.app.engines import LAKE_TABLES
+from carcloud.app.schema.tables import TABLES
 from carcloud.config import Settings
 from carcloud.engines.blobs_object import ObjectBlobs
 from carcloud.engines.compute_local import LocalCompute
@@ -40,6 +41,7 @@ from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
 from carcloud.services.tenancy.api import EVERYTHING, INSTALLATION, SYSTEM, Exists, Tenancy
+from carcloud.services.tenant_life.api import Contents, Maker, Reach, TenantLife
 from carcloud.services.vehicles.api import NewVehicle, Vehicles
 from carcloud.web.application import Services, create_app
 from carcloud.web.serve import serve
@@ -123,6 +125,9 @@ class Cloud:
     decoder: Decoder
     loop: asyncio.AbstractEventLoop
     app: Litestar
+    storage: Storage
+    maker: Maker
+    data: Path
     _published: int = field(default=0)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -302,16 +307,25 @@ class _running:
         platforms = PlatformAccounts(self.records)
         jobs = Jobs(self.records, blobs, self.stream, Kinds([QUERY_EXPORT]))
         self.runner = asyncio.create_task(self._jobs_role(blobs).run())
+        storage = Storage(self.records, blobs, secret=bytes(32))
         services = Services(
-            tenancy, vehicles, telemetry, compliance, platforms, jobs,
-            Storage(self.records, blobs), Metering(self.records),
+            tenancy, vehicles, telemetry, compliance, platforms, jobs, storage,
+            Metering(self.records), TenantLife(self.records, storage),
         )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
         app = create_app(services, settings, pages=self.pages)
         self.web = serve(app, "127.0.0.1", 0)
         address = await self.web.__aenter__()
         loop = asyncio.get_running_loop()
-        cloud = Cloud(address.url, tenancy, vehicles, telemetry, self.stream, decoder, loop, app)
+        contents = Contents(self.records, lake, blobs, storage, Reach(TABLES))
+        maker = Maker(
+            self.records, storage, contents,
+            version="0", days=lambda: 1.0, room=lambda: None, now=now_us,
+        )  # fmt: skip
+        cloud = Cloud(
+            address.url, tenancy, vehicles, telemetry, self.stream, decoder, loop, app, storage,
+            maker, self.data,
+        )  # fmt: skip
         return cloud, asyncio.Event()
 
     def _jobs_role(self, blobs: ObjectBlobs) -> Runner:

@@ -23,7 +23,7 @@ NOTHING = {  # as an id of the kind that a parameter takes, of a thing that neve
     "tenant": "zqxnone", "model": "zqxnone", "letter": "1-1-1-1", "link": "zqxnone",
     "platform_id": "ZQXNONE0000000001", "job_id": "1" * 32, "schedule": "zqxnone",
     "budget": "1" * 32, "bucket": "zqxnone", "query_id": "1" * 32,
-    "provider": "1" * 16,
+    "provider": "1" * 16, "export": "1" * 16,
 }  # fmt: skip
 FIXED = {"name": "answer.parquet", "limit": "jobs", "period": "2026-01", "book": "1" * 32}
 JOB = {"kind": "query-export", "params": {"sql": "SELECT 1 AS answer"}}
@@ -111,7 +111,7 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
             "project": project["id"], "tenant": tenant, "model": f"{MARK}-model",
             "letter": letters[0]["id"], "link": link["name"], "platform_id": platform,
             "job_id": job["id"], "schedule": schedule["name"], "budget": budget["id"],
-            "bucket": bucket, "query_id": "2" * 32, "provider": "2" * 16,
+            "bucket": bucket, "query_id": "2" * 32, "provider": "2" * 16, "export": "2" * 16,
         }  # fmt: skip
         yield Owned(client, ids)
 

@@ -14,6 +14,7 @@ from carcloud.app.forwarding import make_forwarding
 from carcloud.app.metering import MeteringJobs
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.storage import StorageCare, make_storage
+from carcloud.app.tenant_life import TenantLifeWork, make_maker
 from carcloud.app.turns import in_turn
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
@@ -23,6 +24,7 @@ from carcloud.services.compute.api import Runner
 from carcloud.services.metering.api import Metering
 from carcloud.services.telemetry.upkeep import Retention, upkeep_round
 from carcloud.services.tenancy.api import KnownLimits, Tenancy
+from carcloud.services.tenant_life.api import TenantLife
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +41,16 @@ class JobsRole:
         limits = KnownLimits(self._tenancy.limits)
         storage = make_storage(settings, engines, limits)
         self.storage = StorageCare(storage, engines.stream, settings)
+        life = TenantLife(engines.records, storage)
+        maker = make_maker(settings, engines, storage)
+        self.tenant_life = TenantLifeWork(life, maker, engines.stream)
         self.metering = MeteringJobs(
             engines.stream,
             engines.lake,
             Metering(engines.records),
             self._tenancy.tenants.ids,
             close_days=settings.number("metering.close_days"),
-            in_buckets=storage.stored_bytes,
+            in_buckets=lambda one: storage.stored_bytes(one) + life.exports.stored(one),
         )
         self._general: str | None = None  # why there is no care at all
         self._troubles: list[tuple[Tenant, str]] = []
@@ -81,6 +86,7 @@ class JobsRole:
                 self.forwarding.run,
                 self.forwarding.watch,
                 self.storage.run,
+                self.tenant_life.run,
             ):
                 group.create_task(work())
 

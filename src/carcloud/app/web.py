@@ -29,6 +29,7 @@ from carcloud.rundir import RunDir
 from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.telemetry.api import QueryOptions, QueryQuota, SignalSpec, Telemetry
 from carcloud.services.tenancy.api import NotSignedIn, Tenancy
+from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.application import Services, create_app
 from carcloud.web.given import S3Address
@@ -173,6 +174,7 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         ),
         quota=QueryQuota(known.limit, query_ms, known.counter.add),
     )
+    storage = make_storage(settings, engines, known.limits, known.lake_bytes)
     return Services(
         Tenancy(
             engines.records,
@@ -184,6 +186,7 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         make_compliance(settings, engines),
         PlatformAccounts(engines.records),
         make_jobs(settings, engines),
-        make_storage(settings, engines, known.limits, known.lake_bytes),
+        storage,
         known.metering,
+        TenantLife(engines.records, storage),
     )

@@ -8,6 +8,7 @@ from carcloud.cli.client import Client, with_client
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
 from carcloud.cli.forwarding import read_password
 from carcloud.cli.tables import show_items
+from carcloud.cli.tenant_exports import export_tenant, list_exports, remove_export
 
 _COLUMNS = ("id", "name", "state", "created")
 
@@ -21,7 +22,11 @@ _COLUMNS = ("id", "name", "state", "created")
     ),
 )
 def command() -> None:
-    """Make, suspend and resume tenants, and divide one's own into projects."""
+    """Make, suspend, resume and export tenants, and divide one's own into projects."""
+
+
+for _more in (export_tenant, list_exports, remove_export):
+    command.add_command(_more)
 
 
 @command.command("list", cls=ExampleCommand, examples=("carcloud tenants list --json",))

@@ -49,6 +49,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("audit:read", "Read, search and export the record of changes", ("auditor",)),
     Action("tenant:read", "See the tenant's facts and its projects", (*_ALL, "auditor")),
     Action("tenant:write", "Rename the tenant, add and remove projects"),
+    Action("tenant:export", "Export all that the tenant has"),
     Action("quotas:read", "See quotas and what is used of them", (*_ALL, "auditor")),
     Action("usage:read", "See what was used", ("operator", "engineer", "analyst", "auditor")),
     Action("costs:read", "See costs, budgets, prices and statements", ("analyst", "auditor")),

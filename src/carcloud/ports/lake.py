@@ -69,6 +69,17 @@ class QueryLimits:
     memory_mb: int = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class TableCopy:
+    """A table at one version; `read` gives None for a file that upkeep has removed meanwhile."""
+
+    name: str
+    rows: int
+    commit: bytes  # the log of a table that begins so
+    files: tuple[tuple[str, int], ...]  # path, bytes
+    read: Callable[[str], bytes | None]
+
+
 class Cancel:
     """Ends one query from outside; threads share it."""
 
@@ -172,3 +183,6 @@ class Lake(Protocol):
 
     def upkeep(self, table: TableRef, *, keep_days: int | None) -> Upkeep:
         """Merge small files, sort by vehicle and time, drop what is older than `keep_days`."""
+
+    def copies(self, tenant: Tenant) -> Iterator[TableCopy]:
+        """The tenant's tables that have been written, each as it is when it is asked for."""

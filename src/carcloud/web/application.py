@@ -23,6 +23,7 @@ from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web import console, reference
 from carcloud.web.api import (
@@ -46,6 +47,7 @@ from carcloud.web.api import (
     sessions,
     system,
     telemetry,
+    tenant_exports,
     tenants,
     usage,
     vehicles,
@@ -75,6 +77,7 @@ class Services:
     jobs: Jobs
     storage: Storage
     metering: Metering
+    life: TenantLife
 
 
 def create_app(
@@ -142,6 +145,7 @@ def _guarded(callers: Callers, rates: RequestRates) -> Router:
             Router("/", tags=["people"], route_handlers=[second_factor.reset_second_factor]),
             keys.router,
             tenants.router,
+            tenant_exports.router,
             audit.router,
             vehicles.router,
             models.router,
@@ -178,6 +182,7 @@ def _dependencies(
         "jobs": services.jobs,
         "storage": services.storage,
         "metering": services.metering,
+        "life": services.life,
         "callers": callers,
         "settings": settings,
         "fleet": FleetView(services.vehicles, services.telemetry),
@@ -217,6 +222,7 @@ def _translations() -> Mapping[type[Exception], Translate]:
         **usage.TRANSLATIONS,
         **buckets.TRANSLATIONS,
         **jobs.TRANSLATIONS,
+        **tenant_exports.TRANSLATIONS,
     }
 
 

@@ -14,6 +14,7 @@ from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
+from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.callers import Caller, Callers
 from carcloud.web.fleet import FleetView
@@ -54,6 +55,7 @@ TheSettings = NamedDependency[Settings]
 TheStorage = NamedDependency[Storage]
 TheTelemetry = NamedDependency[Telemetry]
 TheTenancy = NamedDependency[Tenancy]
+TheTenantLife = NamedDependency[TenantLife]
 TheVehicles = NamedDependency[Vehicles]
 
 VehiclePath = Annotated[

@@ -9,6 +9,7 @@ from carcloud.services.metering.api import metadata as METERING
 from carcloud.services.storage.api import metadata as STORAGE
 from carcloud.services.telemetry.api import metadata as TELEMETRY
 from carcloud.services.tenancy.api import metadata as TENANCY
+from carcloud.services.tenant_life.api import metadata as TENANT_LIFE
 from carcloud.services.vehicles.api import metadata as VEHICLES
 
 TABLES: Any = (  # of MetaData; Alembic takes several and says it takes one
@@ -20,5 +21,6 @@ TABLES: Any = (  # of MetaData; Alembic takes several and says it takes one
     VEHICLES,
     TELEMETRY,
     COMPLIANCE,
+    TENANT_LIFE,
 )
 """Services of lower rank first."""

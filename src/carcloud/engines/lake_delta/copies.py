@@ -1,23 +1,12 @@
 """A table as one commit and its files, to be kept elsewhere and made again."""
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from carcloud.engines.lake_delta.log import FOLDER, Log, commit_info
 from carcloud.engines.lake_delta.snapshot import Action, add_action
 from carcloud.ports.errors import Conflict
-
-
-@dataclass(frozen=True, slots=True)
-class TableCopy:
-    """A table at one version; `read` gives None for a file that upkeep has removed meanwhile."""
-
-    name: str
-    rows: int
-    commit: bytes  # the log of a table that begins so
-    files: tuple[tuple[str, int], ...]  # path, bytes
-    read: Callable[[str], bytes | None]
+from carcloud.ports.lake import TableCopy
 
 
 def copy_of(name: str, log: Log) -> TableCopy | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from carcloud.engines.lake_delta import query, upkeep, write
-from carcloud.engines.lake_delta.copies import TableCopy, copy_of, restore
+from carcloud.engines.lake_delta.copies import copy_of, restore
 from carcloud.engines.lake_delta.files import Files, LocalPlace, Place
 from carcloud.engines.lake_delta.known import Known
 from carcloud.engines.lake_delta.log import Log
@@ -24,6 +24,7 @@ from carcloud.ports.lake import (
     QueryLimits,
     QueryResult,
     Slice,
+    TableCopy,
     TableInfo,
     TableRef,
     Upkeep,

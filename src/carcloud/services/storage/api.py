@@ -40,6 +40,7 @@ from carcloud.services.storage.errors import (
     WrongChecksum,
     WrongPart,
 )
+from carcloud.services.storage.kept import Kept
 from carcloud.services.storage.listing import Lister
 from carcloud.services.storage.multipart import Multipart
 from carcloud.services.storage.objects import Objects
@@ -83,7 +84,7 @@ _REMEMBER_S = 1.0
 
 
 class Storage:
-    """The service; its parts are `buckets`, `objects`, `lists`, `uploads` and `places`.
+    """The service; its parts are `buckets`, `objects`, `lists`, `uploads`, `places` and `kept`.
 
     `open_blobs` opens a bucket of a tenant's own, `limit` gives the value of a tenant's limit,
     `now` is a clock in us since 1970.
@@ -110,6 +111,7 @@ class Storage:
         self.objects = Objects(records, commits, self.places, now)
         self.lists = Lister(records)
         self.uploads = Multipart(records, commits, now)
+        self.kept = Kept(self.places)
         self._upkeep = upkeep.Upkeep(records, commits, self.places, self.uploads, now)
 
     def preview(self, bucket: Bucket, info: ObjectInfo) -> TablePreview | Summary:

@@ -57,8 +57,11 @@ class Body:
         tenant: Tenant,
         sealing: tuple[str, bytes] | None,
         algorithm: Algorithm | None = None,
+        *,
+        blob: str | None = None,
     ) -> None:
-        self.blob = blob_key(tenant, new_id())
+        """`blob` = where the bytes lie; else a place of their own among the objects."""
+        self.blob = blob or blob_key(tenant, new_id())
         self.size = 0
         self._blobs = blobs
         self._writer: BlobWriter | None = None

@@ -1,0 +1,1 @@
+"""All that a tenant has: exported whole, and deleted with a certificate."""

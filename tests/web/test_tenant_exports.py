@@ -19,7 +19,6 @@ from tests.web.conftest import SPEED
 from carcloud.cli import main
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
-from carcloud.services.tenancy.api import INSTALLATION, SYSTEM
 
 MINE, THEIRS = "zqxmineonly", "zqxtheirsonly"
 PASSWORD_MARK = "kept between us and nobody"
@@ -199,8 +198,7 @@ def test_an_operator_exports_a_suspended_tenant_by_command(
     cloud.register("ZQXQUIET00001", tenant=Tenant("zqxquiet"))
     refused = client.post("/v1/tenants/zqxquiet/exports")
     assert refused.status_code == 403
-    cloud.tenancy.grants.grant(INSTALLATION, "tester", "administrator", by=SYSTEM)
-    with cloud.client() as client:
+    with cloud.administering(), cloud.client() as client:
         client.patch("/v1/tenants/zqxquiet", json={"state": "suspended"}).raise_for_status()
         token = client.cookies["carcloud_session"]
         target, over = tmp_path / "quiet.tar", threading.Event()

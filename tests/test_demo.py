@@ -4,15 +4,12 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 KEYS = {
     "sent", "acknowledged", "stored", "duplicates", "missing", "dead_letters", "ack_p50_ms",
     "ack_p99_ms", "queryable_p50_ms", "queryable_p99_ms", "peak_memory_mb",
 }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_a_short_demo_stores_what_it_acknowledges(tmp_path):
     done = subprocess.run(
         [

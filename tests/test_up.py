@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import httpx
-import pytest
 
 CARCLOUD = [sys.executable, "-m", "carcloud"]
 PORTS = [f"--set={name}=0" for name in ("web.port", "storage.port", "gateway.gbt32960.port")]
@@ -49,7 +48,6 @@ def stop(process: subprocess.Popen[str]) -> None:
     assert process.wait(40) == 0
 
 
-@pytest.mark.slow
 def test_start_sign_in_ask_stop_and_start_again(tmp_path):
     process = up(tmp_path)
     try:
@@ -115,7 +113,6 @@ def test_a_taken_port_is_told_in_one_line(tmp_path):
     assert str(port) in error
 
 
-@pytest.mark.slow
 def test_a_new_stream_goes_on_where_the_lake_is(tmp_path):
     import asyncio
     import shutil

@@ -4,7 +4,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 from carcloud.app.first_start import prepare
 from carcloud.codecs.gbt32960.frame import build
@@ -28,6 +28,20 @@ QUIET = (
     "--disable-sync",
 )  # fmt: skip
 VEHICLES = 20
+REFUSED: list[str] = []  # answers to the page of the test that runs
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: Any, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a person would have seen goes with a failure."""
+    report = yield
+    page = item.funcargs.get("page")
+    if report.when == "call" and report.failed and page is not None and not page.is_closed():
+        seen = [page.url, *REFUSED, page.locator("body").inner_text(timeout=5_000)]
+        report.sections.append(("The page", "\n".join(seen)))
+    return report
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,8 @@ def signed_in(
     opened = browser.new_context(**options)
     page = opened.new_page()
     troubles: list[str] = []
+    REFUSED.clear()
+    page.on("response", _note_refusal)
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on(
         "request",
@@ -131,6 +147,11 @@ def signed_in(
     yield page
     opened.close()
     assert troubles == []
+
+
+def _note_refusal(answer: Response) -> None:
+    if answer.status >= 400:
+        REFUSED.append(f"{answer.status} {answer.request.method} {answer.url}")
 
 
 def until(page: Page, expression: str, arg: Any = None, seconds: float = 30) -> None:

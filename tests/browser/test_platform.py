@@ -85,14 +85,14 @@ def test_a_bucket_is_made_filled_and_looked_into(page: Page, cloud: Cloud, bucke
 
 def test_a_dropped_file_lands_in_the_folder_that_is_open(page: Page, cloud: Cloud, bucket: str):
     page.goto(f"{cloud.url}/buckets/{bucket}?prefix=2026/05/")
-    page.get_by_test_id("objects").wait_for(timeout=LONG)
-    page.evaluate(
-        """() => {
+    page.get_by_test_id("objects").evaluate(
+        """(objects) => {
             const data = new DataTransfer()
             data.items.add(new File(['clear road'], 'notes.txt', { type: 'text/plain' }))
             const event = new DragEvent('drop', { dataTransfer: data, bubbles: true })
-            document.querySelector('[data-testid=objects]').dispatchEvent(event)
-        }"""
+            objects.dispatchEvent(event)
+        }""",
+        timeout=LONG,
     )
     row = page.get_by_test_id("object-row").filter(has_text="notes.txt")
     row.get_by_role("button").first.click(timeout=LONG)

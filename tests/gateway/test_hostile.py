@@ -372,7 +372,6 @@ def test_heartbeats_that_wait_for_the_stream_are_bounded_too(server):
     run(scene())
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_flood_of_logins_is_absorbed_and_disturbs_nobody(tmp_path):
     """2,000 connections log in at once, 2,000 more come and go; a vehicle goes on reporting."""

@@ -23,6 +23,8 @@ from carcloud.simulator.options import SimulateOptions, SimulateResult
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import drive, settings_for, settled
 
+pytestmark = pytest.mark.soak
+
 SIGNALS = TableRef(DEFAULT_TENANT, "signals")
 
 
@@ -68,7 +70,6 @@ def in_rows(kept: Reader, records) -> None:
     assert sum(kept.manifest.records.values()) > 50
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_backup_of_a_running_cloud_makes_a_second_one(tmp_path: Path) -> None:
     first, copy = settings_for(tmp_path / "first"), tmp_path / "copy"

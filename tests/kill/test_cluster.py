@@ -6,9 +6,9 @@
 import pytest
 from bench import cluster
 
+pytestmark = pytest.mark.soak
 
-@pytest.mark.kill
-@pytest.mark.slow
+
 @pytest.mark.timeout(240)
 def test_any_process_of_a_cluster_may_be_killed() -> None:
     found = cluster.rows(small=True)

@@ -21,6 +21,8 @@ from carcloud.simulator.run import simulate
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import settings_for
 
+pytestmark = pytest.mark.soak
+
 SIZE_MB, RESERVE_MB = 160, 24
 
 
@@ -59,8 +61,6 @@ class Ballast:
         self._file.unlink()
 
 
-@pytest.mark.slow
-@pytest.mark.kill
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("disk")  # two clouds under load beside each other prove no more
 @pytest.mark.parametrize("keep", [RESERVE_MB * 900_000, 0], ids=["reserve", "last byte"])

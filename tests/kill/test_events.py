@@ -11,8 +11,9 @@ from carcloud.simulator.options import SimulateOptions
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import drive, settings_for
 
+pytestmark = pytest.mark.soak
 
-@pytest.mark.slow
+
 def test_vehicles_that_come_and_go_are_events(tmp_path):
     settings = settings_for(tmp_path)
     prepare(settings)

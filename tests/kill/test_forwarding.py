@@ -25,6 +25,8 @@ from carcloud.simulator.run import simulate
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import settings_for
 
+pytestmark = pytest.mark.soak
+
 PLATFORM = "LOWERPLATFORM0001"
 VEHICLES = 20
 
@@ -59,8 +61,6 @@ def reports(settings: Settings) -> list[tuple[str, int, int]]:
     return list(zip(rows["vehicle"].to_pylist(), times, rows["digest"].to_pylist(), strict=True))
 
 
-@pytest.mark.kill
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_further_platform_that_is_killed_gets_every_report_once(tmp_path: Path) -> None:
     lower = settings_for(tmp_path / "lower")

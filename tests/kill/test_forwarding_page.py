@@ -12,6 +12,8 @@ import pytest
 
 from tests.kill.test_spine import free_port
 
+pytestmark = pytest.mark.soak
+
 PAGE = Path(__file__).parents[2] / "docs" / "forwarding.md"
 
 
@@ -33,7 +35,6 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_example_does_what_the_page_says(tmp_path):
     upper, lower, drive, ask = blocks()

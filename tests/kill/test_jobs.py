@@ -13,6 +13,8 @@ from carcloud.app.first_start import prepare
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import settings_for
 
+pytestmark = pytest.mark.soak
+
 JOBS, KILLS = 30, 4
 
 
@@ -35,8 +37,6 @@ def all_ended(supervisor: Supervisor, client: httpx.Client, jobs: list[str]) -> 
         time.sleep(0.2)
 
 
-@pytest.mark.kill
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_jobs_survive_the_end_of_the_jobs_process(tmp_path):
     settings = settings_for(tmp_path)

@@ -16,11 +16,11 @@ from carcloud.simulator.options import SimulateOptions
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import drive, settings_for, settled
 
+pytestmark = pytest.mark.soak
+
 DAY = 86_400_000_000  # us
 
 
-@pytest.mark.kill
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_meters_agree_with_the_load_generator_whatever_is_killed(tmp_path):
     seed = int.from_bytes(os.urandom(4), "big")

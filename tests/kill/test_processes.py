@@ -11,6 +11,8 @@ from carcloud.supervisor import Supervisor
 from tests.gateway.test_gbt32960 import VIN, Car, login
 from tests.kill.test_spine import drive, settings_for, settled
 
+pytestmark = pytest.mark.soak
+
 
 async def one_of_many_stays(port: int) -> None:
     """The same vehicle connects again and again: wherever it lands, the newest link stays."""
@@ -28,7 +30,6 @@ async def one_of_many_stays(port: int) -> None:
     assert not cars[-1].reader.at_eof()
 
 
-@pytest.mark.slow
 def test_two_gateways_share_a_port_and_a_vehicle_has_one_session(tmp_path):
     settings = settings_for(tmp_path, gateway__processes=2)
     prepare(settings)

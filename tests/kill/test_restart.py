@@ -16,6 +16,8 @@ from carcloud.simulator.options import SimulateOptions
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import drive, settings_for, settled
 
+pytestmark = pytest.mark.soak
+
 
 class Asking(threading.Thread):
     """Asks one question after the other, over a kept connection or a new one each time."""
@@ -48,7 +50,6 @@ def restart(data: Path, role: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_no_request_fails_and_no_acknowledged_frame_is_lost(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
@@ -99,7 +100,6 @@ def test_no_request_fails_and_no_acknowledged_frame_is_lost(tmp_path: Path) -> N
     assert (found.missing, found.duplicates, found.stored) == (0, 0, result.acknowledged)
 
 
-@pytest.mark.slow
 def test_a_new_process_that_does_not_start_leaves_the_old_one(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     prepare(settings)
@@ -129,7 +129,6 @@ def test_without_a_cloud_it_says_so(tmp_path: Path) -> None:
     assert "no cloud runs" in command.communicate()[0]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("role", ["jobs", "ingest", "gateway", "web"])
 def test_a_role_ends_in_good_order_while_the_stream_is_gone(tmp_path: Path, role: str) -> None:

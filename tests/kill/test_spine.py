@@ -22,6 +22,8 @@ from carcloud.simulator.options import SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 from carcloud.supervisor import Supervisor
 
+pytestmark = pytest.mark.soak
+
 
 def settings_for(data: Path, **more: object) -> Settings:
     return Settings(
@@ -74,8 +76,6 @@ def settled(supervisor: Supervisor, result: SimulateResult) -> Reckoning:
     return found
 
 
-@pytest.mark.kill
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_any_process_killed_again_and_again(tmp_path):
     seed = int.from_bytes(os.urandom(4), "big")
@@ -120,8 +120,6 @@ def test_any_process_killed_again_and_again(tmp_path):
     assert found.stored == result.acknowledged
 
 
-@pytest.mark.kill
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_heartbeats_confirm_where_reports_are_not_answered(tmp_path):
     settings = settings_for(tmp_path, gateway__gbt32960__reply_reports=False)
@@ -153,7 +151,6 @@ def test_heartbeats_confirm_where_reports_are_not_answered(tmp_path):
     assert found.stored >= result.acknowledged > 500
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_stream_that_is_down_delays_acknowledgements_and_loses_nothing(tmp_path):
     settings = settings_for(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from tests.operation.conftest import Running, running
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 def test_a_stream_that_hangs_is_told_and_vanishes_from_the_problems(cloud: Running):
     assert cloud.client.get("/healthz").json() == {"status": "ok", "engines": {}}
@@ -32,7 +32,6 @@ def test_a_stream_that_hangs_is_told_and_vanishes_from_the_problems(cloud: Runni
     assert cloud.client.get("/readyz").status_code == 200
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_stream_that_is_killed_is_started_again_and_all_is_well(cloud: Running):
     restarts = cloud.supervisor.server_restarts
@@ -42,7 +41,7 @@ def test_a_stream_that_is_killed_is_started_again_and_all_is_well(cloud: Running
     assert cloud.simulate(vehicles=2, seconds=2).unconfirmed == 0
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 def test_a_disk_below_its_reserve_is_told_and_nobody_is_acknowledged(tmp_path):
     free = shutil.disk_usage(tmp_path).free // 1_000_000
@@ -55,7 +54,7 @@ def test_a_disk_below_its_reserve_is_told_and_nobody_is_acknowledged(tmp_path):
         assert cloud.client.get("/readyz").status_code == 200
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 def test_a_lake_that_cannot_be_written_is_told_and_work_resumes(tmp_path):
     with running(tmp_path) as cloud:

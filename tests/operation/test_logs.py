@@ -19,7 +19,7 @@ def lines(cloud: Running, role: str) -> list[dict]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_lines_name_their_process_and_requests_have_an_id(cloud: Running):
     answer = cloud.client.get("/v1/vehicles?q=secretpath", headers={"X-Request-Id": "proxy-17"})
     assert answer.headers["X-Request-Id"] == "proxy-17"
@@ -35,7 +35,6 @@ def test_lines_name_their_process_and_requests_have_an_id(cloud: Running):
     assert "secretpath" not in json.dumps(mine)
 
 
-@pytest.mark.slow
 def test_secrets_are_in_no_log(cloud: Running):
     """Even at level debug, with right and wrong passwords, tokens, a platform's login."""
     wrong, platform = "Wr0ng-horse-battery", "plat-secret-99"

@@ -26,7 +26,6 @@ def plain(name: str) -> str:
     return short if short in KNOWN else f"{short}_total"
 
 
-@pytest.mark.slow
 def test_what_is_told_and_what_is_documented_are_the_same(cloud: Running):
     cloud.simulate(vehicles=5, seconds=3)
     cloud.client.get("/v1/vehicles")

@@ -64,7 +64,7 @@ def receiver() -> Iterator[tuple[str, Received]]:
         server.server_close()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_frame_is_one_trace_from_gateway_to_lake(tmp_path):
     with receiver() as (endpoint, received):
         traced = {"tracing__endpoint": endpoint, "tracing__sample": 1.0}

@@ -95,7 +95,7 @@ def cluster() -> Iterator[tuple[list[str], str]]:
         shutil.rmtree(short, ignore_errors=True)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(280)
 def test_the_suite_passes_on_two_nodes() -> None:
     with cluster() as (inside, address):

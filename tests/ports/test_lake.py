@@ -882,8 +882,7 @@ while True:
 """
 
 
-@pytest.mark.kill
-@pytest.mark.slow
+@pytest.mark.soak
 def test_kill_9_anywhere_leaves_every_row_once(tmp_path: Path) -> None:
     chance = random.Random(20260301)
     script = tmp_path / "writer.py"

@@ -374,7 +374,6 @@ class Load:
         assert len({m.data for m in self.found}) == len(self.found), "a message was kept twice"
 
 
-@pytest.mark.kill
 def test_kill_under_load_loses_and_repeats_nothing(server: NatsServer) -> None:
     load, running = Load(), [server]
 
@@ -392,7 +391,6 @@ def test_kill_under_load_loses_and_repeats_nothing(server: NatsServer) -> None:
     load.check()
 
 
-@pytest.mark.kill
 def test_any_server_of_a_cluster_may_be_killed(cluster: Cluster) -> None:
     """Each in turn, one at a time; writing and reading go on within ten seconds."""
     load = Load()

@@ -209,7 +209,6 @@ async def connect_to(port: int) -> NatsStream:
     )
 
 
-@pytest.mark.kill
 def test_an_ingest_that_is_stuck_says_so_until_it_goes_on(server, tmp_path, monkeypatch):
     """A disk that hangs: no error comes, frames only wait."""
     monkeypatch.setattr(ingest_module, "_PATIENCE_S", 0.5)

@@ -92,7 +92,7 @@ async def tampering(port: int) -> list[Flag]:
     return [Flag((await car.reply()).flag) for _ in range(4)]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("sign", "encrypt"), [("sm2", "sm4"), ("ecc", None)])
 def test_signed_and_encrypted_reports_through_the_whole_cloud(tmp_path, sign, encrypt):

@@ -11,7 +11,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
 
-EXAMPLES = 12  # of each route
+EXAMPLES = 6  # of each route
 TOO_LARGE = 413
 LEFT_OUT = {
     ("GET", "/v1/live"),  # never ends

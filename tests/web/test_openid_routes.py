@@ -1,5 +1,9 @@
 """Signing in at a provider over HTTP, as a browser does it: cookies, redirects, refusals."""
 
+import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -7,8 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import oidc_provider_mock
 from click.testing import CliRunner
+from tests.web.conftest import PASSWORD
 
 from carcloud.cli import main
+from carcloud.web.application import PROVIDER_CALLS
 
 BEGIN = "/v1/session/openid"
 
@@ -45,13 +51,18 @@ def test_a_browser_signs_in_connects_and_is_refused(
             assert bad.json()["errors"][0]["field"] == "back"
             assert kate.post(BEGIN, json={"provider": "nobody"}).status_code == 404
         with cloud.client("viewer") as viewer:
-            begun = viewer.post(f"{BEGIN}/connect", json={"provider": "company"})
+            wrong = {"provider": "company", "password": "a wrong password"}
+            refused = viewer.post(f"{BEGIN}/connect", json=wrong)
+            assert refused.json()["errors"][0]["field"] == "password"
+            right = {"provider": "company", "password": PASSWORD}
+            begun = viewer.post(f"{BEGIN}/connect", json=right)
             asked = parse_qs(urlsplit(begun.json()["url"]).query)
             assert asked["redirect_uri"] == [callback]
             back = httpx.post(begun.json()["url"], data={"sub": "viewer"}).headers["location"]
             assert viewer.get(back).headers["location"] == "/account"
             users = {one["name"]: one for one in client.get("/v1/users").json()["items"]}
             assert users["viewer"]["external"] is True
+            assert viewer.post(f"{BEGIN}/connect", json=right).status_code == 409
             assert viewer.delete(f"{BEGIN}/connect").status_code == 204
         with cloud.client("stranger") as stranger:
             assert stranger.get("/v1/login-providers").json()["items"] == []
@@ -63,3 +74,30 @@ def test_a_browser_signs_in_connects_and_is_refused(
             assert stranger.put("/v1/login-providers/all", json=everybody).status_code == 403
         assert client.get(BEGIN).json()["items"] == []  # a tenant's own is not shown to all
     assert client.delete("/v1/login-providers/company").status_code == 204
+
+
+def test_a_provider_that_hangs_leaves_threads_for_everybody_else(
+    client: httpx.Client, cloud: Any
+) -> None:
+    many = min(32, (os.cpu_count() or 1) + 4) + PROVIDER_CALLS  # of both pools
+    begin = {"provider": "silent"}
+    with ThreadPoolExecutor(many) as pool:
+        with socket.create_server(("127.0.0.1", 0), backlog=many) as silent:
+            issuer = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            body = {"name": "x", "issuer": issuer, "client_id": "c"}
+            assert client.put("/v1/login-providers/silent", json=body).status_code == 200
+            begun = [
+                pool.submit(httpx.post, f"{cloud.url}{BEGIN}", json=begin, timeout=30)
+                for _ in range(many)
+            ]
+            silent.settimeout(10)
+            peers = [silent.accept()[0] for _ in range(PROVIDER_CALLS)]  # all of them hang
+            asked = time.monotonic()
+            assert client.get("/v1/login-providers").status_code == 200
+            assert time.monotonic() - asked < 3  # hanging lasts for 5 s
+            assert not any(one.done() for one in begun)
+        for peer in peers:
+            peer.close()
+        refused = [one.result(30).json() for one in begun]
+    assert {one["status"] for one in refused} == {401}
+    assert client.delete("/v1/login-providers/silent").status_code == 204

@@ -42,6 +42,7 @@ from carcloud.web.api import (
     people,
     prices,
     queries,
+    registration,
     schedules,
     second_factor,
     sessions,
@@ -63,6 +64,9 @@ from carcloud.web.quick import give_in_turn, one_guard
 from carcloud.web.rates import RequestRates, add_rate_headers
 from carcloud.web.refusals import Refusals
 from carcloud.web.security import BodyLimit, add_headers, same_origin
+from carcloud.web.threads import Threads
+
+PROVIDER_CALLS = 8  # at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,12 @@ def create_app(
     s3: S3Address | None = None,
     engines: Sequence[Engine] = (),
 ) -> Litestar:
-    """The application over `services`; it starts and stops their live parts itself."""
+    """The application over `services`; it starts and stops their live parts itself.
+
+    Raises `InvalidSetting`.
+    """
     refusals = Refusals(services.tenancy)
+    asking = Threads("openid", PROVIDER_CALLS)
     callers = Callers(services.tenancy, _labels_of(services.vehicles))
     most_bytes = settings.whole("web.max_body_mb") * 1_000_000
     facts = operation.Facts(
@@ -111,10 +119,12 @@ def create_app(
             **_dependencies(services, callers, settings, figures),
             "s3": _always(s3 or S3Address()),
             "engines": _always(engines),
+            "provider_threads": _always(asking),
+            "registration_limits": _always(registration.limits_of(settings)),
         },
         exception_handlers=exception_handlers(_translations(), refusals.note),
         before_send=[add_headers(settings.text("web.tiles")), add_rate_headers],
-        lifespan=[_running(services, refusals)],
+        lifespan=[_running(services, refusals, asking)],
         middleware=[BodyLimit(most_bytes)],
         request_max_body_size=most_bytes,
         openapi_config=_openapi(),
@@ -233,7 +243,7 @@ def _labels_of(vehicles: Vehicles) -> LabelsOf:
     return labels
 
 
-def _running(services: Services, refusals: Refusals) -> Any:
+def _running(services: Services, refusals: Refusals, asking: Threads) -> Any:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await services.telemetry.start()
@@ -241,6 +251,7 @@ def _running(services: Services, refusals: Refusals) -> Any:
         try:
             yield
         finally:
+            asking.close()
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
             await refusals.flush()

@@ -1,6 +1,6 @@
 """What the application gives to a route that names it in its arguments."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.callers import Caller, Callers
 from carcloud.web.fleet import FleetView
 from carcloud.web.live import LiveFeed
+from carcloud.web.threads import Threads
 
 
 @dataclass(slots=True)
@@ -50,6 +51,8 @@ TheJobs = NamedDependency[Jobs]
 TheLiveFeed = NamedDependency[LiveFeed]
 TheMetering = NamedDependency[Metering]
 ThePlatforms = NamedDependency[PlatformAccounts]
+TheProviderThreads = NamedDependency[Threads]
+TheRegistrationLimits = NamedDependency[Mapping[str, int]]
 TheS3Address = NamedDependency[S3Address]
 TheSettings = NamedDependency[Settings]
 TheStorage = NamedDependency[Storage]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from carcloud.config import Settings
+from carcloud.config import InvalidSetting, Settings
 from carcloud.model.ids import Tenant
 from carcloud.services.tenancy.api import Exists, Invalid, Tenancy, Throttled, Unknown
 from carcloud.web.api.registration import limits_of
@@ -68,3 +68,13 @@ def test_limits_are_read_from_the_setting() -> None:
     some = Settings({"tenants.registration_limits": "vehicles=5, jobs=1"})
     assert limits_of(some) == {"vehicles": 5, "jobs": 1}
     assert limits_of(Settings({"tenants.registration_limits": ""})) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["wishes=1", "vehicles", "vehicles=", "vehicles=many", "jobs=-1", "jobs=1;queries=2"],
+)
+def test_a_wrong_setting_of_limits_is_told_at_the_start(text: str) -> None:
+    settings = Settings({"tenants.registration_limits": text})
+    with pytest.raises(InvalidSetting, match="registration_limits"):
+        limits_of(settings)

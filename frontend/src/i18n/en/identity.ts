@@ -19,6 +19,7 @@ export default {
   'signIn.why.wrong-state': 'the answer belongs to another sign-in.',
   'signIn.why.used': 'this answer was used already.',
   'signIn.why.provider-refused': 'the provider refused.',
+  'signIn.why.throttled': 'too many tries from here. Please wait a while.',
   'signIn.why.provider-down': 'the provider does not answer.',
   'signIn.why.bad-token': 'the answer of the provider is not valid.',
   'signIn.why.wrong-domain': 'your e-mail address is not of an allowed domain.',

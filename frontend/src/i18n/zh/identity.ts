@@ -19,6 +19,7 @@ export default {
   'signIn.why.wrong-state': '该应答属于另一次登录。',
   'signIn.why.used': '该应答已被使用。',
   'signIn.why.provider-refused': '身份提供方拒绝了请求。',
+  'signIn.why.throttled': '来自此处的尝试过多,请稍后再试。',
   'signIn.why.provider-down': '身份提供方没有响应。',
   'signIn.why.bad-token': '身份提供方的应答无效。',
   'signIn.why.wrong-domain': '您的邮箱域名不被允许。',

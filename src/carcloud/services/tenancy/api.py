@@ -100,8 +100,8 @@ __all__ = [
     "Project", "ProviderRules", "Quota", "Reason", "RoleInfo", "Scope", "Seal",
     "SecondFactorNeeded", "SecondFactorState", "Session", "SessionInfo", "Shares", "SignInBegun",
     "SignInDone", "SignInRefused", "Tenancy", "TenantInfo", "TenantLimits", "TenantState",
-    "Throttled", "Unknown", "User", "limit_in", "metadata", "origin", "record_changes",
-    "suspended_among", "suspended_tenants",
+    "Throttled", "Unknown", "User", "check_limit", "limit_in", "metadata", "origin",
+    "record_changes", "suspended_among", "suspended_tenants",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

@@ -21,16 +21,17 @@ from carcloud.model.ids import Tenant
 from carcloud.model.time import SECOND
 from carcloud.ports.errors import Conflict
 from carcloud.ports.openid import ProviderFailed, ProviderRefused, ProviderWeb
-from carcloud.services.tenancy import audit, id_tokens
+from carcloud.services.tenancy import audit, id_tokens, throttle
 from carcloud.services.tenancy.desk import USER, Desk, hashed, note
 from carcloud.services.tenancy.errors import Denied, Exists, Invalid, SignInRefused, Unknown
 from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.invitations import Invitations
 from carcloud.services.tenancy.people import People, check_person
-from carcloud.services.tenancy.provider_facts import ProviderFacts
+from carcloud.services.tenancy.provider_facts import METHODS, ProviderFacts
 from carcloud.services.tenancy.providers import Providers
 from carcloud.services.tenancy.sessions import Client, Sessions
 from carcloud.services.tenancy.store import sessions, spent_sign_ins, users
+from carcloud.services.tenancy.text import printable
 from carcloud.services.tenancy.types import (
     EVERYTHING,
     INSTALLATION,
@@ -66,19 +67,45 @@ class OpenId:
 
     def begin(
         self, provider: str, callback: str, *, back: str = "/", invitation: str | None = None,
-        name: str | None = None, who: Identity | None = None,
+        name: str | None = None, client: Client,
     ) -> SignInBegun:  # fmt: skip
-        """Where to send the browser. With `invitation` and `name` a new user comes of it; with
-        `who` that account is connected. Raises `Unknown`, `Invalid`, `Denied`, `SignInRefused`.
+        """Where to send the browser. With `invitation` and `name` a new user comes of it. Raises
+        `Unknown`, `Invalid`, `SignInRefused`, `Throttled`.
         """
         if not _PATH.fullmatch(back):
             raise Invalid("back", "a path of the console, such as /vehicles")
-        if who is not None and (who.session is None or who.short_lived or who.service):
-            raise Denied("anyone", "only a person who signed in may do this")
+        self._count(client)
         if name is not None:
             _check_name(name)
         if invitation is not None:
             self._invitations.offer(invitation)
+        return self._leave(provider, callback, back, invitation=invitation, name=name)
+
+    def connect(
+        self, who: Identity, provider: str, callback: str, *, back: str, password: str,
+        code: str | None, client: Client,
+    ) -> SignInBegun:  # fmt: skip
+        """As `begin`, for somebody whose account is connected when the browser comes back.
+
+        Takes what signing in takes. Raises `Exists` for an account that is connected already,
+        `Denied` for keys and tokens, and as `begin`.
+        """
+        self._count(client)
+        with self._desk.records.reading() as db:
+            row = db.execute(select(users.c.external).where(users.c.name == who.user)).one()
+        if row.external is not None:
+            raise Exists("this account is connected already: disconnect it first")
+        self._sessions.prove(who, password, code, client=client, action="user.connect")
+        return self._leave(provider, callback, back, who=who)
+
+    def _count(self, client: Client) -> None:
+        with self._desk.records.transaction() as db:
+            throttle.count_provider(db, client.address, self._desk.now())
+
+    def _leave(
+        self, provider: str, callback: str, back: str, *, invitation: str | None = None,
+        name: str | None = None, who: Identity | None = None,
+    ) -> SignInBegun:  # fmt: skip
         with self._desk.records.reading() as db:
             chosen, _ = self._providers.get(db, provider)
         facts = self._told_facts(chosen)
@@ -102,16 +129,17 @@ class OpenId:
     def finish(
         self, ticket: str | None, query: Mapping[str, str], *, hours: float, client: Client
     ) -> SignInDone:
-        """What comes of a browser that came back with `query`; raises `SignInRefused`, which is
-        in the audit of whom the provider belongs to."""
+        """What comes of a browser that came back with `query`; raises `Throttled`, and
+        `SignInRefused`, which is in the audit of whom the provider belongs to."""
+        self._count(client)
         kept = self._opened(ticket)
         tenant = INSTALLATION
         try:
             with self._desk.records.reading() as db:
                 chosen, secret = self._providers.get(db, kept["provider"])
             tenant = chosen.tenant
+            self._spend(kept)  # whatever the answer is: a ticket is for one
             self._check_return(chosen, kept, query)
-            self._spend(kept)
             claims = self._claims(chosen, secret, kept, query.get("code", ""))
             _check_domain(chosen, claims)
             return self._let_in(chosen, claims, kept, hours, client)
@@ -132,7 +160,7 @@ class OpenId:
             if row.external is None:
                 return
             if row.password is None:
-                raise Invalid("password", "you have no password: ask an owner to set one first")
+                raise Invalid("password", "you have no password: ask an owner to set one")
             db.execute(update(users).where(users.c.name == who.user).values(external=None))
             note(db, who.tenant, who.user, "user.disconnect", who.user)
 
@@ -185,7 +213,7 @@ class OpenId:
             "code_verifier": kept["verifier"],
         }  # fmt: skip
         user = None
-        methods = facts.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        methods = facts.get(METHODS, ["client_secret_basic"])
         if secret is None or "client_secret_basic" not in methods:
             form["client_id"] = chosen.client
             form |= {} if secret is None else {"client_secret": secret}
@@ -277,13 +305,15 @@ class OpenId:
             raise SignInRefused("too-late", "your session has ended meanwhile")
         if chosen.tenant not in (row.tenant, INSTALLATION):
             raise SignInRefused("kept-out", "the provider belongs to another tenant")
-        db.execute(update(users).where(users.c.name == row.name).values(external=external))
+        free = (users.c.name == row.name) & users.c.external.is_(None)
+        if db.execute(update(users).where(free).values(external=external)).rowcount == 0:
+            raise SignInRefused("not-possible", "this account was connected meanwhile")
         told = {"provider": chosen.id}
         note(db, Tenant(row.tenant), row.name, "user.connect", row.name, None, told)
 
     def _note_refusal(self, tenant: Tenant, kept: Mapping[str, Any], error: SignInRefused) -> None:
         actor = kept["user"] or kept["name"] or "-"
-        told = {"why": error.why, "detail": str(error)[:200]}
+        told = {"why": error.why, "detail": printable(str(error)[:200])}
         entry = AuditEntry(
             tenant, actor, "session.begin", f"login-provider {kept['provider']}", after=told,
             denied=True,

@@ -107,16 +107,20 @@ class People:
         """Replace a password and end the user's sessions; raises `Unknown`, `Invalid`, `Denied`.
 
         Only in the tenant that the person belongs to. What they may in other tenants as a guest
-        ends: whoever sets the password could sign in as them, and was not invited there.
+        ends: whoever sets the password could sign in as them, and was not invited there. They
+        sign in with it from then on, and at no provider.
         """
         hashed = self._desk.passwords.hash(password)
         with self._desk.records.transaction() as db:
-            if self.mine(db, tenant, name, by).service:
+            old = self.mine(db, tenant, name, by)
+            if old.service:
                 raise Invalid("user", "a service account has keys, and no password")
-            db.execute(update(users).where(users.c.name == name).values(password=hashed))
+            new = {"password": hashed, "external": None}
+            db.execute(update(users).where(users.c.name == name).values(new))
             db.execute(delete(sessions).where(sessions.c.user == name))
             _end_elsewhere(db, tenant, name, "the password was set by the tenant they belong to")
-            note(db, tenant, by.user, "user.password", name)
+            note(db, tenant, by.user, "user.password", name, {"external": old.external},
+                 {"external": False})  # fmt: skip
 
     def set_disabled(self, tenant: Tenant, name: str, disabled: bool, *, by: Identity) -> User:
         """Keep a user out, keys included, or let them in again; raises as `set_password`."""

@@ -18,11 +18,12 @@ from carcloud.services.tenancy.api import (
     ProviderRules,
     SignInBegun,
     SignInRefused,
+    Throttled,
 )
 from carcloud.web.api.invitations import public_url
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
-from carcloud.web.given import TheCaller, TheSettings, TheTenancy
+from carcloud.web.given import TheCaller, TheProviderThreads, TheSettings, TheTenancy
 from carcloud.web.paging import Page
 from carcloud.web.security import same_origin
 from carcloud.web.signed_in import client_of, session_cookie
@@ -93,9 +94,12 @@ class SignInAt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConnectTo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The provider at which one wants to sign in from now on."""
+    """The provider at which one wants to sign in from now on, and what signing in takes now:
+    `code` where the second factor is on."""
 
     provider: _Id
+    password: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | None = None
 
 
 class SendTo(msgspec.Struct, frozen=True):
@@ -201,22 +205,24 @@ async def list_shown(tenancy: TheTenancy) -> Page[ShownProvider]:
     description="Sets a cookie that the browser must bring back.",
     guards=[same_origin],
     security=[{}],
-    responses=errors(400, 401, 403, 404, 413, 503),
+    responses=errors(400, 401, 403, 404, 413, 429, 503),
 )
 async def begin_sign_in(
     request: Request[Any, Any, Any],
     data: JSONBody[SignInAt],
     tenancy: TheTenancy,
     settings: TheSettings,
+    provider_threads: TheProviderThreads,
 ) -> Response[SendTo]:
     """Where to send the browser."""
-    begun = await asyncio.to_thread(
+    begun = await provider_threads.run(
         lambda: tenancy.openid.begin(
             data.provider,
             public_url(request, settings) + CALLBACK,
             back=data.back,
             invitation=data.invitation,
             name=data.name,
+            client=client_of(request),
         )
     )
     return _leaving(request, begun)
@@ -226,9 +232,10 @@ async def begin_sign_in(
     "/session/openid/connect",
     status_code=200,
     summary="Connect one's account to a provider",
-    description="As `POST /session/openid`; from then on one may sign in there.",
+    description="As `POST /session/openid`; from then on one may sign in there. Takes the "
+    "password, and a code where the second factor is on; wrong ones are counted as at signing in.",
     opt=allows(ANYONE),
-    responses=errors(400, 401, 403, 404, 413, 503),
+    responses=errors(400, 401, 403, 404, 409, 413, 429, 503),
 )
 async def connect_account(
     request: Request[Any, Any, Any],
@@ -236,14 +243,18 @@ async def connect_account(
     caller: TheCaller,
     tenancy: TheTenancy,
     settings: TheSettings,
+    provider_threads: TheProviderThreads,
 ) -> Response[SendTo]:
     """Where to send the browser."""
-    begun = await asyncio.to_thread(
-        lambda: tenancy.openid.begin(
+    begun = await provider_threads.run(
+        lambda: tenancy.openid.connect(
+            caller.identity,
             data.provider,
             public_url(request, settings) + CALLBACK,
             back="/account",
-            who=caller.identity,
+            password=data.password,
+            code=data.code,
+            client=client_of(request),
         )
     )
     return _leaving(request, begun)
@@ -269,7 +280,10 @@ async def disconnect_account(caller: TheCaller, tenancy: TheTenancy) -> None:
     include_in_schema=False,
 )
 async def come_back(
-    request: Request[Any, Any, Any], tenancy: TheTenancy, settings: TheSettings
+    request: Request[Any, Any, Any],
+    tenancy: TheTenancy,
+    settings: TheSettings,
+    provider_threads: TheProviderThreads,
 ) -> Response[None]:
     """Sign in, or tell the sign-in page why not."""
     hours = settings.number("web.session_hours")
@@ -277,11 +291,13 @@ async def come_back(
     given = {name: value[:4000] for name, value in request.query_params.items()}
     gone = _cookie(request, "", 0)
     try:
-        done = await asyncio.to_thread(
+        done = await provider_threads.run(
             lambda: tenancy.openid.finish(ticket, given, hours=hours, client=client_of(request))
         )
     except SignInRefused as error:
         return _redirect(f"/?refused={quote(error.why)}", [gone])
+    except Throttled:
+        return _redirect("/?refused=throttled", [gone])
     if done.session is None:
         return _redirect(done.back, [gone])
     mine = session_cookie(request, done.session.token, done.session.expires)

@@ -6,11 +6,12 @@ from typing import Any
 from litestar import Request, Response, post
 from litestar.params import JSONBody
 
-from carcloud.config import Settings
+from carcloud.config import InvalidSetting, Settings
 from carcloud.model.ids import tenant as tenant_id
+from carcloud.services.tenancy.api import Unknown, check_limit
 from carcloud.web.api.tenants import NewTenant
 from carcloud.web.describe import errors
-from carcloud.web.given import TheSettings, TheTenancy
+from carcloud.web.given import TheRegistrationLimits, TheSettings, TheTenancy
 from carcloud.web.problems import Refused
 from carcloud.web.security import same_origin
 from carcloud.web.signed_in import SessionView, client_of, signed_in
@@ -30,6 +31,7 @@ async def register(
     data: JSONBody[NewTenant],
     tenancy: TheTenancy,
     settings: TheSettings,
+    registration_limits: TheRegistrationLimits,
 ) -> Response[SessionView]:
     """Make a tenant and sign in as its owner."""
     if not settings.flag("tenants.registration"):
@@ -42,7 +44,7 @@ async def register(
             data.name,
             data.owner.name,
             data.owner.password,
-            limits=limits_of(settings),
+            limits=registration_limits,
             address=client.address,
             most=settings.whole("tenants.registrations_per_address"),
         )
@@ -53,8 +55,13 @@ async def register(
 
 
 def limits_of(settings: Settings) -> dict[str, int]:
-    """The limits of a tenant that was made so; raises `ValueError` for what is no number."""
-    pairs = settings.text("tenants.registration_limits").split(",")
-    return {
-        name.strip(): int(value) for name, _, value in (p.partition("=") for p in pairs) if name
-    }
+    """The limits of a tenant that was made so; raises `InvalidSetting`."""
+    found = {}
+    for pair in filter(str.strip, settings.text("tenants.registration_limits").split(",")):
+        name, _, value = (part.strip() for part in pair.partition("="))
+        try:
+            found[name] = int(value)
+            check_limit(name, found[name])
+        except (ValueError, Unknown) as error:
+            raise InvalidSetting(f"tenants.registration_limits, {pair!r}: {error}") from error
+    return found

@@ -259,6 +259,13 @@ def test_plots_compare_pick_elements_and_keep_their_zoom(page: Page, cloud: Clou
     assert page.url == before
 
 
+def test_a_cloud_that_is_away_for_a_moment_signs_nobody_out(page: Page, cloud: Cloud):
+    page.route("**/v1/session", lambda route: route.fulfill(status=503), times=1)
+    page.goto(f"{cloud.url}/vehicles")
+    expect(page.get_by_text("The server cannot be reached.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("vehicle-row").first).to_be_visible(timeout=30_000)
+
+
 def test_a_page_whose_files_are_gone_says_so(page: Page, cloud: Cloud):
     page.evaluate("sessionStorage.setItem('carcloud.renewed', String(Date.now()))")
     page.route(re.compile("/assets/DeadLettersPage.*js"), lambda route: route.abort())

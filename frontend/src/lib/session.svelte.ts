@@ -1,22 +1,40 @@
 import { api, ApiProblem, onSignedOut } from './api'
 import type { Session, UiSettings } from './types'
 
+const AGAIN_MS = 2_000
+
 /** Who is signed in, and what the server says about this installation. */
 class SessionState {
   ready = $state(false)
   current = $state.raw<Session | null>(null)
   ui = $state.raw<UiSettings>({ tiles: '', tiles_credit: '', version: '', demo: false })
   expired = $state(false)
+  /** nobody could say who is signed in: it is asked again */
+  away = $state(false)
 
   async start(): Promise<void> {
     onSignedOut(() => {
       if (this.current) this.expired = true
       this.current = null
     })
-    const [ui, session] = await Promise.allSettled([api.ui(), api.session()])
-    if (ui.status === 'fulfilled') this.ui = ui.value
-    if (session.status === 'fulfilled') this.current = session.value
+    const ui = api.ui().then(
+      (told) => (this.ui = told),
+      () => {},
+    )
+    while (!(await this.#find())) await new Promise((again) => setTimeout(again, AGAIN_MS))
+    await ui
     this.ready = true
+  }
+
+  /** False when that cannot be told now: a cloud that is away has signed nobody out. */
+  async #find(): Promise<boolean> {
+    try {
+      this.current = await api.session()
+      this.away = false
+    } catch (reason) {
+      this.away = (reason as ApiProblem).status !== 401
+    }
+    return !this.away
   }
 
   /** Ask again who is signed in, after something about that has changed. */

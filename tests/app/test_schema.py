@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 import carcloud.services
+from carcloud.app.backup import records as backup
+from carcloud.app.backup.folder import Manifest, Reader, Writer
 from carcloud.app.engines import open_records
 from carcloud.app.first_start import prepare
 from carcloud.app.records import open_any_records
@@ -200,6 +202,26 @@ def test_a_database_of_before_revisions_is_taken_over(
     assert "another" in Tenancy(records).tenants.ids()
     with records.migrating() as db:
         assert compare_metadata(MigrationContext.configure(db), TABLES) == []
+
+
+def test_what_processes_keep_in_memory_is_read_anew_after_revisions_and_restores(
+    settings: Settings, records: SqlRecords, tmp_path: Path
+) -> None:
+    """The number that tells of changes never comes back to one that somebody has seen."""
+    prepare(settings)
+    live = open_any_records(settings)
+    seen = [live.version()]
+    writer = Writer(tmp_path / "copy", lambda _part, _size: None)
+    writer.begin()
+    backup.save(records, writer)
+    steps.migrate(records, "0002")
+    steps.migrate(records)
+    seen.append(records.version())
+    kept = Manifest("", steps.state(records).at, "", "", {}, {}, {}, 0, writer.files)
+    backup.load(records, Reader(tmp_path / "copy", kept))
+    seen += [records.version(), live.version()]
+    live.close()
+    assert seen[0] < seen[1] < seen[2] == seen[3]
 
 
 def test_the_command_checks_goes_forward_and_back(settings: Settings) -> None:

@@ -62,7 +62,7 @@ def in_rows(kept: Reader, records) -> None:
         found.reflect(db)
         names = {table.name for table in found.sorted_tables} - {"alembic_version"}
         assert names == set(kept.manifest.records)
-        for name in sorted(names):
+        for name in sorted(names - {"record_versions"}):  # which goes on by itself
             rows = unpacked(kept.pieces(f"records/{name}.rows"))
             next(rows)
             there = db.execute(sa.select(found.tables[name])).all()

@@ -20,7 +20,13 @@ from sqlalchemy import (
 )
 
 from carcloud.engines.records_turns import ConnectionTurn, FileTurn
-from carcloud.engines.records_versions import PostgresVersion, SqliteVersion, count_changes, prepare
+from carcloud.engines.records_versions import (
+    PostgresVersion,
+    SqliteVersion,
+    count_changes,
+    jump,
+    prepare,
+)
 from carcloud.ports.errors import Conflict, EngineError, Full, Unavailable
 from carcloud.ports.records import Turn
 
@@ -80,6 +86,8 @@ class SqlRecords:
     def migrating(self) -> Iterator[Connection]:
         """A transaction that may change tables; one at a time, and all of it or nothing.
 
+        Afterwards `version` is above whatever any process has seen.
+
         SQLite changes a table by making it anew, so its foreign keys rest meanwhile; they are
         checked before the end. Raises `Conflict` when rows were left without what they refer to.
         """
@@ -90,12 +98,14 @@ class SqlRecords:
                 with db.begin():
                     self._one_at_a_time(db)
                     yield db
+                    jump(db)
                     if (
                         self.kind == "sqlite"
                         and db.exec_driver_sql("PRAGMA foreign_key_check").first()
                     ):
                         raise Conflict("records: rows refer to others that are gone")
             finally:
+                self._version.forget()
                 if self.kind == "sqlite":
                     _pragma(db, "foreign_keys=ON")
 

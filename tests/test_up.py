@@ -1,14 +1,20 @@
 """`carcloud up` as a person uses it: start, sign in, ask, stop."""
 
+import fcntl
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import httpx
+
+from carcloud.config import Settings
+from carcloud.supervisor import Supervisor
 
 CARCLOUD = [sys.executable, "-m", "carcloud"]
 PORTS = [f"--set={name}=0" for name in ("web.port", "storage.port", "gateway.gbt32960.port")]
@@ -87,6 +93,34 @@ def test_start_sign_in_ask_stop_and_start_again(tmp_path):
     finally:
         again.kill()
         again.wait()
+
+
+def test_a_closed_terminal_stops_it_in_good_order(tmp_path):
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [*CARCLOUD, *PORTS, "up", "--data", str(tmp_path), "--roles", "gateway"],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one system call
+    )
+    os.close(end)
+    words = b""
+    while b"Ctrl-C" not in words:
+        words += os.read(terminal, 4096)
+    os.close(terminal)
+    assert process.wait(40) == 0
+    assert not (tmp_path / "run" / "stream.json").exists()
+
+
+def test_a_host_without_the_role_says_so(tmp_path: Path) -> None:
+    supervisor = Supervisor(Settings({"data": str(tmp_path)}), ())
+    supervisor.run.claim()
+    supervisor.run.ask("web")
+    supervisor.tend()
+    assert supervisor.run.answered("web") == "no web process runs on this machine"
+    supervisor.stop()
 
 
 def test_a_taken_port_is_told_in_one_line(tmp_path):

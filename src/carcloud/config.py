@@ -32,6 +32,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("data", "./carcloud-data", "Folder that holds everything carcloud keeps"),
     Setting("roles", "gateway,ingest,web,jobs", "What `carcloud up` runs on this machine"),
     Setting(
+        "restart.timeout_s",
+        60,
+        "A new process that does not serve by then is given up, an old one that stays is ended",
+    ),
+    Setting(
         "secret_file",
         "",
         "File of the 32 bytes that seal keys, the same on all machines; empty = the data folder",

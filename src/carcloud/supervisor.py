@@ -58,6 +58,7 @@ class Change:
     names: list[str]  # still to be replaced; the first one now
     fresh: Child
     old: Child | None = None  # once the new one serves: told to end
+    told: float = 0.0  # monotonic s
 
 
 @dataclass(slots=True)
@@ -103,10 +104,14 @@ class Supervisor:
         self._start_server()
 
     def watch(self, every_s: float = 0.2, tick: Callable[[], bool] = lambda: True) -> None:
-        """Restart what ends, until `stop` is asked for (SIGINT, SIGTERM) or `tick` says so."""
+        """Restart what ends, until `stop` is asked for (SIGINT, SIGTERM) or `tick` says so.
+
+        SIGHUP replaces processes; from a terminal it says that this was closed.
+        """
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, self._on_signal)
-        signal.signal(signal.SIGHUP, self._on_hangup)
+        at_terminal = sys.stdin is not None and sys.stdin.isatty()
+        signal.signal(signal.SIGHUP, self._on_signal if at_terminal else self._on_hangup)
         while not self._stopping and tick():
             self.tend()
             time.sleep(every_s)
@@ -125,29 +130,46 @@ class Supervisor:
         for role in REPLACEABLE:
             if self.run.asked(role) and not any(c.role == role for c in self._changes):
                 names = [name for name in self.children if _role(name) == role]
-                self._changes.append(Change(role, names, self._launch(names[0])))
+                if names:
+                    self._changes.append(Change(role, names, self._launch(names[0])))
+                else:
+                    self.run.answer(role, f"no {role} process runs on this machine")
         for change in list(self._changes):
-            self._go_on(change)
-
-    def _go_on(self, change: Change) -> None:
-        name = change.names[0]
-        if change.old is None:
-            if change.fresh.process.poll() is not None:
-                self._changes.remove(change)
-                words = self.run.last_words(name)
-                self.run.answer(change.role, f"the new {name} ended, the old one stays: {words}")
-            elif self.run.ready(change.role, change.fresh.process.pid):
-                change.old, self.children[name] = self.children[name], change.fresh
-                change.old.process.send_signal(signal.SIGHUP)
-                log.info("%s is replaced by a new process", name)
-        elif change.old.process.poll() is not None:
-            change.names.pop(0)
-            change.old = None
-            if change.names:
-                change.fresh = self._launch(change.names[0])
+            if change.old is None:
+                self._until_ready(change, change.names[0])
             else:
-                self._changes.remove(change)
-                self.run.answer(change.role, "")
+                self._until_gone(change, change.old)
+
+    def _until_ready(self, change: Change, name: str) -> None:
+        patience = self.settings.whole("restart.timeout_s")
+        problem = None
+        if change.fresh.process.poll() is not None:
+            problem = f"ended, the old one stays: {self.run.last_words(name)}"
+        elif self.run.ready(change.role, change.fresh.process.pid):
+            change.old, self.children[name] = self.children[name], change.fresh
+            change.told = time.monotonic()
+            change.old.process.send_signal(signal.SIGHUP)
+            log.info("%s is replaced by a new process", name)
+        elif time.monotonic() - change.fresh.started > patience:
+            _end(change.fresh.process, 0)
+            problem = f"does not serve after {patience} s, the old one stays"
+        if problem is not None:
+            self._changes.remove(change)
+            self.run.answer(change.role, f"the new {name} {problem}")
+
+    def _until_gone(self, change: Change, old: Child) -> None:
+        if old.process.poll() is None:
+            if time.monotonic() - change.told > self.settings.whole("restart.timeout_s"):
+                log.warning("the old %s did not end in time; it is ended now", change.names[0])
+                _end(old.process, 0)
+            return
+        change.names.pop(0)
+        change.old = None
+        if change.names:
+            change.fresh = self._launch(change.names[0])
+        else:
+            self._changes.remove(change)
+            self.run.answer(change.role, "")
 
     def _tend_server(self, server: NatsServer) -> None:
         if not server.alive():
@@ -177,7 +199,8 @@ class Supervisor:
             for name in [name for name in self.children if _role(name) == role]:
                 _end(self.children.pop(name).process, timeout_s)
         for change in self._changes:
-            _end(change.fresh.process, timeout_s)
+            for child in filter(None, (change.old, change.fresh)):
+                _end(child.process, timeout_s)
         self._changes.clear()
         for listener in self._listeners.values():
             listener.close()
@@ -325,6 +348,7 @@ def _role(name: str) -> str:
 
 
 def _end(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    """By force after `timeout_s`."""
     if process.poll() is None:
         process.terminate()
     try:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 
 from carcloud.app.first_start import prepare
 from carcloud.simulator.options import SimulateOptions
-from carcloud.supervisor import Supervisor
+from carcloud.supervisor import Change, Supervisor
 from tests.kill.test_spine import drive, settings_for, settled
 
 pytestmark = pytest.mark.soak
@@ -146,3 +147,46 @@ def test_a_role_ends_in_good_order_while_the_stream_is_gone(tmp_path: Path, role
         process.wait(20)
     finally:
         supervisor.stop()
+
+
+@pytest.mark.timeout(120)
+def test_a_replacement_ends_in_time_or_with_its_supervisor(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    prepare(settings)
+    supervisor = Supervisor(settings, ("web",))
+
+    def tend_until(done: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 60
+        while not done():
+            supervisor.tend()
+            time.sleep(0.05)
+            assert time.monotonic() < deadline
+
+    def begin(timeout_s: int) -> Change:
+        supervisor.settings = settings.with_values({"restart.timeout_s": timeout_s})
+        supervisor.run.ask("web")
+        tend_until(lambda: supervisor._changes)
+        return supervisor._changes[0]
+
+    try:
+        supervisor.start()
+        old = supervisor.children["web"].process
+        fresh = begin(1).fresh.process
+        os.kill(fresh.pid, signal.SIGSTOP)
+        tend_until(lambda: supervisor.run.answered("web") is not None)
+        assert "the new web does not serve after 1 s" in supervisor.run.answered("web")
+        assert (fresh.poll(), supervisor.pids()["web"]) == (-signal.SIGKILL, old.pid)
+        assert httpx.get(f"{supervisor.run.facts('web')['url']}/healthz").status_code == 200
+        os.kill(old.pid, signal.SIGSTOP)  # it does not hear that it shall go
+        change = begin(60)
+        tend_until(lambda: change.old is not None)
+        supervisor.settings = settings.with_values({"restart.timeout_s": 1})
+        tend_until(lambda: supervisor.run.answered("web") is not None)
+        assert (old.poll(), supervisor.run.answered("web")) == (-signal.SIGKILL, "")
+        second = supervisor.children["web"].process
+        os.kill(second.pid, signal.SIGSTOP)
+        change = begin(60)
+        tend_until(lambda: change.old is not None)
+    finally:
+        supervisor.stop(1)
+    assert second.poll() == -signal.SIGKILL

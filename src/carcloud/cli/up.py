@@ -1,5 +1,6 @@
 """`carcloud up`: the whole cloud on this machine, for real use."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
         _greet(supervisor, admin, time.monotonic() - began)
         supervisor.watch()
     finally:
-        out.print("Stopping …")
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            out.print("Stopping …")
         supervisor.stop()
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from carcloud.app.endings import begin
 from carcloud.app.engines import Engines, open_own_blobs
@@ -23,6 +24,9 @@ from carcloud.web.proxies import Behind, TrustedProxies
 from carcloud.web.s3.access import Denial
 from carcloud.web.s3.figures import S3Figures
 from carcloud.web.serve import Address, Door, serve_plain
+
+if TYPE_CHECKING:
+    from carcloud.web.rates import RequestRates
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +61,7 @@ async def serve_s3(
     stream: Stream,
     instance: str,
     figures: S3Figures,
+    rates: "RequestRates",
     door: Door,
 ) -> AsyncIterator[Address]:
     """The S3 interface on its port while the block runs; raises `OSError` if that is taken."""
@@ -68,6 +73,7 @@ async def serve_s3(
         domain=settings.text("storage.domain"),
         tell_denial=lambda denial: tenancy.trail.refused([_entry(denial)]),
         figures=figures,
+        rates=rates,
     )
     counter = UsageCounter(stream, f"{instance}-s3")
     watching = [

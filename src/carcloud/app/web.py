@@ -84,6 +84,7 @@ async def run_web(settings: Settings, instance: str, listeners: Mapping[str, int
         engines.stream,
         instance,
         s3_figures,
+        rates,
         doors[1],
     )  # fmt: skip
     proxies = TrustedProxies.of(settings)

@@ -51,26 +51,29 @@ class RequestRates:
             connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
         ) -> None:
             tenant = connection.scope["user"].tenant
-            bucket = self._refilled(tenant)
-            if bucket.tokens >= 1:
-                bucket.tokens -= 1
-                bucket.taken += 1
-                self._note(connection.scope, bucket)
-                return
-            self.refused[tenant] += 1
-            self._note(connection.scope, bucket)
-            if bucket.late < MOST_LATE:
-                bucket.late += 1
-                try:
-                    await asyncio.sleep(LATE_S)
-                finally:
-                    bucket.late -= 1
-            wait = math.ceil((1 - bucket.tokens) / bucket.rate) if bucket.rate > 0 else 60
-            raise OverLimit(
-                REQUESTS, int(bucket.rate), int(bucket.rate), retry_after_s=max(1, wait)
-            )
+            try:
+                await self.take(tenant)
+            finally:
+                self._note(connection.scope, self._buckets[tenant])
 
         return within_rate
+
+    async def take(self, tenant: Tenant) -> None:
+        """Count one request; raises `OverLimit` when there are too many, after a wait."""
+        bucket = self._refilled(tenant)
+        if bucket.tokens >= 1:
+            bucket.tokens -= 1
+            bucket.taken += 1
+            return
+        self.refused[tenant] += 1
+        if bucket.late < MOST_LATE:
+            bucket.late += 1
+            try:
+                await asyncio.sleep(LATE_S)
+            finally:
+                bucket.late -= 1
+        wait = math.ceil((1 - bucket.tokens) / bucket.rate) if bucket.rate > 0 else 60
+        raise OverLimit(REQUESTS, int(bucket.rate), int(bucket.rate), retry_after_s=max(1, wait))
 
     def take_counts(self) -> dict[Tenant, int]:
         """Requests taken since the last call."""

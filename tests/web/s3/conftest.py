@@ -22,6 +22,7 @@ from carcloud.model.limits import UNLIMITED
 from carcloud.model.time import now_us
 from carcloud.services.storage.api import Storage
 from carcloud.services.tenancy.api import Tenancy
+from carcloud.web.rates import RequestRates
 from carcloud.web.s3.access import Denial
 from carcloud.web.s3.application import S3Application
 from carcloud.web.serve import serve_plain
@@ -77,6 +78,7 @@ class Store:
     denials: list[Denial] = field(default_factory=list)
     keys: dict[str, Key] = field(default_factory=lambda: dict(KEYS))
     limits: dict[str, int] = field(default_factory=dict)
+    rates: dict[str, float] = field(default_factory=dict)  # requests each second, by tenant
     clock_us: int = 0  # added to the clock of the service
     skew: timedelta = timedelta(0)  # added to the clock that checks signatures
 
@@ -129,6 +131,7 @@ def running(data: Path, sealed: bool = False, records: str = "") -> Iterator[Sto
         lambda name: held[0].keys.get(name),  # noqa: PLW0108 - there is none yet
         domain=DOMAIN,
         tell_denial=lambda denial: held[0].denials.append(denial),  # noqa: PLW0108
+        rates=RequestRates(lambda tenant: held[0].rates.get(tenant, UNLIMITED)),
         now=lambda: datetime.now(UTC) + held[0].skew,
     )
     held.append(Store("", 0, storage, application, data))

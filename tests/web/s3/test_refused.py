@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 from tests.web.s3.conftest import Store
 
 from carcloud.codecs.s3.signature import EMPTY_SHA256, UNSIGNED, Signed, sign
@@ -256,3 +257,27 @@ def test_what_is_not_implemented_does_not_fall_through(store, bucket, path):
         answer = httpx.put(f"{store.url}{path}?{name}", headers=headers)
         assert answer.status_code == 501
     assert "Contents" not in store.boto().list_objects_v2(Bucket=bucket)
+
+
+def test_a_tenant_above_its_request_rate_is_told_to_slow_down(store: Store, bucket: str):
+    mine, other = store.boto(), store.boto("b")
+    store.rates["alpha"] = 3
+    try:
+        refusals = []
+        for _ in range(8):
+            try:
+                mine.list_objects_v2(Bucket=bucket)
+            except ClientError as error:
+                refusals.append(error.response)
+        assert 1 <= len(refusals) <= 5
+        for told in refusals:
+            assert told["Error"]["Code"] == "SlowDown"
+            assert "requests_per_second" in told["Error"]["Message"]
+            assert told["ResponseMetadata"]["HTTPStatusCode"] == 503
+        for _ in range(8):
+            other.list_buckets()
+        patient = store.boto(retries={"max_attempts": 8, "mode": "standard"})
+        for _ in range(8):  # clients wait by themselves
+            patient.list_objects_v2(Bucket=bucket)
+    finally:
+        store.rates.clear()

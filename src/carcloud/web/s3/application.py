@@ -18,9 +18,10 @@ from carcloud.codecs.s3.operations import operation_of
 from carcloud.codecs.s3.signature import Signed
 from carcloud.codecs.s3.uri import checked_key, decoded_path, parsed_query, split_path
 from carcloud.codecs.s3.xmlwrite import error_document
-from carcloud.model.limits import OverLimit
+from carcloud.model.limits import REQUESTS, OverLimit
 from carcloud.ports.errors import Conflict, EngineError, Full, NotFound
 from carcloud.services.storage.api import NoBucket, NoKey, Storage, StorageRefusal
+from carcloud.web.rates import RequestRates
 from carcloud.web.s3 import buckets, listing, multipart, objects
 from carcloud.web.s3.access import Door, FindKey, TellDenial
 from carcloud.web.s3.exchange import Answer, Exchange, send_answer
@@ -82,6 +83,7 @@ class S3Application:
         domain: str = "",
         tell_denial: TellDenial | None = None,
         figures: S3Figures | None = None,
+        rates: RequestRates | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._storage = storage
@@ -89,6 +91,7 @@ class S3Application:
         self._pool = ThreadPoolExecutor(THREADS, "s3")
         self._door = Door(find_key, tell_denial, self._pool, now)
         self.figures = figures or S3Figures()
+        self._rates = rates or RequestRates()
 
     def close(self) -> None:
         """Let open work end."""
@@ -134,6 +137,7 @@ class S3Application:
         bucket, key = split_path(path, host, self._domain)
         visitor = await self._door.admit(signed, visit.address)
         visit.tenant = visitor.identity.tenant
+        await self._rates.take(visitor.identity.tenant)
         operation = operation_of(visit.method, bucket, checked_key(key), query, visit.headers)
         visit.operation = operation.name
         exchange = Exchange(
@@ -210,7 +214,8 @@ def _refusal(error: Exception) -> S3Error:
         code = error.code if error.code in ERRORS else "InvalidRequest"
         made = S3Error(code, str(error) if code != "InternalError" else "")
     elif isinstance(error, OverLimit):
-        made = S3Error("QuotaExceeded", str(error), Limit=error.limit)
+        code = "SlowDown" if error.limit == REQUESTS else "QuotaExceeded"
+        made = S3Error(code, str(error), Limit=error.limit)
     elif isinstance(error, Full):
         made = S3Error("InsufficientStorage")
     elif isinstance(error, Conflict):

@@ -5,6 +5,7 @@ import datetime
 import inspect
 import io
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -276,3 +277,116 @@ def test_no_token_and_no_server(cloud: Any) -> None:
             list(client.jobs.follow("abc"))
     with pytest.raises(cc.Unreachable):
         cc.Client("http://127.0.0.1:port")
+
+
+def test_people_their_roles_and_why_they_may(carcloud: Any, name: str) -> None:
+    user, role = f"u-{name}".lower(), f"r-{name}".lower()[:40]
+    made = carcloud.people.add(user, "correct horse battery", "viewer", note="Ann")
+    assert (made.name, made.note, made.disabled, made.service) == (user, "Ann", False, False)
+    with pytest.raises(cc.Conflict):
+        carcloud.people.add(user, "correct horse battery", "viewer")
+    own = carcloud.roles.create(role, "Look", ["vehicles:read"])
+    own = carcloud.roles.replace(role, own.etag, name="Look", actions=["queries:run"])
+    with pytest.raises(cc.Changed):
+        carcloud.roles.replace(role, '"1"', name="Look", actions=[])
+    assert carcloud.roles.get(role) == own
+    assert "queries:run" in {action.name for action in carcloud.roles.actions()}
+    grant = carcloud.roles.grant(user, role, scope=cc.Scope(labels={"depot": "north"}))
+    [reason] = [one for one in carcloud.roles.why(user=user) if one.action == "queries:run"]
+    assert reason.grant == grant
+    assert grant in carcloud.roles.grants(user=user)
+    carcloud.roles.take_back(grant.id)
+    carcloud.roles.remove(role)
+    assert role not in {one.id for one in carcloud.roles.list()}
+    assert carcloud.people.set_disabled(user, True).disabled
+    carcloud.people.set_password(user, "another good password")
+    carcloud.people.reset_second_factor(user)  # there is none
+    carcloud.people.remove(user)
+    assert user not in {one.name for one in carcloud.people.list()}
+
+
+def test_invitations_and_providers(carcloud: Any, name: str) -> None:
+    made = carcloud.people.invite("ann@example.com", "viewer", days=1)
+    assert made.invitation in carcloud.people.invitations()
+    assert made.link.partition("#")[2].startswith("cci_")
+    carcloud.people.revoke_invitation(made.invitation.id)
+    assert made.invitation not in carcloud.people.invitations()
+    provider = f"p-{name}".lower()[:40]
+    given = {"name": "Login", "issuer": "https://login.example", "client_id": "c"}
+    assert carcloud.login_providers.set(provider, client_secret="s", **given).confidential
+    kept = carcloud.login_providers.set(provider, domains=["example.com"], **given)
+    assert (kept.confidential, kept.domains) == (True, ("example.com",))
+    carcloud.login_providers.remove(provider)
+    assert kept not in carcloud.login_providers.list()
+
+
+def test_a_key_of_a_program_works_until_it_is_revoked(carcloud: Any, cloud: Any, name: str) -> None:
+    robot = carcloud.people.add_service(f"s-{name}".lower()[:40], "viewer")
+    made = carcloud.keys.create("night", user=robot.name, actions=["vehicles:read"], days=1)
+    with cc.Client(cloud.url, made.secret) as program:
+        token = program.keys.token(minutes=5)
+        assert token.actions == ("vehicles:read",)
+        with pytest.raises(cc.Forbidden):
+            program.people.list()
+    assert made.key.id in {key.id for key in carcloud.keys.list()}
+    carcloud.keys.revoke(made.key.id)
+    with cc.Client(cloud.url, token.token) as program, pytest.raises(cc.NotSignedIn):
+        list(program.vehicles.list())
+    carcloud.people.remove(robot.name)
+
+
+def test_the_tenant_its_projects_and_the_audit_of_it(carcloud: Any, name: str) -> None:
+    old = carcloud.tenants.mine()
+    assert carcloud.tenants.rename(name).name == name
+    carcloud.tenants.rename(old.name)
+    project = carcloud.tenants.add_project(f"x{name}".lower()[:40], "Lab")
+    assert project in carcloud.tenants.projects()
+    carcloud.tenants.remove_project(project.id)
+    told = list(carcloud.audit.list(subject=project.id))
+    assert [entry.action for entry in told] == ["project.remove", "project.create"]
+    assert told[1].after == {"name": "Lab"}
+    assert list(carcloud.audit.list(subject=project.id, end=told[1].time)) == []
+    lines = b"".join(carcloud.audit.export(subject=project.id)).splitlines()
+    assert [msgspec.json.decode(line)["hash"] for line in lines[:1]] in (
+        [told[0].hash], [told[1].hash],
+    )  # fmt: skip
+    assert len(lines) == 2
+    assert carcloud.audit.verify().faults == ()
+
+
+def test_usage_quotas_costs_and_budgets(carcloud: Any, name: str) -> None:
+    assert "messages" in {meter.name for meter in carcloud.usage.get(by="day").meters}
+    [vehicles] = [quota for quota in carcloud.usage.quotas() if quota.name == "vehicles"]
+    assert (vehicles.unit, vehicles.bound) == ("vehicle", "amount")
+    with pytest.raises(cc.Invalid):
+        carcloud.usage.get(by="year")
+    made = carcloud.budgets.create(name, Decimal("10.50"), thresholds=[50, 100], meter="messages")
+    assert (made.amount, made.thresholds, made.meter) == (Decimal("10.50"), (50, 100), "messages")
+    changed = carcloud.budgets.change(made.id, made.etag, amount=Decimal(7), meter=None)
+    assert (changed.amount, changed.meter) == (Decimal(7), None)
+    with pytest.raises(cc.Changed):
+        carcloud.budgets.change(made.id, made.etag, amount=Decimal(8))
+    assert carcloud.budgets.get(made.id) == changed
+    carcloud.budgets.remove(made.id)
+    assert made.id not in {budget.id for budget in carcloud.budgets.list()}
+    with pytest.raises(cc.NotFound):
+        carcloud.budgets.get(made.id)
+
+
+def test_what_administrators_do(carcloud: Any, name: str) -> None:
+    tenant = f"t{name}".lower()[:36]
+    owner = cc.Owner(f"o-{name}".lower(), "correct horse battery")
+    assert carcloud.tenants.create(tenant, "North", owner=owner).state == "active"
+    assert carcloud.tenants.change(tenant, state="suspended").state == "suspended"
+    assert tenant in {one.id for one in carcloud.tenants.list()}
+    own = carcloud.usage.set_quota(tenant, "jobs", 3)
+    assert (own.value, own.own) == (3, True)
+    told = {quota.name: quota.value for quota in carcloud.usage.quotas(tenant=tenant)}
+    assert (told["jobs"], told["buckets"]) == (3, 1000)
+    assert not carcloud.usage.set_quota(tenant, "jobs", None).own
+    prices = {"messages": cc.Price((cc.Tier(Decimal("0.01")),), Decimal(100))}
+    book = carcloud.costs.add_book("Own", "CNY", "2026-05", prices, tenant=tenant)
+    assert book.prices == prices
+    assert carcloud.costs.end_book(book.id, "2026-06").last_month == "2026-06"
+    carcloud.costs.remove_book(book.id)
+    assert book.id not in {one.id for one in carcloud.costs.books()}

@@ -74,6 +74,15 @@ def test_changes(run: Any, cloud: Any) -> None:
     assert run("changes")["car"].lifecycle == "active"
 
 
+def test_administration(run: Any, cloud: Any) -> None:
+    scope = run("administration")
+    assert cloud.tenancy.keys.identify(scope["key"].secret).user == "nightly@default"
+    assert scope["budget"].thresholds == (80, 100)
+    with cc.Client(cloud.url, local_key(cloud.tenancy)) as client:  # others use this cloud too
+        client.budgets.remove(scope["budget"].id)
+        client.people.remove(scope["robot"].name)
+
+
 def test_every_method_and_exception_is_told() -> None:
     with cc.Client("http://127.0.0.1:9") as client:
         groups = {f"client.{name}": group for name, group in vars(client).items()

@@ -1,8 +1,10 @@
 """Carcloud from Python: `Client` for notebooks and scripts, `AsyncClient` for servers."""
 
+from carcloud.client.access_types import Scope
 from carcloud.client.arrow import TruncatedWarning
 from carcloud.client.asynchronous import AsyncClient
 from carcloud.client.blocking import Client
+from carcloud.client.cost_types import Price, Tier
 from carcloud.client.errors import (
     CarcloudError,
     Changed,
@@ -24,6 +26,7 @@ from carcloud.client.errors import (
 )
 from carcloud.client.jobs import JobFailed
 from carcloud.client.retry import Retry
+from carcloud.client.tenants import Owner
 from carcloud.client.types import JobDetail, LifecycleRule, LogText, NewJob
 from carcloud.client.vehicles import CredentialsChange
 
@@ -46,11 +49,15 @@ __all__ = [
     "NotCarcloud",
     "NotFound",
     "NotSignedIn",
+    "Owner",
+    "Price",
     "Problem",
     "Quota",
     "Refused",
     "Retry",
+    "Scope",
     "ServerFailed",
+    "Tier",
     "TooMany",
     "TruncatedWarning",
     "Unreachable",

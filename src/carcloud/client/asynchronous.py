@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 import httpx
 
 from carcloud.client.arrow import TableFormat, frame_of
+from carcloud.client.audit import AsyncAuditGroup
 from carcloud.client.buckets import AsyncBucketGroup
 from carcloud.client.cloud import Cloud
+from carcloud.client.costs import AsyncBudgetGroup, AsyncCostGroup, AsyncUsageGroup
 from carcloud.client.dead_letters import AsyncDeadLetterGroup
 from carcloud.client.exchange import Call, Listing, Stream, http_options
 from carcloud.client.jobs import AsyncJobGroup, AsyncScheduleGroup
+from carcloud.client.keys import AsyncKeyGroup
 from carcloud.client.local import find_access
 from carcloud.client.methods import AsyncGroup
+from carcloud.client.people import AsyncLoginProviderGroup, AsyncPeopleGroup, AsyncRoleGroup
 from carcloud.client.retry import BROKE_OFF, Retry
+from carcloud.client.tenants import AsyncTenantGroup
 from carcloud.client.vehicles import AsyncModelGroup, AsyncVehicleGroup
 
 if TYPE_CHECKING:
@@ -48,6 +53,15 @@ class AsyncClient(AsyncGroup, Cloud):
         self.schedules = AsyncScheduleGroup(self)
         self.buckets = AsyncBucketGroup(self)
         self.dead_letters = AsyncDeadLetterGroup(self)
+        self.people = AsyncPeopleGroup(self)
+        self.roles = AsyncRoleGroup(self)
+        self.login_providers = AsyncLoginProviderGroup(self)
+        self.keys = AsyncKeyGroup(self)
+        self.tenants = AsyncTenantGroup(self)
+        self.audit = AsyncAuditGroup(self)
+        self.usage = AsyncUsageGroup(self)
+        self.costs = AsyncCostGroup(self)
+        self.budgets = AsyncBudgetGroup(self)
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 import httpx
 
 from carcloud.client.arrow import TableFormat, frame_of
+from carcloud.client.audit import AuditGroup
 from carcloud.client.buckets import BucketGroup
 from carcloud.client.cloud import Cloud
+from carcloud.client.costs import BudgetGroup, CostGroup, UsageGroup
 from carcloud.client.dead_letters import DeadLetterGroup
 from carcloud.client.exchange import Call, Listing, Stream, http_options
 from carcloud.client.jobs import JobGroup, ScheduleGroup
+from carcloud.client.keys import KeyGroup
 from carcloud.client.local import find_access
 from carcloud.client.methods import Group
+from carcloud.client.people import LoginProviderGroup, PeopleGroup, RoleGroup
 from carcloud.client.retry import BROKE_OFF, Retry
+from carcloud.client.tenants import TenantGroup
 from carcloud.client.vehicles import ModelGroup, VehicleGroup
 
 if TYPE_CHECKING:
@@ -53,6 +58,15 @@ class Client(Group, Cloud):
         self.schedules = ScheduleGroup(self)
         self.buckets = BucketGroup(self)
         self.dead_letters = DeadLetterGroup(self)
+        self.people = PeopleGroup(self)
+        self.roles = RoleGroup(self)
+        self.login_providers = LoginProviderGroup(self)
+        self.keys = KeyGroup(self)
+        self.tenants = TenantGroup(self)
+        self.audit = AuditGroup(self)
+        self.usage = UsageGroup(self)
+        self.costs = CostGroup(self)
+        self.budgets = BudgetGroup(self)
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ from carcloud.client.exchange import (
     get,
     nothing,
     send,
-    shaped,
+    whole,
 )
 from carcloud.client.methods import AsyncGroup, Group, call, many
 from carcloud.client.types import (
@@ -23,7 +23,6 @@ from carcloud.client.types import (
     Object,
     ObjectDetail,
     ObjectPage,
-    Page,
     Preview,
     StoredBytes,
 )
@@ -58,7 +57,7 @@ class _Buckets:
     @call
     def list(self) -> Call[tuple[Bucket, ...]]:
         """The buckets that one may see."""
-        return shaped(get("/v1/buckets", Page[Bucket]), lambda page: page.items)
+        return whole("/v1/buckets", Bucket)
 
     @call
     def get(self, bucket: str) -> Call[Bucket]:

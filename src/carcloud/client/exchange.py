@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from carcloud.client.errors import NotCarcloud, Unreachable
-from carcloud.client.types import Tagged
+from carcloud.client.types import Page, Tagged
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -80,6 +80,14 @@ def get(
 ) -> Call[T]:
     """A GET whose JSON is a `kind`."""
     return Call("GET", route, reader(kind), kind, place or {}, query, reads=True)
+
+
+def whole(
+    route: str, kind: type[T], /, *, place: Mapping[str, str] | None = None, **query: Any
+) -> Call[tuple[T, ...]]:
+    """A GET of a list that comes in one page."""
+    asked: Call[Page[T]] = get(route, Page[kind], place=place, **query)  # type: ignore[valid-type]
+    return shaped(asked, lambda page: page.items)
 
 
 def send(

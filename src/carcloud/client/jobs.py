@@ -18,6 +18,7 @@ from carcloud.client.exchange import (
     nothing,
     send,
     shaped,
+    whole,
 )
 from carcloud.client.methods import AsyncGroup, AsyncRuns, Group, Runs, call, many
 from carcloud.client.types import (
@@ -271,7 +272,7 @@ class _Schedules:
     @call
     def list(self) -> Call[tuple[Schedule, ...]]:
         """All schedules of the tenant."""
-        return shaped(get("/v1/schedules", Page[Schedule]), lambda page: page.items)
+        return whole("/v1/schedules", Schedule)
 
     @call
     def get(self, schedule: str) -> Call[Schedule]:

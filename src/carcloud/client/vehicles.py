@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from carcloud.client.arrow import SeriesSet, Trail, signals_table, trail_table
-from carcloud.client.exchange import Call, Listing, Moment, get, send, shaped
+from carcloud.client.exchange import Call, Listing, Moment, get, send, shaped, whole
 from carcloud.client.methods import AsyncGroup, Group, call, many
 from carcloud.client.types import (
     Alarm,
@@ -213,17 +213,15 @@ class _Vehicles:
         self, vehicle: str, *, start: Moment | None = None, end: Moment | None = None
     ) -> Call[tuple[Alarm, ...]]:
         """Alarms that were on at some time in the stretch, which defaults to the last day."""
-        asked = get(
-            f"{_ONE}/alarms", Page[Alarm], place={"vehicle": vehicle}, **{"from": start, "to": end}
-        )
-        return shaped(asked, lambda page: page.items)
+        span: dict[str, Any] = {"from": start, "to": end}
+        return whole(f"{_ONE}/alarms", Alarm, place={"vehicle": vehicle}, **span)
 
 
 class _Models:
     @call
     def list(self) -> Call[tuple[Model, ...]]:
         """All models of the tenant."""
-        return shaped(get("/v1/models", Page[Model]), lambda page: page.items)
+        return whole("/v1/models", Model)
 
     @call
     def get(self, model: str) -> Call[Model]:

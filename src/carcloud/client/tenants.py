@@ -1,0 +1,146 @@
+"""Methods of tenants, their projects and exports. Other tenants than one's own are for
+administrators of the installation."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from carcloud.client.access_types import Export, Project, Tenant, TenantState
+from carcloud.client.exchange import Bytes, Call, Stream, content, get, nothing, send, whole
+from carcloud.client.methods import AsyncGroup, Group, call, many
+
+_ONE = "/v1/tenants/{tenant}"
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The first person of a tenant."""
+
+    name: str
+    password: str
+
+
+class NewTenant(msgspec.Struct, frozen=True):
+    """The body of a new tenant."""
+
+    id: str
+    name: str
+    owner: Owner
+
+
+class TenantChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of a changed tenant."""
+
+    name: str | UnsetType = UNSET
+    state: TenantState | UnsetType = UNSET
+
+
+class Rename(msgspec.Struct, frozen=True):
+    """The body of another name."""
+
+    name: str
+
+
+class NewProject(msgspec.Struct, frozen=True):
+    """The body of a new project."""
+
+    id: str
+    name: str
+
+
+class _Tenants:
+    @call
+    def mine(self) -> Call[Tenant]:
+        """The tenant that one works in."""
+        return get("/v1/tenant", Tenant)
+
+    @call
+    def rename(self, name: str) -> Call[Tenant]:
+        """Another name for the tenant that one works in."""
+        return send("PATCH", "/v1/tenant", Tenant, body=Rename(name))
+
+    @call
+    def list(self) -> Call[tuple[Tenant, ...]]:
+        """All tenants of the installation."""
+        return whole("/v1/tenants", Tenant)
+
+    @call
+    def get(self, tenant: str) -> Call[Tenant]:
+        """One tenant."""
+        return get(_ONE, Tenant, place={"tenant": tenant})
+
+    @call
+    def create(self, id: str, name: str, *, owner: Owner) -> Call[Tenant]:
+        """A tenant and its first owner. Raises `Conflict` for an id or name that is taken."""
+        return send("POST", "/v1/tenants", Tenant, body=NewTenant(id, name, owner))
+
+    @call
+    def change(
+        self,
+        tenant: str,
+        *,
+        name: str | UnsetType = UNSET,
+        state: TenantState | UnsetType = UNSET,
+    ) -> Call[Tenant]:
+        """Rename a tenant, suspend it, or let it work again."""
+        body = TenantChange(name, state)
+        return send("PATCH", _ONE, Tenant, place={"tenant": tenant}, body=body)
+
+    @call
+    def projects(self) -> Call[tuple[Project, ...]]:
+        """The tenant's projects."""
+        return whole("/v1/projects", Project)
+
+    @call
+    def add_project(self, id: str, name: str) -> Call[Project]:
+        """A project of the tenant."""
+        return send("POST", "/v1/projects", Project, body=NewProject(id, name))
+
+    @call
+    def remove_project(self, project: str) -> Call[None]:
+        """Remove the name of a project."""
+        return nothing("DELETE", "/v1/projects/{project}", place={"project": project})
+
+    @call
+    def exports(self, *, tenant: str | None = None) -> Call[tuple[Export, ...]]:
+        """Exports of the tenant that one works in, or of another."""
+        route, place = _exports(tenant)
+        return whole(route, Export, place=place)
+
+    @call
+    def export(self, *, tenant: str | None = None) -> Call[Export]:
+        """Begin to export all that a tenant has. Raises `Conflict` while another one goes on."""
+        route, place = _exports(tenant)
+        return send("POST", route, Export, place=place)
+
+    @call
+    def get_export(self, export: str, *, tenant: str | None = None) -> Call[Export]:
+        """One export, and how far it is."""
+        route, place = _exports(tenant)
+        return get(f"{route}/{{export}}", Export, place={**place, "export": export})
+
+    @many
+    def download_export(self, export: str, *, tenant: str | None = None) -> Stream[bytes]:
+        """The archive of an export, piece by piece."""
+        route, place = _exports(tenant)
+        return Bytes(content(f"{route}/{{export}}/archive", place={**place, "export": export}))
+
+    @call
+    def remove_export(self, export: str, *, tenant: str | None = None) -> Call[None]:
+        """Take an export back, or remove its archive."""
+        route, place = _exports(tenant)
+        return nothing("DELETE", f"{route}/{{export}}", place={**place, "export": export})
+
+
+def _exports(tenant: str | None) -> tuple[str, dict[str, Any]]:
+    if tenant is None:
+        return "/v1/tenant/exports", {}
+    return f"{_ONE}/exports", {"tenant": tenant}
+
+
+class TenantGroup(Group, _Tenants):
+    """`client.tenants`"""
+
+
+class AsyncTenantGroup(AsyncGroup, _Tenants):
+    """`client.tenants`"""

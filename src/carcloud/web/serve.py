@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ DRAIN_S = 3.0  # s in which connections are told to go before a process that is 
 BACKLOG = 1024  # connections that wait to be accepted
 STOP_S = 5  # s that open requests have to end
 START_S = 10.0  # s
+_ANSWER_S = 0.5  # s, after which the start asks over a new connection
+_WHO = b"carcloud-process"  # a request with this header is answered by the process itself
 BACKPRESSURE = 512  # requests handed to Python at the same time; the rest wait in the socket
 
 
@@ -77,12 +80,14 @@ class _Server(Server):
         self._ssp, self._shd = None, holder(os.dup(self._listener), False, self.backlog)
 
 
-class _Parting:
-    """Says goodbye to connections while the door closes."""
+class _Threshold:
+    """Before the application: says goodbye to connections while the door closes, and tells this
+    process, by a name of its own, that it was this one that answered."""
 
     def __init__(self, app: Any, door: Door) -> None:
         self._app = app
         self._door = door
+        self.name = secrets.token_hex(16).encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def told(message: Any) -> None:
@@ -90,7 +95,12 @@ class _Parting:
                 message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
             await send(message)
 
-        await self._app(scope, receive, told if scope["type"] == "http" else send)
+        if scope["type"] == "http" and any(name == _WHO for name, _ in scope["headers"]):
+            headers = [(_WHO, self.name), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._app(scope, receive, told if scope["type"] == "http" else send)
 
 
 @contextlib.asynccontextmanager
@@ -121,8 +131,9 @@ async def serve_plain(
     """As `serve`, for an ASGI application that looks after its own figures."""
     door = door or Door()
     address = Address(host, _bound_port(host, port, door.listener))
+    threshold = _Threshold(app, door)
     server = _Server(
-        _Parting(app, door),
+        threshold,
         door.listener,
         address=host,
         port=address.port,
@@ -137,7 +148,7 @@ async def serve_plain(
     server.workers_kill_timeout = STOP_S
     running = asyncio.create_task(server.serve())
     try:
-        await _accepting(address, running)
+        await _serving(address, threshold.name, running)
         yield address
     finally:
         server.interrupt_signal = True
@@ -145,19 +156,33 @@ async def serve_plain(
         await _ended(running)
 
 
-async def _accepting(address: Address, running: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(START_S):
-        while True:
-            if running.done():
-                running.result()
-                raise OSError(f"{address.url} did not start")
-            try:
-                _, writer = await asyncio.open_connection(address.host, address.port)
-            except OSError:
+async def _serving(address: Address, name: bytes, running: asyncio.Task[None]) -> None:
+    """Return when the server in this process answers. A connection alone proves nothing: on a
+    socket that was inherited the system takes it, or the process that is to be replaced."""
+    try:
+        async with asyncio.timeout(START_S):
+            while not await _answers(address, name):
+                if running.done():
+                    running.result()
+                    raise OSError(f"{address.url} did not start")
                 await asyncio.sleep(0.01)
-                continue
-            writer.close()
-            return
+    except TimeoutError as error:
+        raise OSError(f"{address.url} does not answer after {START_S:g} s") from error
+
+
+async def _answers(address: Address, name: bytes) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+    except OSError:
+        return False
+    try:
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n%b: ?\r\n\r\n" % _WHO)
+        async with asyncio.timeout(_ANSWER_S):
+            return name in await reader.read(4096)
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        writer.close()
 
 
 async def _ended(running: asyncio.Task[None]) -> None:

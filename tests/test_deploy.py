@@ -4,19 +4,24 @@ The chart keeps to a few forms of Helm's templates, filled in here. That is no `
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
 from carcloud.config import load
+from carcloud.engines.stream_nats.server import binary
+from tests.kill.test_spine import free_port
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "deploy" / "helm" / "carcloud"
@@ -98,6 +103,61 @@ def test_the_chart_hangs_together(objects, values):
     jsonschema.validate(values, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**values, "imgae": "x"}, schema)
+
+
+def test_every_secret_that_the_settings_name_is_mounted(values):
+    made = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+    text = (COMPOSE / "cluster.toml").read_text()
+    assert sorted(re.findall(r"/run/secrets/(\w+)", text)) == sorted(made["x-carcloud"]["secrets"])
+    told = next(line for line in (CHART / "values.yaml").read_text().splitlines() if "keys" in line)
+    for name in re.findall(r"/etc/carcloud/secrets/(\w+)", values["config"]):
+        assert name in told
+    # libpq leaves a password file alone that a group may read, as fsGroup makes it.
+    assert "passfile" not in text + values["config"]
+
+
+def environment(number: int, ports: list[int], route_password: str) -> dict[str, str]:
+    """What Compose gives a server of NATS, with ports of this machine."""
+    made = yaml.safe_load((COMPOSE / "compose.yaml").read_text())
+    text = json.dumps(made["services"][f"nats-{number}"]["environment"])
+    text = text.replace("${STREAM_PASSWORD:?}", "clients1")
+    text = text.replace("${ROUTE_PASSWORD:?}", route_password)
+    for other, port in enumerate(ports, 1):
+        text = text.replace(f"nats-{other}:6222", f"127.0.0.1:{port}")
+    return {**os.environ, **json.loads(text)}
+
+
+def routes(port: int) -> set[str]:
+    """The servers that one has routes to, as its monitoring tells."""
+    try:
+        told = httpx.get(f"http://127.0.0.1:{port}/routez").json()
+    except httpx.HTTPError:
+        return set()
+    return {each["remote_name"] for each in told["routes"]}
+
+
+def test_servers_of_compose_find_each_other_and_let_no_stranger_in(tmp_path):
+    ports, watched = [free_port() for _ in range(3)], [free_port() for _ in range(3)]
+    passwords, servers, log = ["routes1", "routes1", "wrong"], [], tmp_path / "3.log"
+    for number, (port, password) in enumerate(zip(ports, passwords, strict=True), 1):
+        text = (COMPOSE / "nats.conf").read_text().replace("/data", str(tmp_path / str(number)))
+        text = text.replace("0.0.0.0:4222", "127.0.0.1:-1")
+        file = tmp_path / f"{number}.conf"
+        file.write_text(text.replace("0.0.0.0:6222", f"127.0.0.1:{port}"))
+        command = [str(binary()), "--config", str(file), "--log", str(file.with_suffix(".log"))]
+        command += ["--http_port", str(watched[number - 1])]
+        servers.append(subprocess.Popen(command, env=environment(number, ports, password)))
+    try:
+        deadline, refused = time.monotonic() + 30, 0
+        while "nats-2" not in routes(watched[0]) or refused < 2:
+            assert time.monotonic() < deadline, (routes(watched[0]), refused)
+            time.sleep(0.1)
+            refused = log.exists() and log.read_text().count("Authorization Violation")
+        assert [routes(port) for port in watched] == [{"nats-2"}, {"nats-1"}, set()]
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
 
 
 def test_the_settings_of_both_exist(values, tmp_path):

@@ -169,6 +169,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("stream.user", "", "User of the cluster"),
     Setting("stream.password_file", "", "File that holds the user's password"),
     Setting("records.url", "", "SQLAlchemy URL; empty = SQLite in the data folder"),
+    Setting("records.password_file", "", "File that holds the password of the database's user"),
     Setting("blobs.url", "", "s3://bucket/prefix; empty = the data folder"),
     Setting("s3.endpoint", "", "URL of the S3 server of lake.url and blobs.url; empty = AWS"),
     Setting("s3.region", "us-east-1", "Its region"),

@@ -19,7 +19,7 @@ from carcloud.app.backup import records as backup
 from carcloud.app.backup.folder import Manifest, Reader, Writer
 from carcloud.app.engines import open_records
 from carcloud.app.first_start import prepare
-from carcloud.app.records import open_any_records
+from carcloud.app.records import open_any_records, records_url
 from carcloud.app.schema import draft as drafts
 from carcloud.app.schema import revision, steps
 from carcloud.app.schema.tables import TABLES
@@ -222,6 +222,15 @@ def test_what_processes_keep_in_memory_is_read_anew_after_revisions_and_restores
     seen += [records.version(), live.version()]
     live.close()
     assert seen[0] < seen[1] < seen[2] == seen[3]
+
+
+def test_the_password_of_the_database_comes_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p@ss/w:d\n")
+    given = {"records.url": "postgresql://cars@db/cars?sslmode=require"}
+    settings = Settings({**given, "records.password_file": str(tmp_path / "password")})
+    found = sa.make_url(records_url(settings))
+    assert (found.username, found.password, found.host) == ("cars", "p@ss/w:d", "db")
+    assert found.query == {"sslmode": "require"}
 
 
 def test_the_command_checks_goes_forward_and_back(settings: Settings) -> None:

@@ -22,9 +22,12 @@ log = logging.getLogger(__name__)
 
 
 def records_url(settings: Settings) -> str:
-    """The SQLAlchemy URL."""
+    """The SQLAlchemy URL, with the password; raises `InvalidSetting`."""
     file = Path(settings.text("data")).absolute() / "records.sqlite"
-    return settings.text("records.url") or f"sqlite:///{file}"
+    url = settings.text("records.url") or f"sqlite:///{file}"
+    if password := settings.secret("records.password_file"):
+        return make_url(url).set(password=password).render_as_string(hide_password=False)
+    return url
 
 
 def records_file(settings: Settings) -> Path | None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from carcloud import logs
 from carcloud.cli.examples import ExampleCommand
 from carcloud.cli.failure import Failure
-from carcloud.config import Settings
+from carcloud.config import InvalidSetting, Settings
 
 out = Console(highlight=False)
 
@@ -40,7 +40,7 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
     The first start makes an administrator and prints the password once.
     """
     from carcloud.app.first_start import prepare
-    from carcloud.app.schema.revision import WrongSchema
+    from carcloud.ports.errors import EngineError
     from carcloud.rundir import HalfRestored, InUse
     from carcloud.supervisor import StartFailed, Supervisor
 
@@ -62,7 +62,7 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
         raise Failure(str(error), "stop it, or give another --data") from error
     except HalfRestored as error:
         raise Failure(str(error), "") from error
-    except WrongSchema as error:
+    except (EngineError, InvalidSetting) as error:
         raise Failure(str(error), "see the page Operations") from error
     except StartFailed as error:
         supervisor.stop()

@@ -13,6 +13,7 @@ from carcloud.model.streams import EVENTS, FRAMES, USAGE
 
 _FILES = (
     "secret_file",
+    "records.password_file",
     "stream.password_file",
     "s3.secret_key_file",
     "gateway.gbt32960.tls_cert",

@@ -75,6 +75,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             "gateway.gbt32960.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
+            "openid.private": True,
+            "tenants.registration": True,
         }
     )
     admin = prepare(settings)

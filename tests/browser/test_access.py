@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import oidc_provider_mock
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -242,3 +243,45 @@ def test_a_guest_switches_between_tenants(page: Page, browser: Browser, cloud: C
         assert "People" not in offered(theirs)
         theirs.goto(f"{cloud.url}/account")
         expect(theirs.get_by_test_id("who-am-i")).to_contain_text("Default", timeout=LONG)
+
+
+def test_an_invited_person_comes_in_at_a_provider(page: Page, browser: Browser, cloud: Cloud):
+    with oidc_provider_mock.run_server_in_thread() as server:
+        page.goto(f"{cloud.url}/people?tab=providers")
+        page.get_by_test_id("add-provider").click(timeout=LONG)
+        form = page.locator("dialog")
+        expect(form).to_contain_text(f"{cloud.url}/v1/session/openid/callback")
+        issuer = f"http://localhost:{server.server_port}"
+        for name, value in {"id": "North", "name": "North Fleet", "issuer": issuer}.items():
+            form.locator(f"input[name={name}]").fill(value)
+        form.locator("input[name=client_id]").fill("carcloud")
+        form.locator("input[name=client_secret]").fill("of the client")
+        form.locator(".primary").click()
+        bad = form.locator("input[name=id]")
+        expect(bad).to_have_attribute("aria-invalid", "true", timeout=LONG)
+        bad.fill("north-login")
+        form.locator(".primary").click()
+        row = page.get_by_test_id("provider-row").filter(has_text="North Fleet")
+        expect(row).to_contain_text("Only by invitation", timeout=LONG)
+
+        note = {"note": "ines@example.com", "role": "viewer"}
+        link = page.request.post(f"{cloud.url}/v1/invitations", data=note).json()["link"]
+        with browser.new_context(locale="en-GB") as context:
+            ines = context.new_page()
+            ines.goto(link)
+            ines.locator("input[name=name]").fill("ines", timeout=LONG)
+            ines.get_by_role("button", name="Continue with North Fleet").click()
+            ines.locator("input[name=sub]").fill("ines-there", timeout=LONG)
+            ines.keyboard.press("Enter")
+            expect(ines.get_by_test_id("account-menu")).to_contain_text("ines", timeout=LONG)
+
+        row.get_by_role("button", name="Edit: North Fleet").click()
+        choice = form.locator("select[name=secret]")
+        expect(choice).to_have_value("keep")
+        form.locator("input[name=client_id]").fill("another")  # to which it was not given
+        expect(choice).to_have_value("new")
+        expect(form.locator("input[name=client_secret]")).to_have_value("")
+        page.keyboard.press("Escape")
+        row.get_by_role("button", name="Remove: North Fleet").click()
+        page.get_by_test_id("confirm").click()
+        expect(row).to_have_count(0, timeout=LONG)

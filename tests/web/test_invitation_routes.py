@@ -59,6 +59,19 @@ def test_somebody_of_another_tenant_joins_as_a_guest(client: httpx.Client, cloud
         assert stranger.get("/v1/session").status_code == 401
 
 
+def test_an_invitation_names_the_providers_of_its_tenant(client: httpx.Client, cloud: Any) -> None:
+    body = {"name": "Company", "issuer": "https://login.example.com", "client_id": "c"}
+    set_one = client.put("/v1/login-providers/of-the-offer", json=body)
+    assert set_one.status_code == 200, set_one.text
+    with cloud.client("stranger") as stranger:
+        theirs = stranger.put("/v1/login-providers/of-another", json=body)
+        assert theirs.status_code == 200, theirs.text
+        told = stranger.post(OFFER, json={"secret": _invite(client)}).json()
+        assert told["providers"] == [{"id": "of-the-offer", "name": "Company"}]
+        assert stranger.delete("/v1/login-providers/of-another").status_code == 204
+    assert client.delete("/v1/login-providers/of-the-offer").status_code == 204
+
+
 def test_commands_invite_and_take_back(client: httpx.Client, cloud: Any) -> None:
     def run(*words: str) -> str:
         access = ("--url", cloud.url, "--token", client.cookies["carcloud_session"])

@@ -147,4 +147,6 @@ def test_health_and_facts_need_nobody(anybody: httpx.Client) -> None:
     ready = anybody.get("/readyz")
     assert (ready.status_code, ready.json()["engines"]["stream"]) == (200, "ok")
     facts = anybody.get("/v1/ui").json()
-    assert set(facts) == {"tiles", "tiles_credit", "version", "demo"}
+    assert set(facts) == {"tiles", "tiles_credit", "version", "demo", "url", "registration"}
+    assert facts["url"] == str(anybody.base_url).rstrip("/")
+    assert facts["registration"] is False

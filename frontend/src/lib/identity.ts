@@ -27,6 +27,13 @@ export interface Offer {
   note: string
   role: string
   expires: string
+  /** at which one may come in with it */
+  providers: ShownProvider[]
+}
+
+export interface ShownProvider {
+  id: string
+  name: string
 }
 
 export interface SecondFactor {
@@ -49,9 +56,13 @@ const INVITATION = '/v1/session/invitation'
 const SECOND = '/v1/session/second-factor'
 
 export const identity = {
-  providers: () => json<Page<{ id: string; name: string }>>('/v1/session/openid'),
-  /** Leave for a provider; the browser comes back signed in, or with `?refused=`. */
-  signInAt: async (provider: string, more: { back?: string } = {}): Promise<void> => {
+  providers: () => json<Page<ShownProvider>>('/v1/session/openid'),
+  /** Leave for a provider; the browser comes back signed in, or with `?refused=`. With the secret
+   *  of an `invitation` and a `name`, a new user comes of it. */
+  signInAt: async (
+    provider: string,
+    more: { back?: string; invitation?: string; name?: string } = {},
+  ): Promise<void> => {
     const told = await json<{ url: string }>('/v1/session/openid', {
       method: 'POST',
       json: { provider, ...more },

@@ -7,7 +7,14 @@ const AGAIN_MS = 2_000
 class SessionState {
   ready = $state(false)
   current = $state.raw<Session | null>(null)
-  ui = $state.raw<UiSettings>({ tiles: '', tiles_credit: '', version: '', demo: false })
+  ui = $state.raw<UiSettings>({
+    tiles: '',
+    tiles_credit: '',
+    version: '',
+    demo: false,
+    url: location.origin,
+    registration: false,
+  })
   expired = $state(false)
   /** nobody could say who is signed in: it is asked again */
   away = $state(false)

@@ -23,6 +23,10 @@ export interface UiSettings {
   tiles_credit: string
   version: string
   demo: boolean
+  /** under which people reach the console */
+  url: string
+  /** anybody may make a tenant */
+  registration: boolean
 }
 
 export interface Problem {

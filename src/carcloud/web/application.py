@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from litestar import Litestar, MediaType, Router, get
+from litestar import Litestar, MediaType, Request, Router, get
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -103,15 +103,12 @@ def create_app(
     asking = Threads("openid", PROVIDER_CALLS)
     callers = Callers(services.tenancy, _labels_of(services.vehicles))
     most_bytes = settings.whole("web.max_body_mb") * 1_000_000
-    facts = operation.Facts(
-        settings.text("web.tiles"), settings.text("web.tiles_credit"), version(), demo
-    )
     app = Litestar(
         route_handlers=[
             _guarded(callers, rates or RequestRates()),
             sessions.router(callers),
             operation.public,
-            _facts_route(facts),
+            _facts_route(settings, demo),
             *reference.ROUTES,
             console.routes(pages),
         ],
@@ -210,16 +207,23 @@ def _always(thing: Any) -> Provide:
     return Provide(provide, use_cache=True, sync_to_thread=False)
 
 
-def _facts_route(facts: operation.Facts) -> Any:
+def _facts_route(settings: Settings, demo: bool) -> Any:
     @get(
         "/v1/ui",
         summary="Facts for the console",
         tags=["operation"],
         security=[{}],
     )
-    async def read_facts() -> operation.Facts:
+    async def read_facts(request: Request[Any, Any, Any]) -> operation.Facts:
         """What the console needs before anybody signs in."""
-        return facts
+        return operation.Facts(
+            tiles=settings.text("web.tiles"),
+            tiles_credit=settings.text("web.tiles_credit"),
+            version=version(),
+            demo=demo,
+            url=invitations.public_url(request, settings),
+            registration=settings.flag("tenants.registration"),
+        )
 
     return read_facts
 

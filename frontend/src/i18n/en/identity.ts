@@ -57,6 +57,7 @@ export default {
   'invite.password': 'Password',
   'invite.passwordHint': '10 characters or more',
   'invite.accept': 'Accept and sign in',
+  'invite.at': 'Continue with {name}',
   'invite.join': 'Join as {user}',
   'invite.joinLead': 'You are signed in as {user}. You take the role with this account.',
   'invite.signInFirst': 'Sign in, then join with your account.',

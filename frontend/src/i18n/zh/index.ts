@@ -11,6 +11,7 @@ import parts from './parts'
 import platform from './platform'
 import people from './people'
 import permissions from './permissions'
+import providers from './providers'
 import shell from './shell'
 import sql from './sql'
 import tenants from './tenants'
@@ -22,6 +23,7 @@ export const zh: Messages = {
   ...shell,
   ...parts,
   ...identity,
+  ...providers,
   ...map,
   ...vehicles,
   ...vehicle,

@@ -12,7 +12,7 @@ from litestar.params import Body, FromPath, JSONBody
 from carcloud.config import Settings
 from carcloud.model.actions import ANYONE
 from carcloud.model.time import iso
-from carcloud.services.tenancy.api import Invitation, Offer
+from carcloud.services.tenancy.api import Invitation, Tenancy
 from carcloud.web.api.people import ScopeView, scope_of
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
@@ -66,14 +66,22 @@ class Acceptance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
+class ShownProvider(msgspec.Struct, frozen=True):
+    """A provider at which one may sign in."""
+
+    id: str
+    name: str
+
+
 class OfferView(msgspec.Struct, frozen=True):
-    """What an invitation offers."""
+    """What an invitation offers, and at which providers one may come in with it."""
 
     tenant: str
     tenant_name: str
     note: str
     role: str
     expires: str
+    providers: list[ShownProvider]
 
 
 @get(
@@ -148,7 +156,7 @@ async def revoke_invitation(
 )
 async def read_offer(data: JSONBody[InvitationSecret], tenancy: TheTenancy) -> OfferView:
     """What an invitation offers to who holds its secret."""
-    return _offer(await asyncio.to_thread(tenancy.invitations.offer, data.secret))
+    return await asyncio.to_thread(_offer, tenancy, data.secret)
 
 
 @post(
@@ -190,9 +198,9 @@ async def join_tenant(
     """Take what the invitation gives."""
 
     def join() -> OfferView:
-        told = tenancy.invitations.offer(data.secret)
+        told = _offer(tenancy, data.secret)
         tenancy.invitations.join(data.secret, caller.identity)
-        return _offer(told)
+        return told
 
     return await asyncio.to_thread(join)
 
@@ -202,8 +210,16 @@ def public_url(request: Request[Any, Any, Any], settings: Settings) -> str:
     return (settings.text("web.url") or str(request.base_url)).rstrip("/")
 
 
-def _offer(told: Offer) -> OfferView:
-    return OfferView(told.tenant, told.tenant_name, told.note, told.role, iso(told.expires))
+def _offer(tenancy: Tenancy, secret: str) -> OfferView:
+    told = tenancy.invitations.offer(secret)
+    return OfferView(
+        told.tenant,
+        told.tenant_name,
+        told.note,
+        told.role,
+        iso(told.expires),
+        [ShownProvider(one.id, one.name) for one in tenancy.providers.all(told.tenant)],
+    )
 
 
 def _view(one: Invitation) -> InvitationView:

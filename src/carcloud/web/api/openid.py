@@ -20,7 +20,7 @@ from carcloud.services.tenancy.api import (
     SignInRefused,
     Throttled,
 )
-from carcloud.web.api.invitations import public_url
+from carcloud.web.api.invitations import ShownProvider, public_url
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheProviderThreads, TheSettings, TheTenancy
@@ -72,13 +72,6 @@ class ProviderBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     claim: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     roles: dict[str, str] = {}
     installation: bool = False
-
-
-class ShownProvider(msgspec.Struct, frozen=True):
-    """A provider that the sign-in page offers."""
-
-    id: str
-    name: str
 
 
 class SignInAt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -50,12 +50,17 @@ class StatusView(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What the console needs to know before anybody signs in."""
+    """What the console needs to know before anybody signs in.
+
+    `url`: under which people reach the console. `registration`: anybody may make a tenant.
+    """
 
     tiles: str
     tiles_credit: str
     version: str
     demo: bool
+    url: str
+    registration: bool
 
 
 class Health(msgspec.Struct, frozen=True):

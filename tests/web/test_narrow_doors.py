@@ -26,6 +26,9 @@ def test_a_job_asks_in_sql_only_for_who_may(cloud: Any) -> None:
             answer = rob.post(f"/v1/{path}", json=body)
             assert answer.status_code == 403, answer.text
             assert "queries:run" in answer.json()["detail"]
+        into = {"kind": "query-export", "params": {"sql": "SELECT 1", "into": {"bucket": "box"}}}
+        answer = rob.post("/v1/jobs", json=into)
+        assert (answer.status_code, "objects:write" in answer.json()["detail"]) == (403, True)
         made = owner.post("/v1/jobs", json=job).json()
         refused = rob.get(f"/v1/jobs/{made['id']}/artifacts/rows.parquet")
         assert refused.status_code == 403

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import msgspec
 
-from carcloud.app.engines import open_blobs, open_lake, open_records
+from carcloud.app.engines import open_blobs, open_lake, open_own_blobs, open_records
 from carcloud.app.job_kinds import job_kinds
+from carcloud.app.secret import sealing_secret
 from carcloud.config import Settings
 from carcloud.engines.sandbox_bwrap import BwrapSandbox, Packages
 from carcloud.ports.compute import Desk
 from carcloud.rundir import RunDir
 from carcloud.services.compute.api import Bounds, Stores, perform
+from carcloud.services.metering.api import Metering
+from carcloud.services.storage.api import Storage
+from carcloud.services.tenancy.api import TenantLimits
 
 FUNCTION = f"{__name__}:work"
 PREPARE = f"{__name__}:prepare"
@@ -64,10 +68,20 @@ def _stores(data: str) -> Stores:
     packages = None
     if settings.flag("compute.requirements"):
         packages = Packages(folder / "script-packages", settings.text("compute.index"))
+    records, blobs = open_records(settings), open_blobs(settings)
+    storage = Storage(
+        records,
+        blobs,
+        secret=sealing_secret(settings),
+        open_blobs=open_own_blobs,
+        limit=TenantLimits(records).limit,
+        elsewhere=lambda tenant: Metering(records).sizes().get(tenant, {}).get("lake", 0),
+    )
     return Stores(
-        open_records(settings),
+        records,
         open_lake(settings),
-        open_blobs(settings),
+        blobs,
+        storage,
         BwrapSandbox(folder, packages),
     )
 

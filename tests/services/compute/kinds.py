@@ -17,6 +17,7 @@ from carcloud.ports.compute import Desk
 from carcloud.services.compute.api import Bounds, Context, JobFailed, Kind, Kinds, Stores, perform
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
 from carcloud.services.compute.script import KIND as SCRIPT
+from carcloud.services.storage.api import Storage
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +119,7 @@ def work(desk: Desk, argument: bytes) -> bytes:
     folder = Path(given.folder)
     records = SqlRecords(f"sqlite:///{folder / 'records.sqlite'}")
     lake, blobs = DeltaLake(folder / "tenants"), ObjectBlobs(folder / "blobs")
-    stores = Stores(records, lake, blobs, BwrapSandbox(folder))
+    stores = Stores(records, lake, blobs, Storage(records, blobs), BwrapSandbox(folder))
     bounds = Bounds(1_000_000, {"disk_mb": 300, "processes": 40})
     try:
         return perform(given.order, desk.tell, KINDS, stores, bounds)

@@ -8,6 +8,8 @@ import pytest
 from carcloud.engines.sandbox_bwrap import BwrapSandbox
 from carcloud.ports.sandbox import NoSandbox
 from carcloud.services.compute.api import Job, NewJob, State
+from carcloud.services.storage.api import Bucket, ObjectFacts, Storage
+from tests.services.compute.kinds import KINDS
 from tests.services.compute.scene import MINE, OTHER, Scene
 
 
@@ -54,6 +56,72 @@ job.progress(0.5, "half way")
     on_scene(scenario)
 
 
+def objects_of(scene: Scene) -> Storage:
+    return Storage(scene.records, scene.blobs)
+
+
+def keys_of(storage: Storage, bucket: Bucket) -> list[str]:
+    return [entry.key for entry in storage.lists.current(bucket, "", "", "", 100).entries]
+
+
+def stored(storage: Storage, bucket: Bucket, key: str, data: bytes) -> None:
+    body = storage.objects.body(bucket)
+    body.write(data)
+    storage.objects.put(bucket, key, body.finish(), ObjectFacts())
+
+
+def test_a_script_reads_objects_of_its_project_and_writes_some(on_scene: Any) -> None:
+    source = """
+import carcloud_job as job
+text = (job.IN / "drive.txt").read_text()
+(job.OUT / "upper.txt").write_text(text.upper())
+"""
+
+    async def scenario(scene: Scene) -> None:
+        storage = objects_of(scene)
+        bucket = storage.buckets.create(MINE, "drives", project="main", actor="tester")
+        stored(storage, bucket, "raw/1.txt", b"clear road")
+        storage.buckets.create(MINE, "elsewhere", project="lab", actor="tester")
+        storage.buckets.create(OTHER, "of-others", project="main", actor="tester")
+        given = {"name": "drive.txt", "bucket": "drives", "key": "raw/1.txt"}
+        into = {"bucket": "drives", "prefix": "done/"}
+        async with scene.running():
+            good = {"inputs": [given], "into": into}
+            job = await scene.ended(await script(scene, source, params=good))
+            assert job.state is State.SUCCEEDED, job.error
+            again = await scene.ended(await script(scene, source, params=good))
+            assert again.state is State.SUCCEEDED, again.error
+            info = storage.objects.find(bucket, "done/upper.txt")
+            assert b"".join(storage.objects.read(bucket, info)) == b"CLEAR ROAD"
+            assert info.headers["content-type"] == "application/octet-stream"
+            assert keys_of(storage, bucket) == ["done/upper.txt", "raw/1.txt"]
+            for wrong, told in (
+                ({"inputs": [{**given, "bucket": "elsewhere"}]}, "no bucket 'elsewhere'"),
+                ({"inputs": [{**given, "bucket": "of-others"}]}, "no bucket 'of-others'"),
+                ({"inputs": [{**given, "bucket": "nothing"}]}, "no bucket 'nothing'"),
+                ({"inputs": [{**given, "key": "raw/2.txt"}]}, "drives/raw/2.txt"),
+                ({"inputs": [{**given, "sql": "SELECT 1"}]}, "give `sql`, or"),
+                ({"inputs": [given], "into": {"bucket": "of-others"}}, "no bucket 'of-others'"),
+            ):
+                ended = await scene.ended(await script(scene, source, params=wrong))
+                assert ended.state is State.FAILED
+                assert told in (ended.error or "")
+        assert keys_of(storage, storage.buckets.find(OTHER, "of-others")) == []
+
+    on_scene(scenario)
+
+
+def test_buckets_need_rights_in_the_project() -> None:
+    given = {"name": "a", "bucket": "drives", "key": "a"}
+    for params, needed in (
+        ({}, []),
+        ({"inputs": [given]}, ["objects:read"]),
+        ({"into": {"bucket": "drives"}}, ["objects:write"]),
+        ({"inputs": [given], "into": {"bucket": "drives"}}, ["objects:read", "objects:write"]),
+    ):
+        assert KINDS.needed("script", {"source": "print(1)", **params}) == needed
+
+
 def test_scripts_that_mean_harm_end_with_the_limit_named_and_others_go_on(on_scene: Any) -> None:
     async def scenario(scene: Scene) -> None:
         async with scene.running():
@@ -94,7 +162,7 @@ def test_cancel_ends_the_sandbox(on_scene: Any) -> None:
         ({"requirements": ["numpy==2.1.0"]}, "compute.requirements"),
         ({"disk_mb": 301}, "at most 300"),
         ({"processes": 41}, "at most 40"),
-        ({"inputs": [{"name": "x"}]}, "give `sql`, or `job` and `artifact`"),
+        ({"inputs": [{"name": "x"}]}, "or `bucket` and `key`, or `job`"),
         ({"inputs": [{"name": "x", "sql": "DROP TABLE signals"}]}, "only a SELECT"),
         ({"inputs": [{"name": "x", "job": "1" * 20, "artifact": "y"}]}, "has no artifact"),
     ],

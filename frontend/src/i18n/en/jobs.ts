@@ -81,9 +81,13 @@ export default {
   'param.query-export.to.hint':
     'With both, it runs step by step; the SQL then needs {from} and {to}',
   'param.query-export.step_hours': 'Step, h',
+  'param.query-export.into': 'Into a bucket',
+  'param.query-export.into.hint': 'As {"bucket": "drives", "prefix": "cut/"}; a bucket of the project of the job',
   'param.script.source': 'Python script',
   'param.script.arguments': 'Arguments',
   'param.script.inputs': 'Inputs',
+  'param.script.into': 'Into a bucket',
+  'param.script.into.hint': 'As {"bucket": "drives", "prefix": "cut/"}; a bucket of the project of the job',
   'param.script.requirements': 'Requirements',
   'param.script.requirements.hint': 'One per line, as numpy==2.1.0; only if the operator allows it',
   'param.script.disk_mb': 'Disk, MB',

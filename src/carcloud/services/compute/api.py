@@ -16,6 +16,7 @@ from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
 from carcloud.services.compute import logs, rows, schedules, submission
 from carcloud.services.compute.active import find_artifact
+from carcloud.services.compute.buckets import OF_PROJECT
 from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import (
     InvalidJob,
@@ -50,11 +51,38 @@ from carcloud.services.compute.types import (
 )
 
 __all__ = [
-    "ENDED", "Ahead", "Artifact", "Attempt", "Bounds", "Changed", "Context", "Filters",
-    "InvalidJob", "Job", "JobEnded", "JobFailed", "JobPage", "Jobs", "Kind", "Kinds", "LogPart",
-    "Logged", "NewJob",
-    "NewSchedule", "News", "Runner", "RunnerOptions", "Schedule", "ScheduleChanged",
-    "ScheduleExists", "State", "Stores", "UnknownJob", "metadata", "perform",
+    "ENDED",
+    "OF_PROJECT",
+    "Ahead",
+    "Artifact",
+    "Attempt",
+    "Bounds",
+    "Changed",
+    "Context",
+    "Filters",
+    "InvalidJob",
+    "Job",
+    "JobEnded",
+    "JobFailed",
+    "JobPage",
+    "Jobs",
+    "Kind",
+    "Kinds",
+    "LogPart",
+    "Logged",
+    "NewJob",
+    "NewSchedule",
+    "News",
+    "Runner",
+    "RunnerOptions",
+    "Schedule",
+    "ScheduleChanged",
+    "ScheduleExists",
+    "State",
+    "Stores",
+    "UnknownJob",
+    "metadata",
+    "perform",
 ]  # fmt: skip
 
 MOST_OF_BATCH = 1000  # jobs

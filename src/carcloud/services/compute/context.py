@@ -13,6 +13,7 @@ from carcloud.model.time import now_us
 from carcloud.ports.blobs import Blobs
 from carcloud.ports.lake import Lake
 from carcloud.ports.sandbox import Sandbox
+from carcloud.services.compute.buckets import Into, Objects
 from carcloud.services.compute.errors import JobFailed
 from carcloud.services.compute.keys import artifact_key, check_artifact_name
 from carcloud.services.compute.notes import Log, Made, Note, Point, Progress
@@ -40,6 +41,7 @@ class Context(Generic[Params]):
     blobs: Blobs
     most_artifact_bytes: int
     find_artifact: Callable[[str, str], Artifact]  # (job, name), of the same tenant
+    objects: Objects
     sandbox: Sandbox | None = None
     script_limits: Mapping[str, int] = field(default_factory=dict)  # `disk_mb`, `processes`
     cpu_seconds: float = 0.0  # of processes that the engine may not see
@@ -73,9 +75,11 @@ class Context(Generic[Params]):
         self.cpu_seconds += cpu_seconds
 
     def artifact(
-        self, name: str, content: bytes | Path, media: str = "application/octet-stream"
-    ) -> Artifact:
-        """Keep a file of the job's; raises `JobFailed` if it is too large or its name is wrong."""
+        self, name: str, content: bytes | Path, media: str = "application/octet-stream",
+        into: Into | None = None,
+    ) -> Artifact:  # fmt: skip
+        """Keep a file of the job's, and put it `into` a bucket; raises `JobFailed` if it is too
+        large, its name is wrong or there is no such bucket."""
         check_artifact_name(name)
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         if size > self.most_artifact_bytes:
@@ -86,6 +90,8 @@ class Context(Generic[Params]):
         self.blobs.put(artifact_key(self.tenant, self.job, self.attempt, name), data)
         digest = hashlib.sha256(data).hexdigest()
         made = Artifact(self.job, self.attempt, name, len(data), digest, media[:100], now_us())
+        if into is not None:
+            self.objects.put(into.bucket, into.prefix + name, content, media)
         self.tell(Made(made))
         return made
 

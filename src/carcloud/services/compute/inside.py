@@ -15,11 +15,13 @@ from carcloud.ports.lake import Lake
 from carcloud.ports.records import Records
 from carcloud.ports.sandbox import Sandbox
 from carcloud.services.compute.active import find_artifact
+from carcloud.services.compute.buckets import ProjectObjects
 from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import InvalidJob, JobFailed
 from carcloud.services.compute.kinds import Kinds
 from carcloud.services.compute.notes import Answer, Order, encode
 from carcloud.services.compute.types import Artifact
+from carcloud.services.storage.api import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Stores:
     records: Records
     lake: Lake
     blobs: Blobs
+    storage: Storage
     sandbox: Sandbox | None = None
 
 
@@ -101,6 +104,7 @@ def _context(
         blobs=stores.blobs,
         most_artifact_bytes=bounds.artifact_bytes,
         find_artifact=artifact,
+        objects=ProjectObjects(stores.storage, tenant, given.project),
         sandbox=stores.sandbox,
         script_limits=bounds.script,
     )

@@ -23,6 +23,7 @@ class Kind:
     params: type[msgspec.Struct]
     run: Callable[[Context[Any]], Any]
     needs: tuple[str, ...] = ()  # actions that a submitter must be allowed besides `jobs:run`
+    also: Callable[[Any], Iterable[str]] = lambda _: ()  # more of them, by the parameters
 
 
 class Kinds(Mapping[str, Kind]):
@@ -56,6 +57,11 @@ class Kinds(Mapping[str, Kind]):
             return msgspec.convert(dict(params), self._kinds[name].params)
         except msgspec.ValidationError as error:
             raise InvalidJob("params", str(error)) from error
+
+    def needed(self, name: str, params: Mapping[str, Any]) -> list[str]:
+        """The actions that a submitter must be allowed; raises `InvalidJob`."""
+        given = self.checked(name, params)
+        return sorted({*self._kinds[name].needs, *self._kinds[name].also(given)})
 
     def schema(self, name: str) -> dict[str, Any]:
         """JSON Schema of a kind's parameters."""

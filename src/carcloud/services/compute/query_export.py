@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from carcloud.model.time import SECOND, from_us, parse_iso
 from carcloud.ports.errors import QueryLimit, QueryRefused
 from carcloud.ports.lake import QueryLimits
+from carcloud.services.compute.buckets import WRITE, Into
 from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import JobFailed
 from carcloud.services.compute.kinds import Kind
@@ -38,6 +39,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"s
     start: str | None = None
     end: str | None = None
     step_hours: Annotated[float, msgspec.Meta(gt=0, le=24 * 366)] = 24.0
+    into: Into | None = None
 
 
 def run(context: Context[Params]) -> dict[str, Any]:
@@ -49,7 +51,8 @@ def run(context: Context[Params]) -> dict[str, Any]:
         table = _ask(context, sql)
         suffix = f"-{number:04d}" if len(steps) > 1 else ""
         name = f"{params.file}{suffix}.{params.format}"
-        made = context.artifact(name, _bytes(table, params.format), _MEDIA[params.format])
+        data, media = _bytes(table, params.format), _MEDIA[params.format]
+        made = context.artifact(name, data, media, params.into)
         rows += table.num_rows
         written += made.bytes
         context.log(f"{name}: {table.num_rows} rows, {made.bytes} bytes{span}")
@@ -142,4 +145,5 @@ KIND = Kind(
     Params,
     run,
     ("queries:run",),
+    lambda params: [] if params.into is None else [WRITE],
 )

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from carcloud.ports.errors import QueryLimit, QueryRefused
 from carcloud.ports.lake import QueryLimits
 from carcloud.ports.sandbox import Limits, NoPackages, NoSandbox, Sandbox, Script, ScriptEnd
+from carcloud.services.compute.buckets import READ, WRITE, BucketName, Into
 from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import JobFailed
 from carcloud.services.compute.kinds import Kind
@@ -21,24 +22,27 @@ _NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,60}$"
 _MOST_ROWS = 50_000_000
 _CALL_S = 2.0  # kept back from the job's time, so that the sandbox says what ended the script
 _OPEN_FILES = 256
+_WAYS = ("sql", "bucket", "key", "job", "artifact")  # where an input is from
 _LIMITS = {"seconds": "timeout_s"}  # what a limit of the sandbox is called in a job
 
 
 class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file that the script finds as `/job/in/<name>`: of SQL, or an artifact of a job.
+    """A file that the script finds as `/job/in/<name>`: of SQL, a bucket, or another job.
 
-    With `sql`, `<name>.parquet` has the rows of a SELECT; with `job` and `artifact` the file is a
-    copy of that artifact.
+    With `sql`, `<name>.parquet` has the rows of a SELECT; with `bucket` and `key` the file is a
+    copy of that object, with `job` and `artifact` of that artifact.
     """
 
     name: Annotated[str, msgspec.Meta(pattern=_NAME)]
     sql: Annotated[str, msgspec.Meta(max_length=100_000)] | None = None
     job: str | None = None
     artifact: str | None = None
+    bucket: BucketName | None = None
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)] | None = None
 
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A script and what it needs.
+    """A script and what it needs; what it leaves goes `into` a bucket too.
 
     `requirements` are wheels such as `numpy==2.1.0`, if the operator allows any. `disk_mb` bounds
     what it writes, `processes` counts threads too, `cpu_seconds` null = its time on all its `cpus`.
@@ -51,6 +55,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disk_mb: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 256
     processes: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 32
     cpu_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    into: Into | None = None
 
 
 def run(context: Context[Params]) -> Any:
@@ -103,16 +108,21 @@ def _limits(context: Context[Params], seconds: float) -> Limits:
 
 def _fetch(context: Context[Params], given: Input, folder: Path) -> None:
     """Put an input where the script finds it."""
-    if given.sql is not None and given.job is None and given.artifact is None:
+    named = {name for name in _WAYS if getattr(given, name) is not None}
+    path = folder / given.name
+    if named == {"sql"}:
         table = _rows(context, given)
         pq.write_table(table, folder / f"{given.name}.parquet", compression="zstd")
         context.log(f"[input {given.name}.parquet: {table.num_rows} rows]")
-    elif given.sql is None and given.job is not None and given.artifact is not None:
-        data = context.read_artifact(given.job, given.artifact)
-        (folder / given.name).write_bytes(data)
-        context.log(f"[input {given.name}: {len(data)} bytes]")
+    elif named == {"job", "artifact"}:
+        size = path.write_bytes(context.read_artifact(given.job or "", given.artifact or ""))
+        context.log(f"[input {given.name}: {size} bytes]")
+    elif named == {"bucket", "key"}:
+        most = context.script_limits["disk_mb"] * 1_000_000
+        size = context.objects.fetch(given.bucket or "", given.key or "", path, most)
+        context.log(f"[input {given.name}: {size} bytes]")
     else:
-        detail = f"input {given.name}: give `sql`, or `job` and `artifact`"
+        detail = f"input {given.name}: give `sql`, or `bucket` and `key`, or `job` and `artifact`"
         raise JobFailed(detail, again=False)
 
 
@@ -141,7 +151,7 @@ def _told(context: Context[Params], told: Mapping[str, Any]) -> None:
 
 def _keep(context: Context[Params], outputs: Path, end: ScriptEnd) -> None:
     for name in end.files:
-        made = context.artifact(name, outputs / name)
+        made = context.artifact(name, outputs / name, into=context.params.into)
         context.log(f"[output {name}: {made.bytes} bytes]")
 
 
@@ -154,4 +164,11 @@ def _judged(context: Context[Params], end: ScriptEnd) -> dict[str, Any]:
 
 
 HELP = "A Python script of your own, in a sandbox: no network, no files but its own"
-KIND = Kind("script", HELP, Params, run)
+
+
+def _also(params: Params) -> list[str]:
+    reads = any(given.bucket is not None for given in params.inputs)
+    return [READ] * reads + [WRITE] * (params.into is not None)
+
+
+KIND = Kind("script", HELP, Params, run, also=_also)

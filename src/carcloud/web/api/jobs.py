@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 from carcloud.model.time import iso, now_us
 from carcloud.services.compute.api import (
     ENDED,
+    OF_PROJECT,
     Ahead,
     Artifact,
     Attempt,
@@ -454,9 +455,9 @@ def _attempt(attempt: Attempt) -> AttemptView:
 def check_kinds(caller: Caller, jobs: Jobs, *wanted: NewJob) -> None:
     """Raises `Denied` where a kind needs more than the right to run jobs."""
     for job in wanted:
-        kind = jobs.kinds.get(job.kind)
-        for action in () if kind is None else kind.needs:
-            if not caller.identity.may(action):
+        for action in jobs.kinds.needed(job.kind, job.params):
+            where = job.project if action in OF_PROJECT else None
+            if not caller.identity.may(action, project=where):
                 raise Denied(action, f"a job of the kind {job.kind} needs the permission {action}")
 
 

@@ -23,7 +23,7 @@ from carcloud.rundir import RunDir
 from carcloud.services.tenancy.api import SYSTEM, Tenancy
 from carcloud.supervisor import Supervisor
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

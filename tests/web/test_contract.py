@@ -11,6 +11,8 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
 
+from carcloud.model.ids import DEFAULT_TENANT
+
 EXAMPLES = 6  # of each route
 TOO_LARGE = 413
 LEFT_OUT = {
@@ -19,6 +21,7 @@ LEFT_OUT = {
     ("DELETE", "/v1/session"),  # would sign the test out
     ("POST", "/v1/session"),  # would lock the test out, as would those that ask for a password
     ("PUT", "/v1/session/password"),
+    ("POST", "/v1/session/openid/connect"),
     ("POST", "/v1/session/second-factor"),
     ("PUT", "/v1/session/second-factor"),
     ("POST", "/v1/session/second-factor/off"),
@@ -37,11 +40,14 @@ def test_every_route_keeps_to_the_document(
     checks = CHECKS.get_by_names(CHECKED)
     headers = {"Authorization": f"Bearer {client.cookies['carcloud_session']}"}
     tried = 0
-    for result in schema.get_all_operations():
-        operation = result.ok()
-        if (operation.method.upper(), operation.path) not in LEFT_OUT:
-            tried += 1
-            _try(operation, mode, checks, headers, cloud.url)
+    try:
+        for result in schema.get_all_operations():
+            operation = result.ok()
+            if (operation.method.upper(), operation.path) not in LEFT_OUT:
+                tried += 1
+                _try(operation, mode, checks, headers, cloud.url)
+    finally:  # other tests share this cloud
+        cloud.tenancy.tenants.rename(DEFAULT_TENANT, "default", actor="test")
     assert tried >= 25
 
 

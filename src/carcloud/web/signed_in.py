@@ -1,12 +1,14 @@
 """A session as it goes over the wire: what it tells, its cookie, where it comes from."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import Cookie
 
+from carcloud.config import Settings
 from carcloud.model.time import iso, now_us
 from carcloud.services.tenancy.api import Client, Identity, Session, Tenancy
 from carcloud.web.callers import COOKIE
@@ -73,6 +75,21 @@ def session_cookie(request: Request[Any, Any, Any], token: str, expires_us: int)
         samesite="strict",
         secure=request.url.scheme == "https",
     )
+
+
+async def first_session(
+    request: Request[Any, Any, Any],
+    tenancy: Tenancy,
+    settings: Settings,
+    make: Callable[[], str],
+) -> Response[SessionView]:
+    """The answer to a user whom `make` makes, and tells the name of."""
+
+    def work() -> Session:
+        hours = settings.number("web.session_hours")
+        return tenancy.sessions.open_new(make(), hours=hours, client=client_of(request))
+
+    return await signed_in(request, await asyncio.to_thread(work), tenancy)
 
 
 async def signed_in(

@@ -13,6 +13,7 @@ from carcloud.services.tenancy.errors import Denied, Exists, Invalid, Unknown
 from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.identity import identity, parsed_scope
 from carcloud.services.tenancy.people import People, check_person
+from carcloud.services.tenancy.proof import only_person
 from carcloud.services.tenancy.store import invitations, tenants, users
 from carcloud.services.tenancy.types import (
     EVERYTHING,
@@ -124,8 +125,7 @@ class Invitations:
     def join(self, secret: str, who: Identity) -> Tenant:
         """Give somebody who is a user already what the invitation offers: in another tenant they
         become a guest. Raises `Unknown`, `Denied` for keys, `Exists` who has that role."""
-        if who.session is None or who.short_lived or who.service:
-            raise Denied("anyone", "only a person who signed in may do this, no key and no token")
+        only_person(who)
         with self._desk.records.transaction() as db:
             taken, by = self._take(db, secret)
             self._grants.grant_in(db, taken.tenant, who.user, taken.role, taken.scope, by=by)

@@ -27,6 +27,7 @@ from carcloud.services.tenancy.errors import Denied, Exists, Invalid, SignInRefu
 from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.invitations import Invitations
 from carcloud.services.tenancy.people import People, check_person
+from carcloud.services.tenancy.proof import only_person
 from carcloud.services.tenancy.provider_facts import METHODS, ProviderFacts
 from carcloud.services.tenancy.providers import Providers
 from carcloud.services.tenancy.sessions import Client, Sessions
@@ -153,8 +154,7 @@ class OpenId:
 
     def disconnect(self, who: Identity) -> None:
         """Sign in with the password only again; raises `Invalid` where there is none, `Denied`."""
-        if who.session is None or who.short_lived:
-            raise Denied("anyone", "only a person who signed in may do this")
+        only_person(who)
         with self._desk.records.transaction() as db:
             row = db.execute(select(users).where(users.c.name == who.user)).one()
             if row.external is None:

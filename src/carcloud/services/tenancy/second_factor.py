@@ -7,12 +7,13 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.model.time import SECOND
-from carcloud.services.tenancy import audit, throttle, totp
+from carcloud.services.tenancy import throttle, totp
 from carcloud.services.tenancy.desk import Desk, hashed, note
-from carcloud.services.tenancy.errors import Denied, Exists, Invalid, Unknown
+from carcloud.services.tenancy.errors import Exists, Invalid, Unknown
 from carcloud.services.tenancy.people import People
+from carcloud.services.tenancy.proof import check_password, note_refused, only_person
 from carcloud.services.tenancy.store import recovery_codes, second_factor_drafts, sessions, users
-from carcloud.services.tenancy.types import AuditEntry, Enrolment, Identity, SecondFactorState
+from carcloud.services.tenancy.types import Enrolment, Identity, SecondFactorState
 
 RECOVERY_CODES = 10
 _RECOVERY_BYTES = 10  # 80 random bits: a plain hash hides them
@@ -41,18 +42,15 @@ class SecondFactor:
         Raises `Denied` for keys and tokens, `Invalid` for a wrong password, `Throttled`,
         `Exists` while it is on, `NoSecret`.
         """
-        _check_person(who)
-        with self._desk.records.transaction() as db:
-            throttle.count_attempt(db, who.user, address, self._desk.now())
-            row = db.execute(select(users).where(users.c.name == who.user)).mappings().one()
-        if not self._desk.passwords.matches(row["password"], password):
-            raise Invalid("password", "this is not your password")
-        if row["totp"] is not None:
+        check_password(
+            self._desk, who, password, address=address, field="password",
+            action="user.second-factor",
+        )  # fmt: skip
+        if self.state(who).on:
             raise Exists("the second factor is on already: turn it off first")
         secret = secrets.token_bytes(totp.SECRET_BYTES)
         sealed = self._desk.seal.close(_owner(who.user), secret)
         with self._desk.records.transaction() as db:
-            throttle.forgive(db, who.user, address)
             mine = second_factor_drafts.c.user == who.user
             db.execute(delete(second_factor_drafts).where(mine))
             values = {"user": who.user, "secret": sealed, "created": self._desk.now()}
@@ -65,7 +63,7 @@ class SecondFactor:
         Raises `Denied`, `Invalid` for a wrong code, `Unknown` if nothing was begun lately,
         `Throttled`.
         """
-        _check_person(who)
+        only_person(who)
         now = self._desk.now()
         with self._desk.records.transaction() as db:
             throttle.count_code(db, who.user, now)
@@ -92,7 +90,7 @@ class SecondFactor:
 
     def renew_codes(self, who: Identity, code: str) -> list[str]:
         """Other recovery codes in place of those that were told; raises as `turn_off`."""
-        _check_person(who)
+        only_person(who)
         self._check(who, code)
         with self._desk.records.transaction() as db:
             note(db, who.tenant, who.user, "user.recovery-codes", who.user)
@@ -103,7 +101,7 @@ class SecondFactor:
 
         Raises `Denied`, `Invalid` for a wrong code, `Unknown` if it is off, `Throttled`.
         """
-        _check_person(who)
+        only_person(who)
         self._check(who, code)
         with self._desk.records.transaction() as db:
             self._clear(db, who.user)
@@ -154,11 +152,7 @@ class SecondFactor:
         if not self.state(who).on:
             raise Unknown("the second factor is off")
         if not self.spend(who.user, code):
-            with self._desk.records.transaction() as db:
-                tried = AuditEntry(
-                    who.tenant, who.user, "user.second-factor", who.user, denied=True
-                )
-                audit.append(db, [tried])
+            note_refused(self._desk, who, "user.second-factor")
             raise Invalid("code", _WRONG)
 
     def _clear(self, db: Connection, user: str) -> None:
@@ -180,11 +174,6 @@ def _new_codes(db: Connection, user: str) -> list[str]:
     ]
     db.execute(insert(recovery_codes), [{"user": user, "hash": hashed(code)} for code in codes])
     return ["-".join(code[at : at + 4] for at in range(0, len(code), 4)) for code in codes]
-
-
-def _check_person(who: Identity) -> None:
-    if who.session is None or who.short_lived or who.service:
-        raise Denied("anyone", "only a person who signed in may do this, no key and no token")
 
 
 def _owner(user: str) -> str:

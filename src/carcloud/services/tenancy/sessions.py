@@ -29,6 +29,7 @@ from carcloud.services.tenancy.errors import (
 from carcloud.services.tenancy.grants import check_known
 from carcloud.services.tenancy.identity import identity, narrowed
 from carcloud.services.tenancy.keys import PREFIX, Keys
+from carcloud.services.tenancy.proof import check_password, note_refused
 from carcloud.services.tenancy.second_factor import SecondFactor
 from carcloud.services.tenancy.store import grants, sessions, tenants, users
 from carcloud.services.tenancy.text import printable
@@ -182,7 +183,10 @@ class Sessions:
     ) -> None:
         """Another password of one's own, which ends one's other sessions; raises `Denied` with a
         key or token, `Invalid`, and `Throttled` as `sign_in` does."""
-        self._check_own(who, current, client, field="current", action="user.password")
+        check_password(
+            self._desk, who, current, address=client.address, field="current",
+            action="user.password",
+        )  # fmt: skip
         made = self._desk.passwords.hash(password)
         with self._desk.records.transaction() as db:
             db.execute(update(users).where(users.c.name == who.user).values(password=made))
@@ -198,33 +202,16 @@ class Sessions:
 
         Raises `Denied` for keys and tokens, `Invalid`, `Throttled`.
         """
-        self._check_own(who, password, client, field="password", action=action)
+        check_password(
+            self._desk, who, password, address=client.address, field="password", action=action
+        )
         if not self._second_factor.state(who).on:
             return
         if code is None:
             raise Invalid("code", "a code of the second factor is wanted too")
         if not self._second_factor.spend(who.user, code):
-            self._note_refused(who, action)
+            note_refused(self._desk, who, action)
             raise Invalid("code", "this code is wrong, or was used before")
-
-    def _check_own(
-        self, who: Identity, password: str, client: Client, *, field: str, action: str
-    ) -> None:
-        if who.session is None or who.short_lived or who.service:
-            raise Denied("anyone", "only a person who signed in may do this, no key and no token")
-        with self._desk.records.transaction() as db:
-            throttle.count_attempt(db, who.user, client.address, self._desk.now())
-            kept = db.execute(select(users.c.password).where(users.c.name == who.user)).scalar()
-        if not self._desk.passwords.matches(kept, password):
-            self._note_refused(who, action)
-            raise Invalid(field, "this is not your password")
-        with self._desk.records.transaction() as db:
-            throttle.forgive(db, who.user, client.address)
-
-    def _note_refused(self, who: Identity, action: str) -> None:
-        with self._desk.records.transaction() as db:
-            tried = AuditEntry(who.tenant, who.user, action, who.user, denied=True)
-            audit.append(db, [tried])
 
     def all(self, tenant: Tenant, user: str | None = None) -> list[SessionInfo]:
         """Open sessions in a tenant, or those of one user in it, newest first."""

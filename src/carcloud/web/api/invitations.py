@@ -19,7 +19,7 @@ from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheSettings, TheTenancy
 from carcloud.web.paging import Page
 from carcloud.web.security import same_origin
-from carcloud.web.signed_in import SessionView, client_of, signed_in
+from carcloud.web.signed_in import SessionView, first_session
 
 _Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
@@ -176,12 +176,10 @@ async def accept_invitation(
 ) -> Response[SessionView]:
     """Become a user and sign in."""
 
-    def accept() -> Any:
-        made = tenancy.invitations.accept(data.secret, data.name, data.password)
-        hours = settings.number("web.session_hours")
-        return tenancy.sessions.open_new(made.name, hours=hours, client=client_of(request))
+    def accept() -> str:
+        return tenancy.invitations.accept(data.secret, data.name, data.password).name
 
-    return await signed_in(request, await asyncio.to_thread(accept), tenancy)
+    return await first_session(request, tenancy, settings, accept)
 
 
 @post(

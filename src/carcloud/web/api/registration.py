@@ -1,6 +1,5 @@
 """The route with which anybody makes a tenant, where the installation allows it."""
 
-import asyncio
 from typing import Any
 
 from litestar import Request, Response, post
@@ -14,7 +13,7 @@ from carcloud.web.describe import errors
 from carcloud.web.given import TheRegistrationLimits, TheSettings, TheTenancy
 from carcloud.web.problems import Refused
 from carcloud.web.security import same_origin
-from carcloud.web.signed_in import SessionView, client_of, signed_in
+from carcloud.web.signed_in import SessionView, client_of, first_session
 
 
 @post(
@@ -36,22 +35,20 @@ async def register(
     """Make a tenant and sign in as its owner."""
     if not settings.flag("tenants.registration"):
         raise Refused(404, "tenants are made by administrators here")
-    client = client_of(request)
 
-    def work() -> Any:
+    def made() -> str:
         tenancy.register(
             tenant_id(data.id),
             data.name,
             data.owner.name,
             data.owner.password,
             limits=registration_limits,
-            address=client.address,
+            address=client_of(request).address,
             most=settings.whole("tenants.registrations_per_address"),
         )
-        hours = settings.number("web.session_hours")
-        return tenancy.sessions.open_new(data.owner.name, hours=hours, client=client)
+        return data.owner.name
 
-    return await signed_in(request, await asyncio.to_thread(work), tenancy)
+    return await first_session(request, tenancy, settings, made)
 
 
 def limits_of(settings: Settings) -> dict[str, int]:

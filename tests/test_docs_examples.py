@@ -51,6 +51,7 @@ ELSEWHERE = {
     r"carcloud (--\S+ \S+ )*migrate\b(?! --check)": "tests/app/test_schema.py",
     r"carcloud --set data=(upper|lower)\b": "tests/kill/test_forwarding_page.py",
     r"carcloud simulate --port 32971\b": "tests/kill/test_forwarding_page.py",
+    r"carcloud tenants approve-deletion\b": "tests/web/test_tenant_deletions.py",
     r"carcloud jobs submit script\b": "tests/test_docs_compute.py, where a sandbox is available",
 }
 # command -> what must have been done before; it may have been done already
@@ -82,6 +83,14 @@ FIRST = {
     ],
     r"tenants (export|exports|remove-export) .*north-fleet": [
         "carcloud tenants create north-fleet --name North --owner olga --password-file password.txt"
+    ],
+    r"tenants .*\bold-fleet": [
+        "carcloud tenants create old-fleet --name Old --owner oleg --password-file password.txt",
+        "carcloud tenants cancel-deletion old-fleet",
+        "carcloud tenants suspend old-fleet",
+    ],
+    r"tenants (deletion|cancel-deletion) old-fleet": [
+        "carcloud tenants delete old-fleet --confirm old-fleet"
     ],
     r"keys create export": ["carcloud users add-service nightly --role analyst"],
 }

@@ -70,6 +70,10 @@ SETTINGS: tuple[Setting, ...] = (
         "Limits of a tenant made so, as `carcloud quotas` names them, with commas between",
     ),
     Setting("tenants.export_days", 7.0, "Days the archive of an export is kept"),
+    Setting("tenants.deletion_days", 7.0, "Days from the wish to delete a tenant to its deletion"),
+    Setting(
+        "tenants.deletion_approval", False, "Somebody other than who asked must approve a deletion"
+    ),
     Setting("web.tiles", "", "Tile URL template or PMTiles URL of the base map; empty = outlines"),
     Setting("web.tiles_credit", "", "Who made the tiles, shown on the map; may hold HTML links"),
     Setting("web.session_hours", 12, "How long a sign-in lasts"),

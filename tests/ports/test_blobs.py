@@ -204,3 +204,11 @@ def test_half_written_blobs_are_not_seen(tmp_path: Path) -> None:
 def test_absent_server_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         s3("http://127.0.0.1:9", "x").get("a")
+
+
+def test_a_folder_is_removed_with_all_in_it_and_no_other(blobs: ObjectBlobs) -> None:
+    for key in ("north/a", "north/deep/b", "north-fleet/a"):
+        blobs.put(key, b"x")
+    blobs.delete_all("north")
+    blobs.delete_all("north")
+    assert [blob.key for blob in blobs.list("north")] == ["north-fleet/a"]

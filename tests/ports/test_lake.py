@@ -991,3 +991,17 @@ def test_an_answer_has_a_limit_of_bytes(filled: Lake) -> None:
     assert found.truncated
     assert 0 < found.table.num_rows < 10_000
     assert found.table.nbytes <= 64 * 1024 * 1024
+
+
+def test_a_tenant_s_tables_are_removed_and_no_other_s(lake: Lake, again: Opened) -> None:
+    other = TableRef(Tenant("other"), SIGNALS.name)
+    for table in (SIGNALS, other):
+        assert lake.append(table, rows(("a", 1, 1)), writer="w", seq=1)
+    assert lake.remove(SIGNALS.tenant) >= 2  # a commit and its file
+    assert lake.remove(SIGNALS.tenant) == 0
+    for one in (lake, again()):
+        assert one.count(SIGNALS, Slice()) == 0
+        assert list(one.copies(SIGNALS.tenant)) == []
+        assert one.count(other, Slice()) == 1
+    assert lake.append(SIGNALS, rows(("b", 2, 1)), writer="w", seq=1)
+    assert lake.read(SIGNALS, Slice())["vehicle"].to_pylist() == ["b"]

@@ -207,3 +207,28 @@ def test_sqlite_file_is_private_and_synced(tmp_path: Path) -> None:
         found = {name: db.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in wanted}
     assert found == wanted
     records.close()
+
+
+def test_what_was_deleted_is_in_no_file_after_scrubbing(tmp_path: Path) -> None:
+    file, mark = tmp_path / "records.db", "zqx-once-there"
+    records = SqlRecords(f"sqlite:///{file}")
+    records.create(metadata)
+
+    def found() -> bool:
+        return any(mark.encode() in one.read_bytes() for one in tmp_path.iterdir())
+
+    with records.transaction() as db:
+        rows = [{"id": number, "n": f"{mark} {number} " * 20} for number in range(200)]
+        db.execute(parents.insert(), rows)
+    with records.transaction() as db:
+        db.execute(parents.delete())
+    assert found()
+    records.scrub()
+    assert not found()
+    records.close()
+
+
+def test_scrubbing_leaves_what_is_there(records: SqlRecords) -> None:
+    add(records, 1)
+    records.scrub()
+    assert count(records) == 1

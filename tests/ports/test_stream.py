@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from carcloud.engines.stream_nats import Member, NatsServer, NatsStream
+from carcloud.model.ids import Tenant
+from carcloud.model.streams import STREAMS, subjects_of
 from carcloud.ports.errors import Full, Unavailable
 from carcloud.ports.stream import Message, Stream
 
@@ -492,3 +494,28 @@ async def _fill(server: NatsServer) -> int:
 async def _publish_once(server: NatsServer) -> int:
     async with connected(server) as stream:
         return await stream.publish(SUBJECT, b"again", "again")
+
+
+def test_messages_of_a_subject_are_erased_on_disk(tmp_path: Path) -> None:
+    folder = tmp_path / "nats"
+    mark, other = b"zqx-erase-me", b"zqx-keep-me"
+
+    def found(text: bytes) -> bool:
+        return any(text in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+    async def scene(server: NatsServer) -> None:
+        async with connected(server, ROOM) as stream:
+            for i in range(5):
+                await stream.publish("frames.gone.gbt32960", mark + b"%d" % i, f"g{i}")
+                await stream.publish("frames.stays.gbt32960", other + b"%d" % i, f"s{i}")
+            assert found(mark) and found(other)
+            assert await stream.holds("FRAMES", "frames.gone.*") == 5
+            assert await stream.erase("FRAMES", "frames.gone.*") == 5
+            assert await stream.holds("FRAMES", "frames.gone.*") == 0
+            assert await stream.erase("FRAMES", "frames.gone.*") == 0
+            assert found(other) and not found(mark)
+            assert [m.seq for m in await take(stream, "a", 5)] == [2, 4, 6, 8, 10]
+
+    with start(folder, ROOM) as server:
+        asyncio.run(scene(server))
+    assert {spec.name for spec in STREAMS if spec.durable} == subjects_of(Tenant("a")).keys()

@@ -41,7 +41,15 @@ from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
 from carcloud.services.tenancy.api import EVERYTHING, INSTALLATION, SYSTEM, Exists, Tenancy
-from carcloud.services.tenant_life.api import Contents, Maker, Reach, TenantLife
+from carcloud.services.tenant_life.api import (
+    Census,
+    Contents,
+    Deleter,
+    Maker,
+    Reach,
+    Steps,
+    TenantLife,
+)
 from carcloud.services.vehicles.api import NewVehicle, Vehicles
 from carcloud.web.application import Services, create_app
 from carcloud.web.serve import serve
@@ -127,6 +135,8 @@ class Cloud:
     app: Litestar
     storage: Storage
     maker: Maker
+    deleter: Deleter
+    site: dict[str, float]  # what a test changes: days, second_person, ahead_us
     data: Path
     _published: int = field(default=0)
 
@@ -308,9 +318,14 @@ class _running:
         jobs = Jobs(self.records, blobs, self.stream, Kinds([QUERY_EXPORT]))
         self.runner = asyncio.create_task(self._jobs_role(blobs).run())
         storage = Storage(self.records, blobs, secret=bytes(32))
+        site = {"days": 0.0, "second_person": False, "ahead_us": 0}
+        life = TenantLife(
+            self.records, storage,
+            days=lambda: site["days"], second_person=lambda: bool(site["second_person"]),
+        )  # fmt: skip
         services = Services(
             tenancy, vehicles, telemetry, compliance, platforms, jobs, storage,
-            Metering(self.records), TenantLife(self.records, storage),
+            Metering(self.records), life,
         )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
         app = create_app(services, settings, pages=self.pages)
@@ -322,9 +337,17 @@ class _running:
             self.records, storage, contents,
             version="0", days=lambda: 1.0, room=lambda: None, now=now_us,
         )  # fmt: skip
+        steps = Steps(
+            self.records, lake, blobs, self.stream, storage, jobs, Reach(TABLES),
+            {"FRAMES": "ingest"},
+        )  # fmt: skip
+        deleter = Deleter(
+            self.records, Census(self.records, lake, self.stream, Reach(TABLES)), steps,
+            settle_s=0.3, now=lambda: now_us() + int(site["ahead_us"]),
+        )  # fmt: skip
         cloud = Cloud(
             address.url, tenancy, vehicles, telemetry, self.stream, decoder, loop, app, storage,
-            maker, self.data,
+            maker, deleter, site, self.data,
         )  # fmt: skip
         return cloud, asyncio.Event()
 

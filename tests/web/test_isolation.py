@@ -44,6 +44,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/budgets/{budget}"): {"amount": "1"},
     ("PUT", "/v1/price-books/{book}/end"): {"last_month": "2026-12"},
     ("PUT", "/v1/tenants/{tenant}/quotas/{limit}"): {"value": 1},
+    ("POST", "/v1/tenants/{tenant}/deletion"): {"confirm": "mine"},
     ("PUT", "/v1/login-providers/{provider}"): {},  # a tenant has its own: the name takes nothing
 }
 TAKEN = {  # a name that is unique over all tenants: whoever tries to take it must be told

@@ -14,7 +14,7 @@ from carcloud.app.forwarding import make_forwarding
 from carcloud.app.metering import MeteringJobs
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.storage import StorageCare, make_storage
-from carcloud.app.tenant_life import TenantLifeWork, make_maker
+from carcloud.app.tenant_life import TenantLifeWork, make_deleter, make_maker
 from carcloud.app.turns import in_turn
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
@@ -43,7 +43,8 @@ class JobsRole:
         self.storage = StorageCare(storage, engines.stream, settings)
         life = TenantLife(engines.records, storage)
         maker = make_maker(settings, engines, storage)
-        self.tenant_life = TenantLifeWork(life, maker, engines.stream)
+        deleter = make_deleter(settings, engines, storage)
+        self.tenant_life = TenantLifeWork(life, maker, deleter, engines.stream)
         self.metering = MeteringJobs(
             engines.stream,
             engines.lake,
@@ -87,6 +88,7 @@ class JobsRole:
                 self.forwarding.watch,
                 self.storage.run,
                 self.tenant_life.run,
+                self.tenant_life.run_deletions,
             ):
                 group.create_task(work())
 
@@ -117,7 +119,7 @@ class JobsRole:
         if shutil.disk_usage(self._settings.text("data")).free < self._reserve() // 2:
             raise OSError("waits for room on the disk: see disk.reserve_mb")
         self.metering.count_lake_now()  # before old rows are dropped
-        return upkeep_round(self._engines.lake, self._tenancy.tenants.ids(), keep)
+        return upkeep_round(self._engines.lake, self._tenancy.tenants.cared_for(), keep)
 
     def _reserve(self) -> int:
         return self._settings.whole("disk.reserve_mb") * 1_000_000

@@ -1,4 +1,4 @@
-"""Exports of tenants: the service for the web role, and the work for the jobs role."""
+"""Exports and deletions of tenants: what a jobs process of the installation does for them."""
 
 import asyncio
 import logging
@@ -8,21 +8,35 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from carcloud import __version__
+from carcloud.app.compute import make_jobs
 from carcloud.app.engines import Engines
+from carcloud.app.metering import READER as METERING
 from carcloud.app.schema.tables import TABLES
 from carcloud.config import Settings
+from carcloud.model.streams import FRAMES, USAGE
 from carcloud.model.time import now_us
 from carcloud.model.usage import Usage, usage_event
 from carcloud.ports.errors import EngineError
 from carcloud.ports.stream import Stream
 from carcloud.services.storage.api import Storage
-from carcloud.services.tenant_life.api import Contents, Export, Maker, Reach, TenantLife
+from carcloud.services.telemetry.ingest import WRITER as INGEST
+from carcloud.services.tenant_life.api import (
+    Census,
+    Contents,
+    Deleter,
+    Export,
+    Maker,
+    Reach,
+    Steps,
+    TenantLife,
+)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOOK_S = 1.0  # between looks for something to do
 _AWAY_S = 5.0  # an engine that was away is asked again after so long
+_SETTLE_S = 15.0  # all processes know limits after 2 s, and have told what was used after 7
 _HOUR_US = 3_600 * 1_000_000
 
 
@@ -40,6 +54,23 @@ def make_maker(settings: Settings, engines: Engines, storage: Storage) -> Maker:
     )
 
 
+def make_deleter(settings: Settings, engines: Engines, storage: Storage) -> Deleter:
+    """What deletes tenants."""
+    reach = Reach(TABLES)
+    steps = Steps(
+        engines.records,
+        engines.lake,
+        engines.blobs,
+        engines.stream,
+        storage,
+        make_jobs(settings, engines),
+        reach,
+        {FRAMES.name: INGEST, USAGE.name: METERING},
+    )
+    census = Census(engines.records, engines.lake, engines.stream, reach)
+    return Deleter(engines.records, census, steps, settle_s=_SETTLE_S, now=now_us)
+
+
 def _room(settings: Settings) -> int | None:
     """Bytes that the disk of the blobs may still take."""
     if settings.text("blobs.url"):
@@ -51,9 +82,10 @@ def _room(settings: Settings) -> int | None:
 class TenantLifeWork:
     """What one jobs process of the installation does; `run` until cancelled."""
 
-    def __init__(self, life: TenantLife, maker: Maker, stream: Stream) -> None:
+    def __init__(self, life: TenantLife, maker: Maker, deleter: Deleter, stream: Stream) -> None:
         self._life = life
         self._maker = maker
+        self._deleter = deleter
         self._stream = stream
         self._hour = 0
 
@@ -69,6 +101,16 @@ class TenantLifeWork:
                 await asyncio.sleep(_AWAY_S)
             else:
                 await asyncio.sleep(0.0 if made else _LOOK_S)
+
+    async def run_deletions(self) -> None:
+        """Delete what is due, a step after the other."""
+        while True:
+            try:
+                moved = await self._deleter.work()
+            except EngineError as error:
+                log.warning("deletions of tenants wait: %s", error)
+                moved = False
+            await asyncio.sleep(0.0 if moved else _LOOK_S)
 
     async def _meter(self) -> None:
         """Once an hour, the bytes of each archive; an id that says which hour counts once."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import REQUESTS
 from carcloud.model.signals import CATALOGUE
+from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
 from carcloud.services.compliance.api import PlatformAccounts
@@ -38,6 +40,8 @@ from carcloud.web.proxies import TrustedProxies
 from carcloud.web.rates import RequestRates
 from carcloud.web.s3.figures import S3Figures
 from carcloud.web.serve import Door, serve
+
+log = logging.getLogger(__name__)
 
 
 async def run_web(settings: Settings, instance: str, listeners: Mapping[str, int]) -> None:
@@ -99,7 +103,7 @@ async def run_web(settings: Settings, instance: str, listeners: Mapping[str, int
         reporter = Reporter(engines.stream, "web", instance, told)
         tasks = [
             begin(reporter.run, "the status report"),
-            begin(lambda: _each_second(known, rates), "the limits of tenants"),
+            begin(lambda: _each_second(known, rates, services), "the limits of tenants"),
         ]
         await stopped.wait()
         if replaced.is_set():
@@ -120,9 +124,18 @@ def _local_token(run: RunDir, tenancy: Tenancy) -> str:
     return local_key(tenancy, f"{socket.gethostname()}:{run.data}")
 
 
-async def _each_second(known: KnownTenants, rates: RequestRates) -> None:
+async def _each_second(known: KnownTenants, rates: RequestRates, services: Services) -> None:
+    forgotten = set[Tenant]()
     while True:
         await known.each_second({REQUESTS: rates.take_counts()})
+        for tenant in known.suspended - forgotten:
+            try:
+                await services.telemetry.forget(tenant)
+            except EngineError as error:
+                log.info("%s is not forgotten yet: %s", tenant, error)
+            else:
+                forgotten.add(tenant)
+        forgotten &= known.suspended
         await asyncio.sleep(1)
 
 
@@ -189,5 +202,10 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         make_jobs(settings, engines),
         storage,
         known.metering,
-        TenantLife(engines.records, storage),
+        TenantLife(
+            engines.records,
+            storage,
+            days=lambda: settings.number("tenants.deletion_days"),
+            second_person=lambda: settings.flag("tenants.deletion_approval"),
+        ),
     )

@@ -8,6 +8,13 @@ from carcloud.cli.client import Client, with_client
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
 from carcloud.cli.forwarding import read_password
 from carcloud.cli.tables import show_items
+from carcloud.cli.tenant_deletions import (
+    approve_deletion,
+    cancel_deletion,
+    delete_tenant,
+    deletion,
+    list_deletions,
+)
 from carcloud.cli.tenant_exports import export_tenant, list_exports, remove_export
 
 _COLUMNS = ("id", "name", "state", "created")
@@ -22,10 +29,13 @@ _COLUMNS = ("id", "name", "state", "created")
     ),
 )
 def command() -> None:
-    """Make, suspend, resume and export tenants, and divide one's own into projects."""
+    """Make, suspend, resume, export and delete tenants, and divide one's own into projects."""
 
 
-for _more in (export_tenant, list_exports, remove_export):
+for _more in (
+    export_tenant, list_exports, remove_export, delete_tenant, deletion, list_deletions,
+    cancel_deletion, approve_deletion,
+):  # fmt: skip
     command.add_command(_more)
 
 

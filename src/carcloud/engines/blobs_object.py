@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -139,6 +140,17 @@ class ObjectBlobs:
         """Remove a blob; nothing happens if it is not there."""
         with _port_errors(_checked(key)), suppress(FileNotFoundError):
             obstore.delete(self._store, key)
+
+    def delete_all(self, folder: str) -> None:
+        """Remove what lies below a folder; an upload to S3 that broke off is S3's to end."""
+        with _port_errors(_checked(folder)):
+            if self._folder is not None:
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(self._folder / folder)
+                return
+            for page in obstore.list(self._store, folder):
+                if paths := [meta["path"] for meta in page]:
+                    obstore.delete(self._store, paths)
 
 
 def _s3(url: str, options: dict[str, str], attempts: int) -> S3Store:

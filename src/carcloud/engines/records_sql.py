@@ -163,6 +163,20 @@ class SqlRecords:
         with _port_errors():
             return ConnectionTurn.take(self._engine, name)
 
+    def scrub(self) -> None:
+        """Write an SQLite file anew, without what was deleted, and empty its log; raises
+        `Unavailable` where readers or writers do not let go. On PostgreSQL, `VACUUM`."""
+        with _port_errors(), self._engine.connect() as db:
+            if self.kind == "postgresql":
+                db.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
+                return
+            driver = db.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101
+            driver.execute("VACUUM")
+            busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise Unavailable("records: somebody reads the log, so that it cannot be emptied yet")
+
     def close(self) -> None:
         """Give all connections back."""
         self._version.close()

@@ -72,6 +72,15 @@ SHARES = StreamSpec(
 STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS, USAGE, JOBS, WAKE, SHARES)
 
 
+def subjects_of(tenant: Tenant) -> dict[str, str]:
+    """By durable stream, the subjects whose messages are a tenant's."""
+    return {
+        FRAMES.name: f"frames.{tenant}.*",
+        EVENTS.name: f"events.{tenant}.>",
+        USAGE.name: f"usage.{tenant}",
+    }
+
+
 def frames_subject(tenant: Tenant, protocol: str) -> str:
     """Where the frame blocks of a tenant and protocol go."""
     return f"frames.{tenant}.{protocol}"

@@ -70,3 +70,6 @@ class Blobs(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove a blob; nothing happens if it is not there."""
+
+    def delete_all(self, folder: str) -> None:
+        """Remove what lies below `folder/`, also what was never closed."""

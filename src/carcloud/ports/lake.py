@@ -186,3 +186,10 @@ class Lake(Protocol):
 
     def copies(self, tenant: Tenant) -> Iterator[TableCopy]:
         """The tenant's tables that have been written, each as it is when it is asked for."""
+
+    def remove(self, tenant: Tenant) -> int:
+        """Away with all tables of a tenant, and with what is remembered of them here; returns the
+        number of files."""
+
+    def forget(self, tenant: Tenant) -> None:
+        """Keep nothing of a tenant in this process or on this machine but the tables themselves."""

@@ -47,5 +47,9 @@ class Records(Protocol):
         It ends with `Turn.end`, and with the process or its machine.
         """
 
+    def scrub(self) -> None:
+        """Nothing that was deleted is left in the files of an embedded database when this
+        returns; a database server is asked to give the room of deleted rows free."""
+
     def close(self) -> None:
         """Give all connections back."""

@@ -59,6 +59,15 @@ class Stream(Protocol):
     async def info(self, stream: str) -> StreamInfo:
         """The extent of a durable stream."""
 
+    async def holds(self, stream: str, subject: str) -> int:
+        """How many messages of a subject (or of all that match, as `a.*` and `a.>`) are kept."""
+
+    async def erase(self, stream: str, subject: str) -> int:
+        """Overwrite the messages of a subject where they lie on disk; returns their number.
+
+        The others keep their sequences.
+        """
+
     async def broadcast(self, subject: str, data: bytes) -> None:
         """Tell whoever listens now. Not kept, may be lost."""
 

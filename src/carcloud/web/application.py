@@ -48,6 +48,7 @@ from carcloud.web.api import (
     sessions,
     system,
     telemetry,
+    tenant_deletions,
     tenant_exports,
     tenants,
     usage,
@@ -153,6 +154,7 @@ def _guarded(callers: Callers, rates: RequestRates) -> Router:
             keys.router,
             tenants.router,
             tenant_exports.router,
+            tenant_deletions.router,
             audit.router,
             vehicles.router,
             models.router,
@@ -237,6 +239,7 @@ def _translations() -> Mapping[type[Exception], Translate]:
         **buckets.TRANSLATIONS,
         **jobs.TRANSLATIONS,
         **tenant_exports.TRANSLATIONS,
+        **tenant_deletions.TRANSLATIONS,
     }
 
 

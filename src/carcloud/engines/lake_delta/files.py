@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -94,6 +95,12 @@ class Place(Protocol):
     def at(self, folder: str) -> Files:
         """The files below a folder."""
 
+    def remove(self, folder: str) -> int:
+        """Away with a folder and all below it; returns the number of files."""
+
+    def forget(self, folder: str) -> None:
+        """Away with copies of what lies below a folder."""
+
 
 class LocalPlace:
     """A folder of this machine."""
@@ -104,6 +111,22 @@ class LocalPlace:
     def at(self, folder: str) -> "LocalFiles":
         """The files below a folder."""
         return LocalFiles(self._root / folder)
+
+    def remove(self, folder: str) -> int:
+        """Away with a folder, and with the one that holds it if nothing else is in there."""
+        path, files = self._root / folder, 0
+        with engine_errors(f"removing {folder}"):
+            if path.is_dir():
+                files = sum(len(names) for _, _, names in os.walk(path))
+                shutil.rmtree(path)
+            with suppress(OSError):  # not there, or not empty
+                path.parent.rmdir()
+            if self._root.is_dir():
+                _sync_folder(self._root)
+        return files
+
+    def forget(self, folder: str) -> None:
+        """Nothing: there are no copies."""
 
 
 class LocalFiles:

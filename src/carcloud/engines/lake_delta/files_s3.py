@@ -5,6 +5,7 @@ the copy. So people's SQL runs without keys and without a network, as it does on
 """
 
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -105,6 +106,22 @@ class S3Place:
     def at(self, folder: str) -> "S3Files":
         """The files below a folder of the bucket."""
         return S3Files(self, folder)
+
+    def remove(self, folder: str) -> int:
+        """Away with all objects below a folder; returns their number."""
+        files = 0
+        with _bucket_errors(f"removing {folder}"):
+            for page in obstore.list(self.store, folder):
+                if paths := [one["path"] for one in page]:
+                    obstore.delete(self.store, paths)
+                    files += len(paths)
+        return files
+
+    def forget(self, folder: str) -> None:
+        """Away with the copies on this disk."""
+        with _bucket_errors(f"removing copies of {folder}"):
+            if (path := self.cache.folder / folder).is_dir():
+                shutil.rmtree(path)
 
 
 class S3Files:

@@ -123,6 +123,19 @@ class DeltaLake:
         tenants = self._place.at("").folders()
         return not any(self._place.at(f"{name}/lake").folders() for name in tenants)
 
+    def remove(self, tenant: Tenant) -> int:
+        """Away with all tables of a tenant; returns the number of files."""
+        files = self._place.remove(_folder(tenant))
+        self.forget(tenant)
+        return files
+
+    def forget(self, tenant: Tenant) -> None:
+        """Keep nothing of a tenant in memory, nor copies of its files on this machine."""
+        with self._lock:
+            for table in [one for one in self._logs if one.tenant == tenant]:
+                del self._logs[table]
+        self._place.forget(_folder(tenant))
+
     def restore(self, table: TableRef, commit: bytes, files: Iterable[tuple[str, bytes]]) -> None:
         """Make a table of a copy; raises `Conflict` where there is one already."""
         restore(self._log(table), commit, files)

@@ -26,6 +26,7 @@ _POSITIONS = "POSITIONS"
 
 # Error codes of JetStream's API (server/errors.json of nats-server).
 _NO_MESSAGE = 10_037
+_DELETE_FAILED = 10_057  # also of one that is gone meanwhile
 _NAME_IN_USE = 10_058
 _NO_STREAM = 10_059
 _PASSING_CODES = frozenset({10_005, 10_008, 10_009})  # no peers yet, no leader, not ready
@@ -140,6 +141,45 @@ class NatsStream:
             messages=int(state["messages"]),
             bytes=int(state["bytes"]),
         )
+
+    async def holds(self, stream: str, subject: str) -> int:
+        """How many messages of a subject, or of all that match it, are kept."""
+        count = seen = 0
+        while True:
+            request = {"subjects_filter": subject, "offset": seen}
+            answer = await self._call(f"STREAM.INFO.{stream}", request)
+            subjects = answer["state"].get("subjects") or {}
+            count += sum(int(number) for number in subjects.values())
+            seen += len(subjects)
+            if not subjects or seen >= int(answer.get("total", 0)):
+                return count
+
+    async def erase(self, stream: str, subject: str) -> int:
+        """Overwrite the messages of a subject with random bytes; returns their number.
+
+        A purge by subject would leave them in the files until their block is written anew.
+        """
+        erased = 0
+        while (seq := await self._first_of(stream, subject)) is not None:
+            try:
+                await self._link.api(f"STREAM.MSG.DELETE.{stream}", {"seq": seq})
+            except ApiError as error:
+                if error.code not in (_NO_MESSAGE, _DELETE_FAILED):
+                    raise _port_error(error) from error
+                if await self._first_of(stream, subject) == seq:
+                    raise _port_error(error) from error
+            erased += 1
+        return erased
+
+    async def _first_of(self, stream: str, subject: str) -> int | None:
+        request = {"seq": 1, "next_by_subj": subject}
+        try:
+            answer = await self._link.api(f"STREAM.MSG.GET.{stream}", request)
+        except ApiError as error:
+            if error.code == _NO_MESSAGE:
+                return None
+            raise _port_error(error) from error
+        return int(answer["message"]["seq"])
 
     async def broadcast(self, subject: str, data: bytes) -> None:
         """Tell whoever listens now. Not kept, may be lost."""

@@ -142,6 +142,12 @@ class Telemetry:
         await self._board.start()
         await self._twins.start()
 
+    async def forget(self, tenant: Tenant) -> None:
+        """Keep nothing of a tenant in memory, which is suspended or gone."""
+        await self._twins.forget(tenant)
+        self._counted.pop(tenant, None)
+        await asyncio.to_thread(self._lake.forget, tenant)
+
     async def stop(self) -> None:
         """Keep the twins and give everything back."""
         await self._board.stop()

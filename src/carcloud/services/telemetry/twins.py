@@ -62,6 +62,16 @@ class Twins:
                 await kept.stop()
             await self._save(tenant, kept)
 
+    async def forget(self, tenant: Tenant) -> None:
+        """Follow a tenant no more, and write no snapshot of it until it is asked for again."""
+        kept = self._kept.pop(tenant, None)
+        if kept is None:
+            return
+        async with kept.lock:
+            kept.saved_seq = kept.seq
+        if kept.stop is not None:
+            await kept.stop()
+
     async def of(self, tenant: Tenant) -> Twin:
         """The tenant's twin, brought up to date if it was behind; raises `Unavailable`."""
         kept = self._kept.get(tenant)

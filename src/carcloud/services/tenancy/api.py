@@ -54,6 +54,7 @@ from carcloud.services.tenancy.store import metadata, users
 from carcloud.services.tenancy.tenants import (
     Tenants,
     check_name,
+    mark_tenant,
     suspended_among,
     suspended_tenants,
 )
@@ -100,7 +101,7 @@ __all__ = [
     "Project", "ProviderRules", "Quota", "Reason", "RoleInfo", "Scope", "Seal",
     "SecondFactorNeeded", "SecondFactorState", "Session", "SessionInfo", "Shares", "SignInBegun",
     "SignInDone", "SignInRefused", "Tenancy", "TenantInfo", "TenantLimits", "TenantState",
-    "Throttled", "Unknown", "User", "check_limit", "limit_in", "metadata", "origin",
+    "Throttled", "Unknown", "User", "check_limit", "limit_in", "mark_tenant", "metadata", "origin",
     "record_changes", "suspended_among", "suspended_tenants",
 ]  # fmt: skip
 
@@ -191,7 +192,7 @@ class Tenancy:
         try:
             with self._desk.records.transaction() as db:
                 if not self.tenants.ensure_in(db, tenant, name):
-                    raise Exists(f"there is a tenant {tenant!r} already")
+                    raise Exists(f"there is, or was, a tenant {tenant!r} already")
                 note(db, tenant, actor, "tenant.create", tenant, None, {"name": name})
                 self.people.add(db, first, hashed, actor=actor)
                 self.grants.grant_in(db, tenant, owner, OWNER, EVERYTHING, by=SYSTEM)

@@ -16,7 +16,7 @@ from carcloud.services.tenancy.errors import Unknown
 from carcloud.services.tenancy.passwords import Passwords
 from carcloud.services.tenancy.seal import Seal
 from carcloud.services.tenancy.store import tenants
-from carcloud.services.tenancy.types import AuditEntry
+from carcloud.services.tenancy.types import AuditEntry, TenantState
 
 USER = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -56,7 +56,8 @@ def unlisted(text: str | None) -> frozenset[str] | None:
 
 def known_tenant(db: Connection, tenant: Tenant) -> None:
     """Raises `Unknown` where there is no such tenant."""
-    if db.execute(select(tenants.c.id).where(tenants.c.id == tenant)).first() is None:
+    there = (tenants.c.id == tenant) & (tenants.c.state != TenantState.DELETED.value)
+    if db.execute(select(tenants.c.id).where(there)).first() is None:
         raise Unknown(f"there is no tenant {tenant!r}")
 
 

@@ -41,10 +41,15 @@ class Tenants:
         """The ids of all tenants, in order."""
         return [one.id for one in self.all()]
 
+    def cared_for(self) -> list[Tenant]:
+        """Those whose tables are tidied up: not what is to be deleted."""
+        return [one.id for one in self.all() if one.state is not TenantState.DELETING]
+
     def all(self) -> list[TenantInfo]:
-        """All tenants, in order of id."""
+        """All tenants, in order of id; not those that are deleted."""
+        there = select(tenants).where(tenants.c.state != TenantState.DELETED.value)
         with self._desk.records.reading() as db:
-            return [_info(row) for row in db.execute(select(tenants).order_by(tenants.c.id))]
+            return [_info(row) for row in db.execute(there.order_by(tenants.c.id))]
 
     def get(self, tenant: Tenant) -> TenantInfo:
         """One tenant; raises `Unknown`."""
@@ -65,15 +70,15 @@ class Tenants:
 
         Its sessions end; keys and vehicles are refused while it is not active.
         """
-        if state is TenantState.DELETING:
+        if state in (TenantState.DELETING, TenantState.DELETED):
             raise Invalid("state", "active or suspended")
         if tenant == ids.DEFAULT_TENANT and state is not TenantState.ACTIVE:
             raise Invalid("tenant", "the default tenant holds the installation's administrators")
         with self._desk.records.transaction() as db:
             old = self._get(db, tenant)
-            db.execute(update(tenants).where(tenants.c.id == tenant).values(state=state.value))
-            if state is not TenantState.ACTIVE:
-                db.execute(delete(sessions).where(sessions.c.tenant == tenant))
+            if old.state is TenantState.DELETING:
+                raise Invalid("state", "cancel the deletion of the tenant first")
+            mark_tenant(db, tenant, state)
             before, after = {"state": old.state.value}, {"state": state.value}
             note(db, tenant, actor, "tenant.state", tenant, before, after)
             return self._get(db, tenant)
@@ -114,9 +119,20 @@ class Tenants:
 
     def _get(self, db: Connection, tenant: Tenant) -> TenantInfo:
         row = db.execute(select(tenants).where(tenants.c.id == tenant)).first()
-        if row is None:
+        if row is None or row.state == TenantState.DELETED.value:
             raise Unknown(f"there is no tenant {tenant!r}")
         return _info(row)
+
+
+def mark_tenant(db: Connection, tenant: Tenant, state: TenantState) -> None:
+    """Another state, in an open transaction; sessions end unless it is active. Of a tenant that is
+    deleted only the id is kept."""
+    values = {"state": state.value}
+    if state is TenantState.DELETED:
+        values["name"] = tenant
+    db.execute(update(tenants).where(tenants.c.id == tenant).values(values))
+    if state is not TenantState.ACTIVE:
+        db.execute(delete(sessions).where(sessions.c.tenant == tenant))
 
 
 def suspended_tenants(records: Records) -> set[Tenant]:

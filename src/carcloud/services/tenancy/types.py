@@ -17,7 +17,8 @@ class TenantState(StrEnum):
 
     ACTIVE = "active"
     SUSPENDED = "suspended"  # nobody signs in, no key and no vehicle is admitted; data stays
-    DELETING = "deleting"  # being erased
+    DELETING = "deleting"  # as suspended; its deletion was asked for
+    DELETED = "deleted"  # only the id is left, which nobody gets again
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,3 +23,23 @@ class Ended(Exception):
 
 class Undecided(Exception):
     """A table of the records of which nobody has said whose rows it holds."""
+
+
+class NotConfirmed(ValueError):
+    """What was typed is not the name of the tenant."""
+
+
+class NotSuspended(Exception):
+    """A tenant is deleted only while it is suspended."""
+
+
+class NoDeletion(Exception):
+    """Nobody has asked for the deletion of this tenant."""
+
+
+class TooLate(Exception):
+    """The deletion was asked for, has begun, is done or was cancelled already."""
+
+
+class NotYet(Exception):
+    """A step waits for something; the message says what."""

@@ -20,6 +20,7 @@ JOINS = {  # rows that refer without a foreign key: column, and what it refers t
 }
 NOBODYS = {  # tables of the installation, and why no tenant's data is in them
     "record_versions": "one number",
+    "tenant_deletions": "what is left of a tenant: counts, times, and who asked",
     "spent_sign_ins": "hashes, for minutes",
     "sign_in_failures": "hashes, for minutes",
 }

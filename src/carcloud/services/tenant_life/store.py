@@ -29,3 +29,30 @@ exports = Table(
     Index("tenant_exports_of_tenant", "tenant", "created"),
     Index("tenant_exports_by_state", "state", "created"),
 )
+
+# No row goes with its tenant: what is left of it is the certificate.
+deletions = Table(
+    "tenant_deletions",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("tenant", String(40), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("asked_by", String(120), nullable=False),
+    Column("asked", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),  # it does not begin before
+    Column("approved_by", String(120)),  # None = somebody else must approve it
+    Column("cancelled_by", String(120)),
+    Column("step", String(20), nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("began", BigInteger),
+    Column("ended", BigInteger),
+    Column("since", BigInteger, nullable=False),  # when the step began
+    Column("problem", Text),  # what the step waits for
+    Column("marks", Text, nullable=False),  # JSON: what a step noted for itself
+    Column("before", Text),  # JSON: what was there
+    Column("certificate", Text),  # JSON
+    Column("entry", BigInteger),  # number of the entry in the audit of the installation
+    Column("entry_hash", String(64)),
+    Index("tenant_deletions_of_tenant", "tenant", "asked"),
+    Index("tenant_deletions_by_state", "state", "due"),
+)

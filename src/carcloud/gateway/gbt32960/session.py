@@ -298,14 +298,15 @@ class Session(asyncio.Protocol):
         self, vehicle: str, raw: bytes, error: FrameError, reply: bytes | None
     ) -> None:
         self.gateway.figures.refused[error.code] += 1
-        tenant = self.gateway.fallback_tenant
-        if self.link is not None:
-            tenant = self.link.tenant
-        elif self._may_stray():
-            raw = raw[:_STRAY_BYTES]
-        else:
-            self.close("too many frames before the login")
+        tenant = self.gateway.fallback_tenant if self.link is None else self.link.tenant
+        if self.gateway.quotas.suspended(tenant):  # nothing is kept for it, which may be deleted
+            self.close("the tenant is suspended")
             return
+        if self.link is None:
+            if not self._may_stray():
+                self.close("too many frames before the login")
+                return
+            raw = raw[:_STRAY_BYTES]
         self.gateway.outbox.add(tenant, vehicle, now_us(), raw, self, reply, fault_text(error))
         now = asyncio.get_running_loop().time()
         if now - self._faults_since > 60:

@@ -173,6 +173,29 @@ class Export(msgspec.Struct, frozen=True):
     error: str | None
 
 
+class Deletion(msgspec.Struct, frozen=True):
+    """The deletion of a tenant. Without `approved_by` it waits for somebody to agree; `entry` and
+    `entry_hash` name the certificate's entry in the audit of the installation."""
+
+    id: str
+    tenant: str
+    state: str
+    asked_by: str
+    asked: datetime
+    due: datetime
+    approved_by: str | None
+    cancelled_by: str | None
+    step: str
+    steps: tuple[str, ...]
+    round: int
+    began: datetime | None
+    ended: datetime | None
+    problem: str | None
+    certificate: dict[str, Any] | None
+    entry: int | None
+    entry_hash: str | None
+
+
 class AuditEntry(msgspec.Struct, frozen=True):
     """Who did what to what, or was refused (`denied`); `number` counts the tenant's entries, and
     `hash` covers the entry and the hash of the one before."""

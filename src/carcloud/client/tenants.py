@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from carcloud.client.access_types import Export, Project, Tenant, TenantState
+from carcloud.client.access_types import Deletion, Export, Project, Tenant, TenantState
 from carcloud.client.exchange import Bytes, Call, Stream, content, get, nothing, send, whole
 from carcloud.client.methods import AsyncGroup, Group, call, many
 
@@ -46,6 +46,12 @@ class NewProject(msgspec.Struct, frozen=True):
 
     id: str
     name: str
+
+
+class Confirmation(msgspec.Struct, frozen=True):
+    """The body of a wish to delete a tenant."""
+
+    confirm: str
 
 
 class _Tenants:
@@ -130,6 +136,33 @@ class _Tenants:
         """Take an export back, or remove its archive."""
         route, place = _exports(tenant)
         return nothing("DELETE", f"{route}/{{export}}", place={**place, "export": export})
+
+    @call
+    def deletions(self) -> Call[tuple[Deletion, ...]]:
+        """Deletions of tenants, also of those that are gone, with their certificates."""
+        return whole("/v1/tenant-deletions", Deletion)
+
+    @call
+    def deletion(self, tenant: str) -> Call[Deletion]:
+        """The last deletion of a tenant, and how far it is."""
+        return get(f"{_ONE}/deletion", Deletion, place={"tenant": tenant})
+
+    @call
+    def delete(self, tenant: str, confirm: str) -> Call[Deletion]:
+        """Ask for the deletion of a suspended tenant; `confirm` is its id again. Raises `Conflict`
+        for one that is not suspended."""
+        body = Confirmation(confirm)
+        return send("POST", f"{_ONE}/deletion", Deletion, place={"tenant": tenant}, body=body)
+
+    @call
+    def approve_deletion(self, tenant: str) -> Call[Deletion]:
+        """Agree to a deletion that somebody else has asked for."""
+        return send("POST", f"{_ONE}/deletion/approval", Deletion, place={"tenant": tenant})
+
+    @call
+    def cancel_deletion(self, tenant: str) -> Call[Deletion]:
+        """Cancel a deletion that has not begun. Raises `Conflict` for one that has."""
+        return send("DELETE", f"{_ONE}/deletion", Deletion, place={"tenant": tenant})
 
 
 def _exports(tenant: str | None) -> tuple[str, dict[str, Any]]:

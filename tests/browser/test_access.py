@@ -285,3 +285,36 @@ def test_an_invited_person_comes_in_at_a_provider(page: Page, browser: Browser, 
         row.get_by_role("button", name="Remove: North Fleet").click()
         page.get_by_test_id("confirm").click()
         expect(row).to_have_count(0, timeout=LONG)
+
+
+def test_anybody_makes_a_tenant_where_that_is_allowed(browser: Browser, cloud: Cloud):
+    with browser.new_context(locale="en-GB") as context:
+        page = context.new_page()
+        page.goto(cloud.url)
+        page.get_by_role("link", name="Make a tenant").click(timeout=LONG)
+        for name, value in {"name": "Harbour", "id": "Harbour 1", "user": "hanna"}.items():
+            page.locator(f"input[name={name}]").fill(value)
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.get_by_role("button", name="Make it and sign in").click()
+        bad = page.locator("input[name=id]")
+        expect(bad).to_have_attribute("aria-invalid", "true", timeout=LONG)
+        expect(bad).to_be_focused()
+        bad.fill("harbour")
+        page.get_by_role("button", name="Make it and sign in").click()
+        expect(page.get_by_test_id("account-menu")).to_contain_text("hanna", timeout=LONG)
+        page.goto(f"{cloud.url}/tenants")
+        expect(page.get_by_test_id("this-tenant")).to_contain_text("Harbour", timeout=LONG)
+
+
+def test_a_page_that_found_nothing_asks_again(page: Page, cloud: Cloud):
+    made = page.request.post(f"{cloud.url}/v1/buckets", data={"name": "asked-again"})
+    assert made.ok, made.text()
+    away = {"status": 503, "title": "away", "detail": "records do not answer"}
+    page.route("**/v1/buckets/asked-again", lambda route: route.fulfill(status=503, json=away))
+    page.goto(f"{cloud.url}/buckets/asked-again?tab=settings")
+    again = page.get_by_test_id("again")
+    expect(again).to_be_visible(timeout=LONG)
+    page.unroute("**/v1/buckets/asked-again")
+    again.click()
+    expect(page.get_by_test_id("problem")).to_have_count(0, timeout=LONG)
+    expect(page.get_by_text("Project main")).to_be_visible()

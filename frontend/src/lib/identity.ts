@@ -82,6 +82,9 @@ export const identity = {
     json<Session>(`${INVITATION}/accept`, { method: 'POST', json: { secret, name, password } }),
   join: (secret: string) =>
     json<Offer>(`${INVITATION}/join`, { method: 'POST', json: { secret } }),
+  /** Make a tenant of one's own; signed in as its owner. */
+  register: (tenant: { id: string; name: string; owner: { name: string; password: string } }) =>
+    json<Session>('/v1/registration', { method: 'POST', json: tenant }),
   secondFactor: () => json<SecondFactor>(SECOND),
   beginSecondFactor: (password: string) =>
     json<Enrolment>(SECOND, { method: 'POST', json: { password } }),

@@ -81,7 +81,7 @@ FIRST = {
     r"costs close north-fleet": [
         "carcloud tenants create north-fleet --name North --owner olga --password-file password.txt"
     ],
-    r"tenants (export|exports|remove-export) .*north-fleet": [
+    r"tenants (storage|export|exports|remove-export) .*north-fleet": [
         "carcloud tenants create north-fleet --name North --owner olga --password-file password.txt"
     ],
     r"tenants .*\bold-fleet": [

@@ -20,7 +20,7 @@ import pytest
 from litestar import Litestar
 from tests.services.compute.kinds import Given
 
-from carcloud.app.engines import LAKE_TABLES
+from carcloud.app.engines import LAKE_TABLES, open_own_blobs
 from carcloud.app.schema.tables import TABLES
 from carcloud.config import Settings
 from carcloud.engines.blobs_object import ObjectBlobs
@@ -317,7 +317,7 @@ class _running:
         platforms = PlatformAccounts(self.records)
         jobs = Jobs(self.records, blobs, self.stream, Kinds([QUERY_EXPORT]))
         self.runner = asyncio.create_task(self._jobs_role(blobs).run())
-        storage = Storage(self.records, blobs, secret=bytes(32))
+        storage = Storage(self.records, blobs, secret=bytes(32), open_blobs=open_own_blobs)
         site = {"days": 0.0, "second_person": False, "ahead_us": 0}
         life = TenantLife(
             self.records, storage,

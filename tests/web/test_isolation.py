@@ -33,6 +33,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/v1/users/{user}/password"): {"password": "another horse battery"},
     ("PUT", "/v1/roles/{role}"): {"name": "Mine", "actions": ["vehicles:read"]},
     ("PATCH", "/v1/tenants/{tenant}"): {"name": "Mine"},
+    ("PATCH", "/v1/tenants/{tenant}/storage"): {"sealed": True},
     ("PATCH", "/v1/vehicles/{vehicle}"): {"labels": {"mine": "yes"}},
     ("PATCH", "/v1/models/{model}"): {"name": "Mine"},
     ("POST", "/v1/dead-letters/{letter}/reprocess"): None,

@@ -9,6 +9,7 @@ import click
 from carcloud.cli.client import Client, with_client
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
 from carcloud.cli.failure import Failure
+from carcloud.cli.places import sealing
 from carcloud.cli.tables import show
 
 _COLUMNS = ("name", "project", "objects", "bytes", "versioning", "created")
@@ -21,6 +22,9 @@ _COLUMNS = ("name", "project", "objects", "bytes", "versioning", "created")
 )
 def command() -> None:
     """Make, list, change and remove buckets."""
+
+
+command.add_command(sealing)
 
 
 @command.command("list", cls=ExampleCommand, examples=("carcloud buckets list --json",))

@@ -7,6 +7,7 @@ import click
 from carcloud.cli.client import Client, with_client
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
 from carcloud.cli.forwarding import read_password
+from carcloud.cli.places import tenant_storage
 from carcloud.cli.tables import show_items
 from carcloud.cli.tenant_deletions import (
     approve_deletion,
@@ -33,8 +34,8 @@ def command() -> None:
 
 
 for _more in (
-    export_tenant, list_exports, remove_export, delete_tenant, deletion, list_deletions,
-    cancel_deletion, approve_deletion,
+    tenant_storage, export_tenant, list_exports, remove_export, delete_tenant, deletion,
+    list_deletions, cancel_deletion, approve_deletion,
 ):  # fmt: skip
     command.add_command(_more)
 

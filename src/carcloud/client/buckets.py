@@ -23,7 +23,9 @@ from carcloud.client.types import (
     Object,
     ObjectDetail,
     ObjectPage,
+    Place,
     Preview,
+    SealingKey,
     StoredBytes,
 )
 
@@ -48,11 +50,27 @@ class BucketChange(msgspec.Struct, frozen=True, omit_defaults=True):
     lifecycle: tuple[LifecycleRule, ...] | None = None
 
 
+class Sealing(msgspec.Struct, frozen=True):
+    """The body of whether new objects are sealed."""
+
+    sealed: bool
+
+
 class _Buckets:
     @call
     def storage(self) -> Call[StoredBytes]:
         """What the tenant keeps in buckets, and its limit."""
         return get("/v1/storage", StoredBytes)
+
+    @call
+    def seal(self, sealed: bool) -> Call[Place]:
+        """Seal new objects with a key of the tenant's own, or no more."""
+        return send("PATCH", "/v1/storage", Place, body=Sealing(sealed))
+
+    @call
+    def new_sealing_key(self) -> Call[SealingKey]:
+        """Seal new objects with a new key; older ones keep theirs."""
+        return send("POST", "/v1/storage/keys", SealingKey)
 
     @call
     def list(self) -> Call[tuple[Bucket, ...]]:

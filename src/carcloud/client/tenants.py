@@ -1,6 +1,7 @@
 """Methods of tenants, their projects and exports. Other tenants than one's own are for
 administrators of the installation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,8 +10,10 @@ from msgspec import UNSET, UnsetType
 from carcloud.client.access_types import Deletion, Export, Project, Tenant, TenantState
 from carcloud.client.exchange import Bytes, Call, Stream, content, get, nothing, send, whole
 from carcloud.client.methods import AsyncGroup, Group, call, many
+from carcloud.client.types import Place
 
 _ONE = "/v1/tenants/{tenant}"
+_PLACE = f"{_ONE}/storage"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -33,6 +36,14 @@ class TenantChange(msgspec.Struct, frozen=True, omit_defaults=True):
 
     name: str | UnsetType = UNSET
     state: TenantState | UnsetType = UNSET
+
+
+class PlaceChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of another place; None stays."""
+
+    url: str | None = None
+    options: dict[str, str] | None = None
+    sealed: bool | None = None
 
 
 class Rename(msgspec.Struct, frozen=True):
@@ -91,6 +102,24 @@ class _Tenants:
         """Rename a tenant, suspend it, or let it work again."""
         body = TenantChange(name, state)
         return send("PATCH", _ONE, Tenant, place={"tenant": tenant}, body=body)
+
+    @call
+    def place(self, tenant: str) -> Call[Place]:
+        """Where the objects of a tenant lie."""
+        return get(_PLACE, Place, place={"tenant": tenant})
+
+    @call
+    def change_place(
+        self,
+        tenant: str,
+        *,
+        url: str | None = None,
+        options: Mapping[str, str] | None = None,
+        sealed: bool | None = None,
+    ) -> Call[Place]:
+        """Change where they lie, while the tenant keeps none, or whether new ones are sealed."""
+        body = PlaceChange(url, None if options is None else dict(options), sealed)
+        return send("PATCH", _PLACE, Place, place={"tenant": tenant}, body=body)
 
     @call
     def projects(self) -> Call[tuple[Project, ...]]:

@@ -419,6 +419,20 @@ class StoredBytes(msgspec.Struct, frozen=True):
     endpoint: str
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where the objects of a tenant lie; `url` empty = with those of the installation."""
+
+    tenant: str
+    url: str
+    sealed: bool
+
+
+class SealingKey(msgspec.Struct, frozen=True):
+    """A key of the tenant's own that seals new objects."""
+
+    id: str
+
+
 class Object(msgspec.Struct, frozen=True):
     """An object, or one version of it."""
 

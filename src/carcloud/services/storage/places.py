@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.ports.blobs import Blobs
+from carcloud.ports.errors import EngineError
 from carcloud.ports.records import Records
 from carcloud.services.storage.errors import Invalid, Unreadable
 from carcloud.services.storage.sealing import cipher_of
@@ -93,11 +94,15 @@ class Places:
         sealed: bool | None,
         actor: str,
     ) -> TenantStorage:
-        """Change how new bytes are kept. A place can change only while nothing is kept."""
+        """Change how new bytes are kept. A place can change only while nothing is kept; a bucket
+        of the tenant's own is tried first. Raises `Invalid`.
+        """
         if sealed and self._wrap is None:
             raise Invalid("sealed", "this installation has no secret to wrap keys with")
         if url and not url.startswith("s3://"):
             raise Invalid("url", "must be s3://bucket/prefix, or empty")
+        if url:
+            self._try(tenant, url, self._place(tenant).options if options is None else options)
         with self._records.transaction() as db:
             old = self._read(db, tenant)
             made = TenantStorage(
@@ -119,6 +124,21 @@ class Places:
             record_changes(db, [AuditEntry(tenant, actor, "storage.place", tenant, before, after)])
         self._known.pop(tenant, None)
         return made
+
+    def _try(self, tenant: Tenant, url: str, options: Mapping[str, str]) -> None:
+        if self._open_blobs is None:
+            raise Invalid("url", "this process cannot open buckets elsewhere")
+        key, data = f"{tenant}/probe/{secrets.token_hex(8)}", secrets.token_bytes(16)
+        try:
+            blobs = self._open_blobs(url, options)
+            blobs.put(key, data)
+            found = blobs.get(key)
+            blobs.delete(key)
+        except (EngineError, ValueError, TypeError) as error:
+            detail = f"what is written there cannot be read and removed: {error}"
+            raise Invalid("url", detail[:500]) from error
+        if found != data:
+            raise Invalid("url", "what is read there is not what was written")
 
     def new_key(self, tenant: Tenant, *, actor: str) -> str:
         """Seal what comes from now on with a new key; returns its id."""

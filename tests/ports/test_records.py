@@ -1,7 +1,12 @@
 """One suite for the records port, run on SQLite and PostgreSQL."""
 
+import contextlib
+import os
+import socket
+import socketserver
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from sqlalchemy import (
     column,
     func,
     insert,
+    make_url,
     select,
     table,
 )
@@ -232,3 +238,54 @@ def test_scrubbing_leaves_what_is_there(records: SqlRecords) -> None:
     add(records, 1)
     records.scrub()
     assert count(records) == 1
+
+
+@contextmanager
+def over_tcp(path: str) -> Iterator[int]:
+    """A port of this machine that leads to a Unix socket."""
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as there:
+                there.connect(path)
+                back = threading.Thread(target=pump, args=(there, self.request), daemon=True)
+                back.start()
+                pump(self.request, there)
+                back.join()
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
+def test_a_connection_notices_that_its_server_is_gone(postgresql: Any) -> None:
+    """Of a machine without power comes no word: the system must ask, and give up in time."""
+    folder = make_url(postgresql.get_uri()).query["host"]
+    with over_tcp(f"{folder}/.s.PGSQL.5432") as port:
+        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        for given, wanted in (("", 10_000), ("?tcp_user_timeout=3000", 3_000)):
+            records = SqlRecords(url + given)
+            with records.reading() as db:
+                driver: Any = db.connection.driver_connection
+                with socket.socket(fileno=os.dup(driver.fileno())) as opened:
+                    found = [
+                        opened.getsockopt(socket.IPPROTO_TCP, option)
+                        for option in (
+                            socket.TCP_KEEPIDLE,
+                            socket.TCP_KEEPINTVL,
+                            socket.TCP_KEEPCNT,
+                            socket.TCP_USER_TIMEOUT,
+                        )
+                    ]
+            assert found == [5, 2, 3, wanted]
+            records.close()

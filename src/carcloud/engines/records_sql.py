@@ -35,6 +35,13 @@ _CREATE_LOCK = 7_246_015_318_206_931  # any number; only one process at a time m
 REVISIONS = "alembic_version"
 """The table that tells the revision of all others."""
 _PG_FULL = frozenset({"53100"})  # disk full
+_PG_LINK = {  # of libpq; a machine without power is noticed after 11 s, as it says no word
+    "connect_timeout": 5,  # s
+    "keepalives_idle": 5,  # s
+    "keepalives_interval": 2,  # s
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # ms, for what was sent
+}
 _PG_RETRY = frozenset({"40001", "40P01"})  # serialisation, deadlock
 
 
@@ -224,7 +231,8 @@ def _private_file(file: Path) -> None:
 
 
 def _postgresql(url: Any) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+    given = {name: value for name, value in _PG_LINK.items() if name not in url.query}
+    engine = create_engine(url, pool_pre_ping=True, connect_args=given)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

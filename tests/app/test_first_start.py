@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from carcloud.app.endings import begin
 from carcloud.app.engines import open_records
 from carcloud.app.first_start import prepare
 from carcloud.app.secret import sealing_secret
 from carcloud.config import InvalidSetting, Settings, load
+from carcloud.endings import begin
 from carcloud.services.tenancy.api import Tenancy
 
 

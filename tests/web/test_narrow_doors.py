@@ -8,9 +8,10 @@ import httpx
 import pytest
 from tests.web.conftest import PASSWORD
 
-from carcloud.app.tokens import local_key
+from carcloud.app.tokens import end_key, local_key
 from carcloud.model.figures import labelled
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
+from carcloud.model.time import DAY, now_us
 from carcloud.services.tenancy.api import INSTALLATION, SYSTEM, Identity, NotSignedIn
 from carcloud.web.s3.access import OF_ONE_USER, Denial, Door
 
@@ -67,6 +68,22 @@ def test_a_second_web_process_leaves_the_first_ones_key(cloud: Any) -> None:
         assert cloud.tenancy.sessions.identify(good).user == "local@default"
     with pytest.raises(NotSignedIn):
         cloud.tenancy.sessions.identify(first)
+
+
+def test_keys_of_machines_that_are_gone_end(cloud: Any) -> None:
+    tenancy, later = cloud.tenancy, now_us() + 2 * DAY
+    silent, ended = local_key(tenancy, "pod-1:/data"), local_key(tenancy, "pod-2:/data")
+    end_key(tenancy, ended)
+    mine = tenancy.keys.create(DEFAULT_TENANT, "local@default", "kept", by=SYSTEM).secret
+    with pytest.raises(NotSignedIn):
+        tenancy.sessions.identify(ended)
+    local_key(tenancy, "pod-3:/data")
+    assert tenancy.sessions.identify(silent).user == "local@default"
+    new = local_key(tenancy, "pod-4:/data", lambda: later)
+    for good in (new, mine):
+        assert tenancy.sessions.identify(good).user == "local@default"
+    with pytest.raises(NotSignedIn):
+        tenancy.sessions.identify(silent)
 
 
 def test_denials_with_varying_names_do_not_fill_the_audit() -> None:

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from carcloud.app.endings import begin, end
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.platform_keys import opening, platform_keys
 from carcloud.app.report import Figures, Reporter
@@ -13,6 +12,7 @@ from carcloud.app.secret import sealing_secret
 from carcloud.app.turns import in_turn
 from carcloud.codecs.gbt32960 import columnar
 from carcloud.config import Settings
+from carcloud.endings import begin, end
 from carcloud.kernels import geo
 from carcloud.ports.errors import EngineError
 from carcloud.ports.tracing import NO_TRACER, Tracer

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carcloud.app.compute import make_runner, open_compute, runner_figures
-from carcloud.app.endings import begin, end
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_forwarding
 from carcloud.app.metering import MeteringJobs
@@ -17,6 +16,7 @@ from carcloud.app.storage import StorageCare, make_storage
 from carcloud.app.tenant_life import TenantLifeWork, make_deleter, make_maker
 from carcloud.app.turns import in_turn
 from carcloud.config import Settings
+from carcloud.endings import begin, end
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.rundir import RunDir

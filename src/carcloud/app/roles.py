@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from carcloud.app.endings import begin
 from carcloud.app.engines import open_engines
 from carcloud.app.report import Reporter
 from carcloud.app.tracing import open_tracing
 from carcloud.config import Settings
+from carcloud.endings import begin, end
 from carcloud.ports.tracing import Tracer
 from carcloud.rundir import RunDir
 
@@ -72,7 +72,7 @@ async def _gateway(settings: Settings, name: str, tracer: Tracer) -> None:
     RunDir(Path(settings.text("data"))).write_ready("gateway", {"gbt32960": address})
     await stopped.wait()
     await role.stop()
-    telling.cancel()
+    await end([telling])
     await engines.close()
 
 

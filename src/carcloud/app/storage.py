@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from carcloud.app.endings import begin
 from carcloud.app.engines import Engines, open_own_blobs
 from carcloud.app.report import Figures
 from carcloud.app.secret import sealing_secret
 from carcloud.config import Settings
+from carcloud.endings import begin
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.model.usage import Usage, usage_event

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from carcloud.endings import end
 from carcloud.ports.errors import EngineError, Unavailable
 from carcloud.ports.records import Records, Turn
 
@@ -22,10 +23,7 @@ async def in_turn(records: Records, name: str, work: Callable[[], Awaitable[None
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        while not (working.done() and watching.done()):
-            working.cancel()
-            watching.cancel()
-            await asyncio.wait({working, watching}, timeout=0.5)
+        await end([working, watching])
         await asyncio.to_thread(turn.end)
     for task in (working, watching):
         if not task.cancelled():

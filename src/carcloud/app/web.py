@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from carcloud.app.compute import make_jobs
-from carcloud.app.endings import begin
 from carcloud.app.engine_facts import known_engines
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forwarding import make_compliance
@@ -17,9 +16,10 @@ from carcloud.app.known_tenants import KnownTenants
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.secret import sealing_secret
 from carcloud.app.storage import make_storage, serve_s3
-from carcloud.app.tokens import local_key
+from carcloud.app.tokens import end_key, give_signs, local_key
 from carcloud.codecs.gbt32960.describe import decode_line
 from carcloud.config import Settings
+from carcloud.endings import begin, end
 from carcloud.engines.openid_http import OpenIdHttp
 from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
@@ -104,13 +104,15 @@ async def run_web(settings: Settings, instance: str, listeners: Mapping[str, int
         tasks = [
             begin(reporter.run, "the status report"),
             begin(lambda: _each_second(known, rates, services), "the limits of tenants"),
+            begin(lambda: give_signs(services.tenancy, token), "the key of local commands"),
         ]
         await stopped.wait()
         if replaced.is_set():
             await asyncio.gather(*(door.close() for door in doors))
-        for task in tasks:
-            task.cancel()
+        await end(tasks)
     await known.stop()
+    if not replaced.is_set():
+        await asyncio.to_thread(end_key, services.tenancy, token)
     await engines.close()
 
 

@@ -11,6 +11,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from carcloud.endings import end
 from carcloud.engines.stream_nats.limits import MAX_MESSAGE
 from carcloud.ports.errors import Unavailable
 
@@ -76,7 +77,7 @@ class Link:
             await asyncio.wait({dialling}, timeout=timeout_s)
             late = not dialling.done()
         finally:
-            await _cancelled(dialling)
+            await end([dialling], again_s=0.2)
         try:
             if late:
                 raise TimeoutError
@@ -269,13 +270,6 @@ class Link:
         if not self._closing:
             self._lost()
             self._redialling = asyncio.create_task(self._redial())
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel until it is over: the client library can miss a cancellation while it dials."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.2)
 
 
 class _Deadline:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +24,17 @@ def begin(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
     return task
 
 
-async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def end(tasks: Iterable[asyncio.Future[None]], again_s: float = _AGAIN_S) -> None:
     """Cancel tasks until all of them are over.
 
     Once is not enough: on Python 3.11 `asyncio.wait_for` misses a cancellation that comes
     together with what it waits for, and a task may have an engine to wait for while it ends.
     """
-    while left := [task for task in tasks if not task.done()]:
+    left = list(tasks)
+    while left := [task for task in left if not task.done()]:
         for task in left:
             task.cancel()
-        await asyncio.wait(left, timeout=_AGAIN_S)
+        await asyncio.wait(left, timeout=again_s)
 
 
 def _ended(task: asyncio.Task[None]) -> None:

@@ -14,6 +14,7 @@ import permissions from './permissions'
 import providers from './providers'
 import shell from './shell'
 import sql from './sql'
+import tenantLife from './tenant-life'
 import tenants from './tenants'
 import vehicle from './vehicle'
 import vehicles from './vehicles'
@@ -37,6 +38,7 @@ export const areas = [
   keys,
   audit,
   tenants,
+  tenantLife,
 ] as const
 
 export const en = {
@@ -58,4 +60,5 @@ export const en = {
   ...keys,
   ...audit,
   ...tenants,
+  ...tenantLife,
 }

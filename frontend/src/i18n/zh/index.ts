@@ -14,6 +14,7 @@ import permissions from './permissions'
 import providers from './providers'
 import shell from './shell'
 import sql from './sql'
+import tenantLife from './tenant-life'
 import tenants from './tenants'
 import vehicle from './vehicle'
 import vehicles from './vehicles'
@@ -37,4 +38,5 @@ export const zh: Messages = {
   ...keys,
   ...audit,
   ...tenants,
+  ...tenantLife,
 }

@@ -4,20 +4,24 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from tests.kill.test_spine import settings_for
+from tests.ports.engines_sql import fresh_url, postgresql_server
 from tests.services.test_ingest import RAW, SIGNALS, block, report, until_confirmed
 
-from carcloud.app.backup.folder import Reader
+from carcloud.app.backup.folder import Reader, unpacked
 from carcloud.app.backup.load import load
 from carcloud.app.backup.save import save
+from carcloud.app.backup.target import NotEmpty
 from carcloud.app.engines import open_blobs, open_engines, open_lake
 from carcloud.app.first_start import prepare
 from carcloud.app.ingest import make_ingest
+from carcloud.app.records import open_any_records
 from carcloud.app.schema.steps import migrate
 from carcloud.cli.moving import stream_server
 from carcloud.cli.restore import restore
@@ -26,6 +30,7 @@ from carcloud.config import Settings
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.ports.lake import Slice, TableRef
 from carcloud.rundir import RunDir
+from carcloud.services.tenancy.api import Tenancy
 
 VIN = "LTESTVNA4A0000101"
 
@@ -241,3 +246,48 @@ def test_a_backup_is_made_before_the_tables_are_brought_forward(tmp_path: Path) 
     assert Reader.open(copied).manifest.revision == "0002"
     assert run(tmp_path / "second", "restore", str(copied)).exit_code == 0
     assert run(tmp_path / "second", "migrate", "--check").exit_code == 0
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Any]:
+    with postgresql_server() as server:
+        yield server
+
+
+def rows(source: Reader) -> dict[str, list[str]]:
+    """The rows of all tables of a backup."""
+    found = {}
+    for name in source.names("records"):
+        columns, *values = unpacked(source.pieces(name))
+        found[name] = sorted(
+            str(sorted(zip(columns, value, strict=True), key=str)) for value in values
+        )
+    return found
+
+
+def test_a_backup_goes_to_the_other_database_and_back(
+    tmp_path: Path, copy: Path, request: pytest.FixtureRequest
+) -> None:
+    url = fresh_url("postgresql", tmp_path, request)
+    second = Settings({"data": str(tmp_path / "second"), "records.url": url})
+    third = Settings({"data": str(tmp_path / "third")})
+    source = Reader.open(copy)
+    restore(second, source, quiet, force=False, say=print)
+    with pytest.raises(NotEmpty, match="the records have tables"):
+        restore(second, source, quiet, force=True, say=print)
+    records = open_any_records(second)
+    Tenancy(records).tenants.ensure("another")  # numbers go on where those of the backup end
+    records.close()
+    with stream_server(second):
+        asyncio.run(save(second, tmp_path / "from-second", quiet))
+    restore(third, Reader.open(tmp_path / "from-second"), quiet, force=False, say=print)
+    records = open_any_records(third)
+    assert "another" in Tenancy(records).tenants.ids()
+    records.close()
+    with stream_server(third):
+        asyncio.run(save(third, tmp_path / "from-third", quiet))
+    before = rows(Reader.open(tmp_path / "from-second"))
+    after = rows(Reader.open(tmp_path / "from-third"))
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"records/record_versions.rows"}
+    assert sum(map(len, before.values())) > sum(map(len, rows(source).values()))

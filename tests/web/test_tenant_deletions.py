@@ -249,6 +249,16 @@ def test_what_comes_late_is_found_and_deleted_too(cloud: Any, make_frame: Any) -
         done = deleted(cloud, client, tenant)
         assert done["certificate"]["rounds"] == 2
         assert not (cloud.data / "tenants" / tenant).exists()
+        cloud.run(cloud.deleter.look_again())
+        assert client.get(where).json()["state"] == "done"  # nothing came
+        later = make_frame(now_us(), speed=2.0)  # from a process that was cut off
+        cloud.send("ZQXLATE0000000001", later, tenant=tenant)
+        assert (cloud.data / "tenants" / tenant).exists()
+        cloud.run(cloud.deleter.look_again())
+        assert client.get(where).json()["state"] == "running"
+        again = deleted(cloud, client, tenant)
+        assert again["certificate"]["rounds"] == 3 and again["entry"] > done["entry"]
+        assert not (cloud.data / "tenants" / tenant).exists()
 
 
 def test_it_waits_for_what_readers_have_not_dealt_with(

@@ -104,9 +104,13 @@ class TenantLifeWork:
 
     async def run_deletions(self) -> None:
         """Delete what is due, a step after the other."""
+        looked = now_us()
         while True:
             try:
                 moved = await self._deleter.work()
+                if now_us() - looked > _HOUR_US:
+                    looked = now_us()
+                    await self._deleter.look_again()
             except EngineError as error:
                 log.warning("deletions of tenants wait: %s", error)
                 moved = False

@@ -32,6 +32,7 @@ from carcloud.services.tenant_life.types import Deletion, DeletionState, Step
 log = logging.getLogger(__name__)
 
 _ORDER = tuple(Step)
+_LATE_US = 30 * 86_400_000_000
 _audit_heads = tenancy.tables["audit_heads"]
 
 
@@ -67,6 +68,24 @@ class Deleter:
                 log.info("deletion of %s, %s: %s", found.tenant, found.step, error)
                 await asyncio.to_thread(self._set, found, problem=str(error)[:1000])
         return moved
+
+    async def look_again(self) -> None:
+        """Count once more what was deleted in the last 30 days: a process that was cut off from
+        the stream may have told of it since. What is found takes another round, and there is a
+        further certificate then. Raises `EngineError`."""
+        for found in await asyncio.to_thread(self._done_lately):
+            if left := _left(await self._counted(found.tenant)):
+                log.warning("%s is deleted, and there is %s", found.tenant, left)
+                values = {"state": DeletionState.RUNNING.value, "step": Step.DRAIN.value}
+                again = {"round": found.round + 1, "marks": "{}", "ended": None}
+                await asyncio.to_thread(self._set, found, **values, **again)
+
+    def _done_lately(self) -> list[Deletion]:
+        lately = deletions.c.ended > self._now() - _LATE_US
+        done = (deletions.c.state == DeletionState.DONE.value) & lately
+        with self._records.reading() as db:
+            rows = db.execute(select(deletions).where(done)).mappings()
+            return [deletion_of(row) for row in rows]
 
     def _due(self) -> list[Deletion]:
         """Those that go on, and those that may begin now."""

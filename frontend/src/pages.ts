@@ -160,6 +160,7 @@ export const PAGES: readonly PageEntry[] = [
     section: 'platform',
     icon: 'jobs',
     needs: ['jobs:read'],
+    partly: true,
   },
   {
     name: 'job',
@@ -168,6 +169,7 @@ export const PAGES: readonly PageEntry[] = [
     load: () => import('./pages/JobPage.svelte'),
     under: 'jobs',
     needs: ['jobs:read'],
+    partly: true,
   },
   {
     name: 'costs',

@@ -116,6 +116,8 @@ def test_buckets_need_rights_in_the_project() -> None:
     for params, needed in (
         ({}, []),
         ({"inputs": [given]}, ["objects:read"]),
+        ({"inputs": [{"name": "a", "sql": "SELECT 1"}]}, ["queries:run"]),
+        ({"inputs": [{"name": "a", "job": "1", "artifact": "a"}]}, ["telemetry:read"]),
         ({"into": {"bucket": "drives"}}, ["objects:write"]),
         ({"inputs": [given], "into": {"bucket": "drives"}}, ["objects:read", "objects:write"]),
     ):

@@ -82,6 +82,8 @@ def page(
         value = getattr(filters, name)
         if value is not None:
             query = query.where(jobs.c[name] == str(value))
+    if filters.projects is not None:
+        query = query.where(jobs.c.project.in_(filters.projects))
     if filters.q:
         part = filters.q.lower()
         query = query.where(

@@ -22,6 +22,7 @@ _NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,60}$"
 _MOST_ROWS = 50_000_000
 _CALL_S = 2.0  # kept back from the job's time, so that the sandbox says what ended the script
 _OPEN_FILES = 256
+_NEEDS = {"sql": "queries:run", "bucket": READ, "job": "telemetry:read"}
 _WAYS = ("sql", "bucket", "key", "job", "artifact")  # where an input is from
 _LIMITS = {"seconds": "timeout_s"}  # what a limit of the sandbox is called in a job
 
@@ -167,8 +168,8 @@ HELP = "A Python script of your own, in a sandbox: no network, no files but its 
 
 
 def _also(params: Params) -> list[str]:
-    reads = any(given.bucket is not None for given in params.inputs)
-    return [READ] * reads + [WRITE] * (params.into is not None)
+    needs = [_NEEDS[name] for given in params.inputs for name in _NEEDS if getattr(given, name)]
+    return needs + [WRITE] * (params.into is not None)
 
 
 KIND = Kind("script", HELP, Params, run, also=_also)

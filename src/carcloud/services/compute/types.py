@@ -192,3 +192,4 @@ class Filters(msgspec.Struct, frozen=True):
     schedule: str | None = None
     project: str | None = None
     q: str | None = None  # part of the name or id
+    projects: tuple[str, ...] | None = None  # any of these

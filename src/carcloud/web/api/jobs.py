@@ -14,7 +14,6 @@ from litestar.types import ASGIApp
 from carcloud.model.time import iso, now_us
 from carcloud.services.compute.api import (
     ENDED,
-    OF_PROJECT,
     Ahead,
     Artifact,
     Attempt,
@@ -31,7 +30,8 @@ from carcloud.services.compute.api import (
     UnknownJob,
 )
 from carcloud.services.tenancy.api import Denied
-from carcloud.web.callers import Caller, allows
+from carcloud.web.api.job_rights import RUN, check_new, job_for, projects_of
+from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.download import Download, wanted_range
 from carcloud.web.given import TheCaller, TheJobs
@@ -180,7 +180,7 @@ _EXAMPLE = Example(
 @get(
     "/job-kinds",
     summary="Kinds of jobs",
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     responses=errors(401, 403, 503),
 )
 async def list_kinds(jobs: TheJobs) -> KindsView:
@@ -194,14 +194,14 @@ async def list_kinds(jobs: TheJobs) -> KindsView:
     summary="Submit a job",
     description="It is queued, and begins when it has its turn. `after` names jobs that must "
     "succeed first.",
-    opt=allows("jobs:run"),
+    opt=allows("jobs:run", narrowed=True),
     responses=errors(400, 401, 403, 413, 503, 507),
 )
 async def submit_job(
     data: Annotated[NewJob, Body(examples=[_EXAMPLE])], caller: TheCaller, jobs: TheJobs
 ) -> JobView:
     """Submit a job."""
-    check_kinds(caller, jobs, data)
+    await check_new(jobs, caller, data)
     return view(await jobs.submit(caller.tenant, data, actor=caller.user))
 
 
@@ -210,12 +210,12 @@ async def submit_job(
     summary="Submit jobs that wait for each other",
     description="All of them or none. `after` may name the `key` of another job of the batch; "
     "jobs that wait for each other in a circle are refused.",
-    opt=allows("jobs:run"),
+    opt=allows("jobs:run", narrowed=True),
     responses=errors(400, 401, 403, 413, 503, 507),
 )
 async def submit_batch(data: JSONBody[Batch], caller: TheCaller, jobs: TheJobs) -> BatchView:
     """Submit jobs."""
-    check_kinds(caller, jobs, *data.jobs)
+    await check_new(jobs, caller, *data.jobs)
     made = await jobs.submit_batch(caller.tenant, data.jobs, actor=caller.user)
     return BatchView([view(job) for job in made])
 
@@ -224,7 +224,7 @@ async def submit_batch(data: JSONBody[Batch], caller: TheCaller, jobs: TheJobs) 
     "/jobs",
     summary="Jobs",
     description="Newest first. `q` is part of a name or id.",
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     responses=errors(400, 401, 403, 503),
 )
 async def list_jobs(
@@ -239,8 +239,8 @@ async def list_jobs(
     cursor: FromQuery[str | None] = None,
     limit: Limit = 50,
 ) -> Page[JobView]:
-    """Jobs of the tenant."""
-    filters = Filters(job_state, kind, queue, schedule, project, q)
+    """Jobs of the tenant that the caller may see."""
+    filters = Filters(job_state, kind, queue, schedule, project, q, projects_of(caller))
     before = None if cursor is None else decode_cursor(cursor, str)
     found = await jobs.jobs(caller.tenant, filters, before=before, limit=limit)
     following = None if found.next_before is None else encode_cursor(found.next_before)
@@ -250,13 +250,12 @@ async def list_jobs(
 @get(
     "/jobs/{job_id:str}",
     summary="One job",
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     responses=errors(400, 401, 403, 404, 503),
 )
 async def read_job(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> JobDetail:
     """One job, with its attempts and metrics."""
-    job = await jobs.job(caller.tenant, job_id)
-    return await _whole(jobs, job)
+    return await _whole(jobs, await job_for(jobs, caller, job_id))
 
 
 @post(
@@ -264,11 +263,12 @@ async def read_job(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> JobDeta
     status_code=200,
     summary="Cancel a job",
     description="One that waits ends at once, one that runs within a second.",
-    opt=allows("jobs:run"),
+    opt=allows("jobs:run", narrowed=True),
     responses=errors(400, 401, 403, 404, 409, 503, 507),
 )
 async def cancel_job(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> JobView:
     """Ask for the end of a job."""
+    await job_for(jobs, caller, job_id, RUN)
     return view(await jobs.cancel(caller.tenant, job_id, actor=caller.user))
 
 
@@ -277,7 +277,7 @@ async def cancel_job(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> JobVi
     summary="A part of a job's log",
     description="From byte `start` on, of the last attempt unless `attempt` names another. A "
     "negative `start` counts from the end. At most 1 MB; go on at `end` while it is below `size`.",
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     responses=errors(400, 401, 403, 404, 503),
 )
 async def read_log(
@@ -289,6 +289,7 @@ async def read_log(
     limit: Annotated[int, QueryParameter(ge=1, le=1_000_000)] = 1_000_000,
 ) -> LogView:
     """A part of a log."""
+    await job_for(jobs, caller, job_id)
     part = await jobs.log(caller.tenant, job_id, attempt=attempt, start=start, limit=limit)
     text = part.data.decode(errors="replace")
     return LogView(part.attempt, part.start, part.end, part.size, text)
@@ -309,7 +310,7 @@ _EVENTS = ResponseSpec(
         "Server-sent events until the job has ended. `job` is the job when it changes; `log` "
         "{attempt, offset, text} is its log from byte `offset` of attempt `attempt` on."
     ),
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     responses={200: _EVENTS, **errors(400, 401, 403, 404, 503)},
 )
 async def follow_job(
@@ -320,7 +321,7 @@ async def follow_job(
     offset: Annotated[int, QueryParameter(ge=0, le=1_000_000_000)] = 0,
 ) -> ASGIApp:
     """Log and changes of a job until it has ended."""
-    await jobs.job(caller.tenant, job_id)
+    await job_for(jobs, caller, job_id)
     return EventStream(_events(jobs, caller.tenant, job_id, attempt, offset))
 
 
@@ -344,11 +345,12 @@ def _event(name: str, what: Any) -> bytes:
     "/jobs/{job_id:str}/artifacts",
     summary="Files that a job made",
     description="Those of the last attempt.",
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     responses=errors(400, 401, 403, 404, 503),
 )
 async def list_artifacts(job_id: JobPath, caller: TheCaller, jobs: TheJobs) -> Page[ArtifactView]:
     """The artifacts of a job."""
+    await job_for(jobs, caller, job_id)
     found = await jobs.artifacts(caller.tenant, job_id)
     return Page([_artifact(one) for one in found], None, len(found))
 
@@ -365,7 +367,7 @@ _FILE = ResponseSpec(
     "/jobs/{job_id:str}/artifacts/{name:path}",
     summary="A file that a job made",
     description="`Range` asks for a part of it.",
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     responses={200: _FILE, 206: _FILE, **errors(400, 401, 403, 404, 416, 503)},
 )
 async def read_artifact(
@@ -376,6 +378,7 @@ async def read_artifact(
     jobs: TheJobs,
 ) -> ASGIApp:
     """The bytes of an artifact."""
+    await job_for(jobs, caller, job_id)
     if not caller.identity.may("telemetry:read"):  # it may hold what was asked of the tables
         raise Denied("telemetry:read", "this needs the permission telemetry:read")
     found = await jobs.artifact(caller.tenant, job_id, name.lstrip("/"))
@@ -450,15 +453,6 @@ def _attempt(attempt: Attempt) -> AttemptView:
         attempt.cpu_seconds,
         attempt.where,
     )
-
-
-def check_kinds(caller: Caller, jobs: Jobs, *wanted: NewJob) -> None:
-    """Raises `Denied` where a kind needs more than the right to run jobs."""
-    for job in wanted:
-        for action in jobs.kinds.needed(job.kind, job.params):
-            where = job.project if action in OF_PROJECT else None
-            if not caller.identity.may(action, project=where):
-                raise Denied(action, f"a job of the kind {job.kind} needs the permission {action}")
 
 
 def _artifact(artifact: Artifact) -> ArtifactView:

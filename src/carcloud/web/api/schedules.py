@@ -10,7 +10,7 @@ from litestar.params import Body, HeaderParameter, JSONBody, PathParameter, Quer
 
 from carcloud.model.time import iso
 from carcloud.services.compute.api import Jobs, NewJob, NewSchedule, Schedule
-from carcloud.web.api.jobs import check_kinds
+from carcloud.web.api.job_rights import RUN, check_new, projects_of, schedule_for
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheJobs
@@ -66,12 +66,13 @@ _EXAMPLE = Example(
 @get(
     "/schedules",
     summary="Schedules of jobs",
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     responses=errors(401, 403, 503),
 )
 async def list_schedules(caller: TheCaller, jobs: TheJobs) -> Page[ScheduleView]:
     """The tenant's schedules."""
-    found = await jobs.schedules(caller.tenant)
+    found, seen = await jobs.schedules(caller.tenant), projects_of(caller)
+    found = [one for one in found if seen is None or one.job.project in seen]
     return Page([_view(jobs, one) for one in found], None, len(found))
 
 
@@ -79,7 +80,7 @@ async def list_schedules(caller: TheCaller, jobs: TheJobs) -> Page[ScheduleView]
     "/schedules",
     summary="Add a schedule",
     description="`cron` has five fields: minute, hour, day of month, month, day of week.",
-    opt=allows("jobs:run"),
+    opt=allows("jobs:run", narrowed=True),
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 409, 413, 503, 507),
 )
@@ -87,7 +88,7 @@ async def create_schedule(
     data: Annotated[NewSchedule, Body(examples=[_EXAMPLE])], caller: TheCaller, jobs: TheJobs
 ) -> Response[ScheduleView]:
     """Add a schedule."""
-    check_kinds(caller, jobs, data.job)
+    await check_new(jobs, caller, data.job)
     made = await jobs.create_schedule(caller.tenant, data, actor=caller.user)
     return Response(_view(jobs, made), status_code=201, headers=etag(made.revision))
 
@@ -102,7 +103,7 @@ class Upcoming(msgspec.Struct, frozen=True):
     "/cron",
     summary="When a cron line is due next",
     description="The next five times, before a schedule is made of it.",
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     responses=errors(400, 401, 403, 503),
 )
 async def read_cron(
@@ -117,7 +118,7 @@ async def read_cron(
 @get(
     "/schedules/{schedule:str}",
     summary="One schedule",
-    opt=allows("jobs:read"),
+    opt=allows("jobs:read", narrowed=True),
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 404, 503),
 )
@@ -125,7 +126,7 @@ async def read_schedule(
     schedule: SchedulePath, caller: TheCaller, jobs: TheJobs
 ) -> Response[ScheduleView]:
     """One schedule."""
-    found = await jobs.schedule(caller.tenant, schedule)
+    found = await schedule_for(jobs, caller, schedule)
     return Response(_view(jobs, found), headers=etag(found.revision))
 
 
@@ -133,7 +134,7 @@ async def read_schedule(
     "/schedules/{schedule:str}",
     summary="Change a schedule",
     description="`If-Match` must name the revision that you saw.",
-    opt=allows("jobs:run"),
+    opt=allows("jobs:run", narrowed=True),
     response_headers=_TAGGED,
     responses=errors(400, 401, 403, 404, 412, 413, 428, 503, 507),
 )
@@ -145,7 +146,8 @@ async def replace_schedule(
     if_match: IfMatch = None,
 ) -> Response[ScheduleView]:
     """Change a schedule."""
-    check_kinds(caller, jobs, data.job)
+    await schedule_for(jobs, caller, schedule, RUN)
+    await check_new(jobs, caller, data.job)
     revision = wanted_revision(if_match, needed=True)
     new = NewSchedule(schedule, data.cron, data.job, data.timezone, data.enabled, data.overlap)
     made = await jobs.replace_schedule(caller.tenant, new, actor=caller.user, if_revision=revision)
@@ -156,11 +158,12 @@ async def replace_schedule(
     "/schedules/{schedule:str}",
     summary="Remove a schedule",
     description="Its jobs stay.",
-    opt=allows("jobs:run"),
+    opt=allows("jobs:run", narrowed=True),
     responses=errors(400, 401, 403, 404, 503, 507),
 )
 async def remove_schedule(schedule: SchedulePath, caller: TheCaller, jobs: TheJobs) -> None:
     """Remove a schedule."""
+    await schedule_for(jobs, caller, schedule, RUN)
     await jobs.remove_schedule(caller.tenant, schedule, actor=caller.user)
 
 

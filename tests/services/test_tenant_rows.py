@@ -1,5 +1,6 @@
 """Rows of a tenant are counted and deleted in every table, on both databases; others' stay."""
 
+import asyncio
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -60,3 +61,32 @@ def test_every_row_goes_and_no_other_tenant_s(records: SqlRecords, tmp_path: Pat
             steps._delete(name, ALPHA)
     assert census.of_records(ALPHA) == {}
     assert rows(records, reach) == {**only_beta, "tenants": 2}
+
+
+def test_bytes_in_a_bucket_of_the_tenant_s_own_go_with_their_keys(tmp_path: Path) -> None:
+    records = SqlRecords(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    for metadata in TABLES:
+        records.create(metadata)
+    for tenant in (ALPHA, BETA):
+        Tenancy(records).tenants.ensure(tenant)
+    house, own = ObjectBlobs(tmp_path / "house"), ObjectBlobs(tmp_path / "own")
+    storage = Storage(records, house, secret=bytes(32), open_blobs=lambda _url, _options: own)
+    for tenant in (ALPHA, BETA):
+        place = {"url": "s3://own", "options": {"key": "k"}, "sealed": True}
+        storage.places.change(tenant, **place, actor="t")  # type: ignore[arg-type]
+        house.put(f"{tenant}/artifacts/job/1/rows.csv", b"1")
+        bucket = storage.buckets.create(tenant, f"{tenant}-box", project="main", actor="t")
+        body = storage.objects.body(bucket)
+        body.write(b"x")
+        storage.objects.put(bucket, "x", body.finish(), ObjectFacts())
+    steps = Steps(records, None, house, None, storage, None, Reach(TABLES), {})  # type: ignore[arg-type]
+    before = Census(records, None, None, Reach(TABLES))  # type: ignore[arg-type]
+    assert before.of_blobs(ALPHA, steps.places(ALPHA))["kinds"] == {"artifacts": 1, "objects": 1}
+    asyncio.run(steps.blobs(ALPHA))
+    asyncio.run(steps.blobs(ALPHA))
+    for place_of in (house, own):
+        assert {blob.key.split("/")[0] for blob in place_of.list("")} == {BETA}
+    keys = Reach(TABLES).tables["storage_keys"]
+    with records.reading() as db:
+        assert list(db.execute(select(keys.c.tenant)).scalars()) == [BETA]
+    records.close()

@@ -1,13 +1,14 @@
 """The second factor over HTTP: enrolling with a picture, signing in, turning off."""
 
 import base64
+import time
 import urllib.parse
 from typing import Any
 
 import httpx
 from tests.web.conftest import PASSWORD
 
-from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.time import now_us
 from carcloud.services.tenancy import totp
 from carcloud.services.tenancy.api import SYSTEM
@@ -51,3 +52,40 @@ def test_a_second_factor_from_enrolment_to_its_end(
     assert client.delete("/v1/users/tess/second-factor").status_code == 204
     assert client.delete("/v1/users/nobody/second-factor").status_code == 404
     assert client.delete("/v1/users/stranger/second-factor").status_code == 404
+
+
+def test_a_tenant_asks_its_people_for_a_second_factor(
+    cloud: Any, client: httpx.Client, anybody: httpx.Client
+) -> None:
+    north = Tenant("asks-for-two")
+    cloud.tenancy.found(north, "North", "nils", PASSWORD, actor="nobody")
+    cloud.tenancy.people.create(north, "nell", PASSWORD, "operator", by=SYSTEM)
+    with cloud.client("nils") as nils, cloud.client("nell") as nell:
+        assert nils.get("/v1/tenant").json()["second_factor"] is False
+        early = nils.patch("/v1/tenant", json={"second_factor": True})
+        assert early.json()["errors"][0]["field"] == "second_factor"
+        _turn_on(nils)
+        denied = nell.patch("/v1/tenant", json={"second_factor": True})
+        assert denied.status_code == 403
+        assert nils.patch("/v1/tenant", json={"second_factor": True}).json()["second_factor"]
+        time.sleep(1)  # within which it holds everywhere
+        refused = nell.get("/v1/vehicles")
+        assert refused.status_code == 403
+        assert refused.json()["type"] == "urn:carcloud:problem:second-factor-missing"
+        for method, path, body in (
+            ("POST", "/v1/keys", {"name": "a way around"}),
+            ("POST", "/v1/tokens", {"minutes": 5}),
+        ):
+            assert nell.request(method, path, json=body).status_code == 403, path
+        begun = anybody.post("/v1/session", json={"user": "nell", "password": PASSWORD}).json()
+        assert begun["unproved"] and begun["actions"] == []
+        assert nell.get("/v1/session").json()["unproved"]
+        _turn_on(nell)
+        time.sleep(1)
+        assert nell.get("/v1/vehicles").status_code == 200
+        assert nils.patch("/v1/tenant", json={"second_factor": False}).status_code == 200
+
+
+def _turn_on(person: httpx.Client) -> None:
+    told = person.post(HERE, json={"password": PASSWORD}).json()
+    assert person.put(HERE, json={"code": _code(told["secret"])}).status_code == 200

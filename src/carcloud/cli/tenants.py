@@ -87,6 +87,17 @@ def resume(tenant: str, client: Client) -> None:
     click.echo(f"{tenant} is active")
 
 
+@command.command(
+    "second-factor", cls=ExampleCommand, examples=("carcloud tenants second-factor off",)
+)
+@click.argument("asked", type=click.Choice(["on", "off"]))
+@with_client
+def ask_second_factor(asked: str, client: Client) -> None:
+    """Ask a second factor of the people of one's own tenant, or no longer."""
+    client.send("PATCH", "/v1/tenant", json={"second_factor": asked == "on"})
+    click.echo(f"a second factor is {'asked' if asked == 'on' else 'not asked'} of people")
+
+
 @command.command("projects", cls=ExampleCommand, examples=("carcloud tenants projects",))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_client

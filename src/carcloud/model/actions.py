@@ -48,7 +48,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("keys:write", "Make and revoke service accounts and their keys"),
     Action("audit:read", "Read, search and export the record of changes", ("auditor",)),
     Action("tenant:read", "See the tenant's facts and its projects", (*_ALL, "auditor")),
-    Action("tenant:write", "Rename the tenant, add and remove projects"),
+    Action("tenant:write", "Rename the tenant, ask for a second factor, add and remove projects"),
     Action("tenant:export", "Export all that the tenant has"),
     Action("quotas:read", "See quotas and what is used of them", (*_ALL, "auditor")),
     Action("usage:read", "See what was used", ("operator", "engineer", "analyst", "auditor")),

@@ -15,7 +15,13 @@ from carcloud.model.actions import ANYONE
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
-from carcloud.services.tenancy.api import Denied, Identity, NotSignedIn, Tenancy
+from carcloud.services.tenancy.api import (
+    Denied,
+    Identity,
+    NotSignedIn,
+    SecondFactorMissing,
+    Tenancy,
+)
 from carcloud.web.quick import AsyncGuard
 
 LabelsOf = Callable[[Tenant, str], Mapping[str, str]]  # of a vehicle; none = no such vehicle
@@ -48,14 +54,15 @@ class Caller:
         return self.identity.expires
 
 
-def allows(action: str, *, narrowed: bool = False) -> dict[str, object]:
+def allows(action: str, *, narrowed: bool = False, unproved: bool = False) -> dict[str, object]:
     """What a route declares in `opt`: the row of `model.actions` that its callers need.
 
     `ANYONE` = whoever is signed in. Where the path names a `vehicle` the grant may be limited to
     vehicles with its labels. A route that is `narrowed` looks at `identity.scopes` itself and
-    serves only what lies inside.
+    serves only what lies inside. An `unproved` one serves also people who have yet to set up the
+    second factor that their tenant asks for.
     """
-    return {"action": action, "narrowed": narrowed}
+    return {"action": action, "narrowed": narrowed, "unproved": unproved}
 
 
 class Callers:
@@ -87,6 +94,8 @@ class Callers:
         ) -> None:
             action = str(handler.opt["action"])
             who = connection.scope["user"].identity
+            if who.unproved and not handler.opt["unproved"]:
+                raise SecondFactorMissing(action, f"{who.tenant} asks people for a second factor")
             if action == ANYONE or action in who.everywhere:
                 return
             vehicle = connection.path_params.get("vehicle")

@@ -32,7 +32,8 @@ class SessionView(msgspec.Struct, frozen=True):
     """Who is signed in, to which tenant, what that one may do there, until when.
 
     `actions` are allowed on the whole tenant, `parts` tells of those that are limited; `expires`
-    null = an API key without end.
+    null = an API key without end. `unproved`: the tenant asks for a second factor, and until one is
+    set up nothing else is allowed.
     """
 
     user: str
@@ -41,6 +42,7 @@ class SessionView(msgspec.Struct, frozen=True):
     parts: list[PartView]
     expires: str | None
     tenants: list[TenantView]
+    unproved: bool = False
 
 
 def client_of(request: Request[Any, Any, Any]) -> Client:
@@ -61,6 +63,7 @@ async def session_view(who: Identity, tenancy: Tenancy) -> SessionView:
         parts=[PartView(one.scope.text, sorted(one.actions)) for one in who.partly],
         expires=None if who.expires is None else iso(who.expires),
         tenants=[TenantView(one.id, one.name) for one in tenants],
+        unproved=who.unproved,
     )
 
 

@@ -61,7 +61,10 @@ def test_a_clock_may_be_one_step_off_and_no_more() -> None:
 
 def enrolled(tenancy: Tenancy, clock: Clock, user: str = "ann") -> tuple[bytes, list[str]]:
     """The secret in somebody's app, and the recovery codes."""
-    who = signed_in(tenancy, user)
+    return _turn_on(tenancy, signed_in(tenancy, user), clock)
+
+
+def _turn_on(tenancy: Tenancy, who: Identity, clock: Clock) -> tuple[bytes, list[str]]:
     secret = _bytes(tenancy.second_factor.begin(who, PASSWORD, issuer="carcloud").secret)
     codes = tenancy.second_factor.confirm(who, _code(secret, clock))
     clock.forward(60)
@@ -214,3 +217,46 @@ def test_an_owner_takes_a_lost_one_away(tenancy: Tenancy, clock: Clock) -> None:
     enrolled(tenancy, clock, "olga")
     with pytest.raises(Denied):
         tenancy.second_factor.reset(A, "olga", by=_sign_in(tenancy, None))
+
+
+def test_who_lacks_the_second_factor_that_is_asked_may_nothing(
+    tenancy: Tenancy, clock: Clock
+) -> None:
+    open_before = tenancy.sessions.sign_in("ann", PASSWORD, hours=1)
+    olga = signed_in(tenancy, "olga")
+    key = tenancy.keys.create(A, "ann", "k", by=open_before.identity).secret
+    with pytest.raises(Invalid, match="your own"):  # who asks would keep themselves out
+        tenancy.tenants.require_second_factor(A, True, by=olga)
+    _turn_on(tenancy, olga, clock)
+    assert tenancy.tenants.require_second_factor(A, True, by=olga).second_factor
+
+    ann = tenancy.sessions.identify(open_before.token)
+    assert ann.unproved and not ann.may_somewhere("vehicles:read")
+    assert signed_in(tenancy, "ann").unproved
+    token = tenancy.sessions.token(open_before.identity, minutes=5)
+    assert tenancy.sessions.identify(token.token).unproved
+    by_key = tenancy.sessions.identify(key)
+    assert by_key.may("vehicles:read") and not by_key.unproved
+    assert not signed_in(tenancy, "bob").unproved  # of another tenant
+
+    _turn_on(tenancy, ann, clock)
+    assert tenancy.sessions.identify(open_before.token).may("vehicles:write")
+    tenancy.tenants.require_second_factor(A, False, by=olga)
+    told = tenancy.trail.page(A, AuditFilter(action="tenant.second-factor")).items
+    assert [(one.before, one.after) for one in told] == [
+        ({"required": True}, {"required": False}),
+        ({"required": False}, {"required": True}),
+    ]
+
+
+def test_a_guest_is_asked_where_the_guest_works(tenancy: Tenancy, clock: Clock) -> None:
+    olga = signed_in(tenancy, "olga")
+    _turn_on(tenancy, olga, clock)
+    invited = tenancy.invitations.create(A, "viewer", note="bob", days=1, by=olga)
+    tenancy.invitations.join(invited.secret, signed_in(tenancy, "bob"))
+    tenancy.tenants.require_second_factor(A, True, by=olga)
+    at_home = tenancy.sessions.sign_in("bob", PASSWORD, hours=1)
+    assert at_home.identity.may("people:write")
+    away = tenancy.sessions.switch(at_home.identity, A)
+    assert away.identity.unproved and not away.identity.may("vehicles:read")
+    assert tenancy.sessions.switch(away.identity, B).identity.may("people:write")

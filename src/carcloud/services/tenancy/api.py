@@ -27,6 +27,7 @@ from carcloud.services.tenancy.errors import (
     Invalid,
     NoSecret,
     NotSignedIn,
+    SecondFactorMissing,
     SecondFactorNeeded,
     SignInRefused,
     Throttled,
@@ -99,10 +100,10 @@ __all__ = [
     "Denied", "Enrolment", "Exists", "Grant", "Identity", "Invalid", "Invitation", "KnownLimits",
     "LoginProvider", "NewInvitation", "NewKey", "NoSecret", "NotSignedIn", "Offer", "Passwords",
     "Project", "ProviderRules", "Quota", "Reason", "RoleInfo", "Scope", "Seal",
-    "SecondFactorNeeded", "SecondFactorState", "Session", "SessionInfo", "Shares", "SignInBegun",
-    "SignInDone", "SignInRefused", "Tenancy", "TenantInfo", "TenantLimits", "TenantState",
-    "Throttled", "Unknown", "User", "check_limit", "limit_in", "mark_tenant", "metadata", "origin",
-    "record_changes", "suspended_among", "suspended_tenants",
+    "SecondFactorMissing", "SecondFactorNeeded", "SecondFactorState", "Session", "SessionInfo",
+    "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy", "TenantInfo", "TenantLimits",
+    "TenantState", "Throttled", "Unknown", "User", "check_limit", "limit_in", "mark_tenant",
+    "metadata", "origin", "record_changes", "suspended_among", "suspended_tenants",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

@@ -37,6 +37,10 @@ class Denied(Exception):
         self.hidden = hidden
 
 
+class SecondFactorMissing(Denied):
+    """The tenant wants a second factor of people, and the caller has not set one up yet."""
+
+
 class Invalid(ValueError):
     """The caller gave a value that cannot be; `field` says which argument."""
 

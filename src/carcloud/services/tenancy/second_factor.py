@@ -3,7 +3,7 @@
 import base64
 import secrets
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.model.time import SECOND
@@ -159,6 +159,12 @@ class SecondFactor:
         off = {"totp": None, "totp_step": 0}
         db.execute(update(users).where(users.c.name == user).values(off))
         db.execute(delete(recovery_codes).where(recovery_codes.c.user == user))
+
+
+def lacks_second_factor() -> ColumnElement[bool]:
+    """Of a row of `users`: signs in with a password alone. Who has none signs in at a provider,
+    whose business it is then."""
+    return users.c.password.is_not(None) & users.c.totp.is_(None)
 
 
 def plain(code: str) -> str:

@@ -1,10 +1,11 @@
 """Signing in, and who holds a session, a short-lived token or a key."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.services.tenancy import audit, throttle
@@ -30,7 +31,7 @@ from carcloud.services.tenancy.grants import check_known
 from carcloud.services.tenancy.identity import identity, narrowed
 from carcloud.services.tenancy.keys import PREFIX, Keys
 from carcloud.services.tenancy.proof import check_password, note_refused
-from carcloud.services.tenancy.second_factor import SecondFactor
+from carcloud.services.tenancy.second_factor import SecondFactor, lacks_second_factor
 from carcloud.services.tenancy.store import grants, sessions, tenants, users
 from carcloud.services.tenancy.text import printable
 from carcloud.services.tenancy.types import (
@@ -112,14 +113,12 @@ class Sessions:
         """Who holds this session, short-lived token or API key; raises `NotSignedIn`."""
         if token.startswith(PREFIX):
             return self._keys.identify(token)
-        query = select(sessions, users.c.service).join(users, users.c.name == sessions.c.user)
-        query = query.join(tenants, tenants.c.id == sessions.c.tenant)
-        query = query.where(sessions.c.hash == hashed(token), users.c.disabled.is_(False))
+        query = _holders().where(sessions.c.hash == hashed(token), users.c.disabled.is_(False))
         with self._desk.records.reading() as db:
             row = db.execute(query.where(tenants.c.state == "active")).mappings().first()
             if row is None or row["expires"] <= self._desk.now():
                 raise NotSignedIn("the session has ended")
-            who = identity(db, row["user"], Tenant(row["tenant"]), service=row["service"])
+            who = _at_work(db, row)
         who = narrowed(who, unlisted(row["actions"]), row["project"])
         short = row["actions"] is not None
         return replace(who, expires=row["expires"], session=row["id"], short_lived=short)
@@ -150,7 +149,7 @@ class Sessions:
             db.execute(here.values(tenant=wanted.id, hash=hashed(token)))
             db.execute(delete(sessions).where(sessions.c.parent == who.session))
             note(db, wanted.id, who.user, "session.switch", who.session)
-            told = identity(db, who.user, wanted.id, service=who.service)
+            told = _held(db, who.session)
         told = replace(told, expires=who.expires, session=who.session)
         return Session(token, told, who.expires or 0)
 
@@ -259,7 +258,7 @@ class Sessions:
                 expires=ends,
             )
         )
-        made = identity(db, who.user, who.tenant, service=who.service)
+        made = _held(db, session)
         made = narrowed(made, actions, who.project)
         short = actions is not None
         told = replace(made, expires=ends, session=session, short_lived=short)
@@ -306,3 +305,24 @@ def _info(row: Any) -> SessionInfo:
         row.expires,
         row.actions is not None,
     )
+
+
+def _holders() -> Select[Any]:
+    """Sessions with what decides what their holders may do."""
+    lacks = (tenants.c.second_factor & lacks_second_factor()).label("lacks")
+    query = select(sessions, users.c.service, lacks)
+    query = query.join(users, users.c.name == sessions.c.user)
+    return query.join(tenants, tenants.c.id == sessions.c.tenant)
+
+
+def _held(db: Connection, session: str) -> Identity:
+    return _at_work(db, db.execute(_holders().where(sessions.c.id == session)).mappings().one())
+
+
+def _at_work(db: Connection, row: Mapping[Any, Any]) -> Identity:
+    """Who holds a session, or a token made from one. A person who lacks the second factor that the
+    tenant asks for may do nothing yet; keys, and tokens made from them, are for programs."""
+    tenant = Tenant(row["tenant"])
+    if row["lacks"] and not row["service"] and row["key"] is None:
+        return Identity(row["user"], tenant, unproved=True)
+    return identity(db, row["user"], tenant, service=row["service"])

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -27,6 +28,7 @@ tenants = Table(
     Column("name", String(200), nullable=False),
     Column("state", String(12), nullable=False, server_default="active"),
     Column("created", BigInteger, nullable=False),
+    Column("second_factor", Boolean, nullable=False, server_default=false()),  # asked of people
 )
 
 projects = Table(

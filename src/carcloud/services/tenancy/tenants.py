@@ -11,8 +11,9 @@ from carcloud.ports.errors import Conflict
 from carcloud.ports.records import Records
 from carcloud.services.tenancy.desk import SLUG, Desk, known_tenant, note
 from carcloud.services.tenancy.errors import Exists, Invalid, Unknown
-from carcloud.services.tenancy.store import projects, sessions, tenants
-from carcloud.services.tenancy.types import MAIN, Project, TenantInfo, TenantState
+from carcloud.services.tenancy.second_factor import lacks_second_factor
+from carcloud.services.tenancy.store import projects, sessions, tenants, users
+from carcloud.services.tenancy.types import MAIN, Identity, Project, TenantInfo, TenantState
 
 
 class Tenants:
@@ -63,6 +64,23 @@ class Tenants:
             old = self._get(db, tenant)
             db.execute(update(tenants).where(tenants.c.id == tenant).values(name=name))
             note(db, tenant, actor, "tenant.rename", tenant, {"name": old.name}, {"name": name})
+            return self._get(db, tenant)
+
+    def require_second_factor(self, tenant: Tenant, required: bool, *, by: Identity) -> TenantInfo:
+        """Whether people who sign in with a password may do nothing here without a second factor.
+
+        Holds at once, also in sessions that are open; keys and service accounts are not asked.
+        Raises `Unknown`, and `Invalid` for somebody who would keep themselves out.
+        """
+        with self._desk.records.transaction() as db:
+            old = self._get(db, tenant)
+            mine = (users.c.name == by.user) & users.c.service.is_(False) & lacks_second_factor()
+            if required and by.key is None and db.execute(select(users.c.name).where(mine)).first():
+                raise Invalid("second_factor", "turn your own second factor on first")
+            here = update(tenants).where(tenants.c.id == tenant)
+            db.execute(here.values(second_factor=required))
+            before, after = {"required": old.second_factor}, {"required": required}
+            note(db, tenant, by.user, "tenant.second-factor", tenant, before, after)
             return self._get(db, tenant)
 
     def set_state(self, tenant: Tenant, state: TenantState, *, actor: str) -> TenantInfo:
@@ -154,6 +172,7 @@ def _info(row: Any) -> TenantInfo:
         row.name,
         TenantState(row.state),
         row.created,
+        row.second_factor,
     )
 
 

@@ -29,6 +29,7 @@ class TenantInfo:
     name: str
     state: TenantState
     created: int
+    second_factor: bool = False  # people need one
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class Identity:
     project: str | None = None  # the only project of its key or token
     short_lived: bool = False  # came with a token made from a session or a key
     service: bool = False
+    unproved: bool = False  # must set up a second factor before anything else is allowed
 
     def may(
         self, action: str, project: str | None = None, labels: Mapping[str, str] | None = None

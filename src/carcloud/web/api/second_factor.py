@@ -54,7 +54,7 @@ class RecoveryCodes(msgspec.Struct, frozen=True):
 @get(
     "/session/second-factor",
     summary="One's own second factor",
-    opt=allows(ANYONE),
+    opt=allows(ANYONE, unproved=True),
     responses=errors(401, 503),
 )
 async def read_second_factor(caller: TheCaller, tenancy: TheTenancy) -> SecondFactorView:
@@ -69,7 +69,7 @@ async def read_second_factor(caller: TheCaller, tenancy: TheTenancy) -> SecondFa
     summary="Begin to set up a second factor",
     description="Tells a secret for an authenticator app (RFC 6238). Nothing changes before it is "
     "confirmed with a code, within 15 minutes.",
-    opt=allows(ANYONE),
+    opt=allows(ANYONE, unproved=True),
     responses=errors(400, 401, 403, 409, 413, 429, 503, 507),
 )
 async def begin_second_factor(
@@ -93,7 +93,7 @@ async def begin_second_factor(
     "/session/second-factor",
     summary="Turn the second factor on",
     description="With a first code of the app. One's other sessions end.",
-    opt=allows(ANYONE),
+    opt=allows(ANYONE, unproved=True),
     responses=errors(400, 401, 403, 404, 409, 413, 429, 503, 507),
 )
 async def confirm_second_factor(
@@ -109,7 +109,7 @@ async def confirm_second_factor(
     status_code=200,
     summary="Other recovery codes",
     description="Those that were told before end.",
-    opt=allows(ANYONE),
+    opt=allows(ANYONE, unproved=True),
     responses=errors(400, 401, 403, 404, 413, 429, 503, 507),
 )
 async def renew_recovery_codes(
@@ -124,7 +124,7 @@ async def renew_recovery_codes(
     "/session/second-factor/off",
     status_code=204,
     summary="Turn the second factor off",
-    opt=allows(ANYONE),
+    opt=allows(ANYONE, unproved=True),
     responses=errors(400, 401, 403, 404, 413, 429, 503, 507),
 )
 async def turn_second_factor_off(

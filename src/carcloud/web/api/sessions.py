@@ -17,6 +17,7 @@ from carcloud.services.tenancy.api import (
     Invalid,
     NoSecret,
     NotSignedIn,
+    SecondFactorMissing,
     SecondFactorNeeded,
     Throttled,
     Unknown,
@@ -41,6 +42,7 @@ TRANSLATIONS: dict[type[Exception], Translate] = {
     NoSecret: lambda e: Refused(503, str(e)),
     NotSignedIn: lambda e: Refused(401, str(e), headers={"WWW-Authenticate": "Bearer"}),
     Throttled: lambda e: Refused(429, str(e), headers={"Retry-After": str(e.retry_after_s)}),
+    SecondFactorMissing: lambda e: Refused(403, str(e), code="second-factor-missing"),
     Denied: lambda e: Refused(
         404 if e.hidden else 403, str(e), code=None if e.hidden else "denied"
     ),
@@ -97,7 +99,12 @@ async def sign_in(
     return await signed_in(request, session, tenancy)
 
 
-@get("/session", summary="Who is signed in", responses=errors(401, 503), opt=allows(ANYONE))
+@get(
+    "/session",
+    summary="Who is signed in",
+    responses=errors(401, 503),
+    opt=allows(ANYONE, unproved=True),
+)
 async def read_session(caller: TheCaller, tenancy: TheTenancy) -> SessionView:
     """Who is signed in."""
     return await session_view(caller.identity, tenancy)
@@ -108,7 +115,7 @@ async def read_session(caller: TheCaller, tenancy: TheTenancy) -> SessionView:
     summary="Work in another tenant",
     description="Sets a new session cookie; the old one ends.",
     responses=errors(400, 401, 403, 404, 503),
-    opt=allows(ANYONE),
+    opt=allows(ANYONE, unproved=True),
 )
 async def switch_tenant(
     request: Request[Any, Any, Any],
@@ -136,7 +143,7 @@ class OwnPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     summary="Change one's own password",
     description="Ends one's other sessions. Wrong tries are counted as at signing in.",
     responses=errors(400, 401, 403, 413, 429, 503, 507),
-    opt=allows(ANYONE),
+    opt=allows(ANYONE, unproved=True),
 )
 async def change_password(
     request: Request[Any, Any, Any],
@@ -157,7 +164,7 @@ async def change_password(
     status_code=204,
     summary="Sign out",
     responses=errors(401, 403, 503),
-    opt=allows(ANYONE),
+    opt=allows(ANYONE, unproved=True),
 )
 async def sign_out(
     request: Request[Any, Any, Any],

@@ -21,12 +21,13 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class TenantView(msgspec.Struct, frozen=True):
-    """A tenant."""
+    """A tenant; `second_factor`: people who sign in with a password need one."""
 
     id: str
     name: str
     state: TenantState
     created: str
+    second_factor: bool
 
 
 class Owner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,10 +52,11 @@ class TenantPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: TenantState | UnsetType = UNSET
 
 
-class Rename(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Another name."""
+class OwnTenantPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another name; whether people need a second factor."""
 
-    name: _Name
+    name: _Name | UnsetType = UNSET
+    second_factor: bool | UnsetType = UNSET
 
 
 class ProjectView(msgspec.Struct, frozen=True):
@@ -85,17 +87,24 @@ async def read_tenant(caller: TheCaller, tenancy: TheTenancy) -> TenantView:
 
 @patch(
     "/tenant",
-    summary="Rename the tenant",
+    summary="Rename the tenant, or ask its people for a second factor",
+    description="`second_factor`: people who sign in with a password may do nothing here before "
+    "they have set one up, from the next request on. Keys and service accounts are not asked.",
     opt=allows("tenant:write"),
     responses=errors(400, 401, 403, 413, 503, 507),
 )
-async def rename_tenant(
-    data: JSONBody[Rename], caller: TheCaller, tenancy: TheTenancy
+async def change_own_tenant(
+    data: JSONBody[OwnTenantPatch], caller: TheCaller, tenancy: TheTenancy
 ) -> TenantView:
-    """Rename the tenant of the caller."""
-    return _tenant(
-        await asyncio.to_thread(tenancy.tenants.rename, caller.tenant, data.name, actor=caller.user)
-    )
+    """Change the tenant of the caller."""
+    tenants, tenant, who = tenancy.tenants, caller.tenant, caller.identity
+    made = await asyncio.to_thread(tenants.get, tenant)
+    if data.second_factor is not UNSET:
+        wanted = data.second_factor
+        made = await asyncio.to_thread(tenants.require_second_factor, tenant, wanted, by=who)
+    if data.name is not UNSET:
+        made = await asyncio.to_thread(tenants.rename, tenant, data.name, actor=caller.user)
+    return _tenant(made)
 
 
 @get("/projects", summary="Projects", opt=allows("tenant:read"), responses=errors(401, 403, 503))
@@ -208,7 +217,7 @@ async def change_tenant(
 
 
 def _tenant(one: TenantInfo) -> TenantView:
-    return TenantView(one.id, one.name, one.state, iso(one.created))
+    return TenantView(one.id, one.name, one.state, iso(one.created), one.second_factor)
 
 
 def _project(one: Project) -> ProjectView:
@@ -220,7 +229,7 @@ router = Router(
     tags=["tenants"],
     route_handlers=[
         read_tenant,
-        rename_tenant,
+        change_own_tenant,
         list_projects,
         create_project,
         remove_project,

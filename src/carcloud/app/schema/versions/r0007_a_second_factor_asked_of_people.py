@@ -1,0 +1,21 @@
+"""A second factor asked of people."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """Forward."""
+    with op.batch_alter_table("tenants", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("second_factor", sa.Boolean(), server_default=sa.false(), nullable=False)
+        )
+
+
+def downgrade() -> None:
+    """Back."""
+    with op.batch_alter_table("tenants", schema=None) as batch_op:
+        batch_op.drop_column("second_factor")

@@ -1,5 +1,6 @@
 """Pages on which access is given, looked into and taken back."""
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,6 +8,8 @@ import oidc_provider_mock
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from carcloud.model.time import now_us
+from carcloud.services.tenancy import totp
 from tests.browser.conftest import Cloud
 
 pytestmark = [
@@ -49,6 +52,11 @@ def add(page: Page, cloud: Cloud, name: str, role: str) -> None:
     body = {"name": name, "password": PASSWORD, "role": role}
     made = page.request.post(f"{cloud.url}/v1/users", data=body)
     assert made.ok, made.text()
+
+
+def code_of(secret: str) -> str:
+    """What an authenticator app shows now."""
+    return totp.code_at(base64.b32decode(secret), totp.step_at(now_us()))
 
 
 def offered(page: Page) -> list[str]:
@@ -318,3 +326,42 @@ def test_a_page_that_found_nothing_asks_again(page: Page, cloud: Cloud):
     again.click()
     expect(page.get_by_test_id("problem")).to_have_count(0, timeout=LONG)
     expect(page.get_by_text("Project main")).to_be_visible()
+
+
+def test_a_tenant_asks_for_a_second_factor(page: Page, browser: Browser, cloud: Cloud):
+    owner = {"name": "otto", "password": PASSWORD}
+    tenant = {"id": "south", "name": "South Fleet", "owner": owner}
+    assert page.request.post(f"{cloud.url}/v1/tenants", data=tenant).ok
+    with person(browser, cloud, "otto", PASSWORD) as otto:
+        add(otto, cloud, "petra", "operator")
+        otto.goto(f"{cloud.url}/tenants")
+        otto.get_by_test_id("turn-rule").click(timeout=LONG)
+        otto.get_by_test_id("confirm").click()
+        expect(otto.get_by_role("alertdialog")).to_contain_text("your own", timeout=LONG)
+        otto.keyboard.press("Escape")
+        here = f"{cloud.url}/v1/session/second-factor"
+        told = otto.request.post(here, data={"password": PASSWORD}).json()
+        assert otto.request.put(here, data={"code": code_of(told["secret"])}).ok
+        otto.get_by_test_id("turn-rule").click()
+        otto.get_by_test_id("confirm").click()
+        expect(otto.get_by_test_id("second-factor-rule")).to_contain_text("Needed", timeout=LONG)
+    with browser.new_context(locale="en-GB") as context:
+        petra = context.new_page()
+        petra.goto(f"{cloud.url}/vehicles")
+        petra.locator("input[name=user]").fill("petra")
+        petra.locator("input[name=password]").fill(PASSWORD)
+        petra.keyboard.press("Enter")
+        first = petra.get_by_test_id("second-factor-first")
+        expect(first).to_contain_text("South Fleet asks everybody", timeout=LONG)
+        expect(petra.get_by_role("navigation")).to_have_count(0)
+        assert petra.request.get(f"{cloud.url}/v1/vehicles").status == 403
+        first.get_by_role("button", name="Turn on").click()
+        petra.locator("dialog input[name=password]").fill(PASSWORD)
+        petra.locator("dialog .primary").click()
+        secret = petra.get_by_test_id("totp-secret").inner_text(timeout=LONG)
+        petra.locator("dialog input[name=code]").fill(code_of(secret.replace(" ", "")))
+        petra.locator("dialog .primary").click()
+        expect(petra.get_by_test_id("recovery-codes")).to_be_visible(timeout=LONG)
+        petra.get_by_role("button", name="Done").click()
+        expect(petra.get_by_test_id("account-menu")).to_contain_text("petra", timeout=LONG)
+        assert petra.request.get(f"{cloud.url}/v1/vehicles").ok

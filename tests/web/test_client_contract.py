@@ -54,7 +54,7 @@ UNASKED = {  # query arguments that a method does not give, and why
 PAGED = {"cursor", "limit"}
 JOB = NewJob("script", {"a": 1}, "n", "k", ("j",), "q", 6, 1, 2.0, 3.0, 2.0, 600, "p")
 ARGUMENTS: dict[str, Any] = {  # one for each name of an argument of a method
-    "url": "s3://own", "options": {"region": "x"}, "sealed": True,
+    "url": "s3://own", "options": {"region": "x"}, "sealed": True, "asked": True,
     "id": "x1", "vehicle": "x1", "job": "abcdef0123456789", "letter": "x1", "model": "m1",
     "name": "n1", "schedule": "daily", "etag": '"1"', "q": "part", "label": "depot:north",
     "lifecycle": "active", "online": True, "alarm_min": 1, "sort": "id", "limit": 7, "vin": None,

@@ -103,6 +103,8 @@ export interface Tenant {
   name: string
   state: 'active' | 'suspended' | 'deleting'
   created: string
+  /** people who sign in with a password need one */
+  second_factor: boolean
 }
 
 export interface NewTenant {
@@ -182,6 +184,8 @@ export const access = {
 
   tenant: () => json<Tenant>('/v1/tenant'),
   renameTenant: (name: string) => json<Tenant>('/v1/tenant', { method: 'PATCH', json: { name } }),
+  askSecondFactor: (second_factor: boolean) =>
+    json<Tenant>('/v1/tenant', { method: 'PATCH', json: { second_factor } }),
   projects: () => json<Page<Project>>('/v1/projects'),
   addProject: (id: string, name: string) =>
     json<Project>('/v1/projects', { method: 'POST', json: { id, name } }),

@@ -2,7 +2,7 @@
 import { json, send, tagged, type Query } from './http'
 import type * as T from './types'
 
-export { ApiProblem, onSignedOut, type Tagged } from './http'
+export { ApiProblem, onSignedOut, onUnproved, type Tagged } from './http'
 
 const link = (name: string): string => `/v1/forwarding/${encodeURIComponent(name)}`
 const platform = (id: string): string => `/v1/platforms/${encodeURIComponent(id)}`

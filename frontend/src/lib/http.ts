@@ -57,6 +57,13 @@ export function onSignedOut(callback: () => void): void {
   whenSignedOut = callback
 }
 
+let whenUnproved = (): void => {}
+
+/** Called whenever the server says that a second factor must be set up first. */
+export function onUnproved(callback: () => void): void {
+  whenUnproved = callback
+}
+
 export function withQuery(path: string, query: Query = {}): string {
   const args = new URLSearchParams()
   for (const [key, value] of Object.entries(query))
@@ -110,6 +117,7 @@ export async function send(path: string, call: Call): Promise<Response> {
   if (response.ok) return response
   const problem = await readProblem(response)
   if (response.status === 401 && !path.startsWith('/v1/session')) whenSignedOut()
+  if (problem.code === 'second-factor-missing') whenUnproved()
   throw problem
 }
 

@@ -1,4 +1,4 @@
-import { api, ApiProblem, onSignedOut } from './api'
+import { api, ApiProblem, onSignedOut, onUnproved } from './api'
 import type { Session, UiSettings } from './types'
 
 const AGAIN_MS = 2_000
@@ -23,6 +23,9 @@ class SessionState {
     onSignedOut(() => {
       if (this.current) this.expired = true
       this.current = null
+    })
+    onUnproved(() => {
+      if (this.current) this.current = { ...this.current, actions: [], parts: [], unproved: true }
     })
     const ui = api.ui().then(
       (told) => (this.ui = told),

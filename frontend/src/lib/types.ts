@@ -16,6 +16,8 @@ export interface Session {
   expires: string | null
   /** where one may work */
   tenants: { id: string; name: string }[]
+  /** the tenant asks for a second factor: nothing is allowed before one is set up */
+  unproved: boolean
 }
 
 export interface UiSettings {

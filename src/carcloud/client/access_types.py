@@ -144,6 +144,7 @@ class Tenant(msgspec.Struct, frozen=True):
     name: str
     state: TenantState
     created: datetime
+    second_factor: bool
 
 
 class Project(msgspec.Struct, frozen=True):

@@ -46,10 +46,11 @@ class PlaceChange(msgspec.Struct, frozen=True, omit_defaults=True):
     sealed: bool | None = None
 
 
-class Rename(msgspec.Struct, frozen=True):
-    """The body of another name."""
+class OwnTenantChange(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of a change of the tenant that one works in."""
 
-    name: str
+    name: str | UnsetType = UNSET
+    second_factor: bool | UnsetType = UNSET
 
 
 class NewProject(msgspec.Struct, frozen=True):
@@ -74,7 +75,12 @@ class _Tenants:
     @call
     def rename(self, name: str) -> Call[Tenant]:
         """Another name for the tenant that one works in."""
-        return send("PATCH", "/v1/tenant", Tenant, body=Rename(name))
+        return send("PATCH", "/v1/tenant", Tenant, body=OwnTenantChange(name=name))
+
+    @call
+    def ask_second_factor(self, asked: bool) -> Call[Tenant]:
+        """Whether people who sign in with a password need a second factor in one's tenant."""
+        return send("PATCH", "/v1/tenant", Tenant, body=OwnTenantChange(second_factor=asked))
 
     @call
     def list(self) -> Call[tuple[Tenant, ...]]:

@@ -28,7 +28,7 @@ export default {
   'action.keys.write': 'Make and revoke service accounts and their keys',
   'action.audit.read': 'Read, search and export the record of changes',
   'action.tenant.read': 'See the tenant’s facts and its projects',
-  'action.tenant.write': 'Rename the tenant, add and remove projects',
+  'action.tenant.write': 'Rename the tenant, ask for a second factor, add and remove projects',
   'action.tenant.export': 'Export all that the tenant has',
   'action.quotas.read': 'See quotas and what is used of them',
   'action.usage.read': 'See what was used',

@@ -27,7 +27,7 @@ export default {
   'action.keys.write': '创建和撤销服务账户及其密钥',
   'action.audit.read': '查看、搜索和导出变更记录',
   'action.tenant.read': '查看租户信息及其项目',
-  'action.tenant.write': '重命名租户，添加和删除项目',
+  'action.tenant.write': '重命名租户，要求双重验证，添加和删除项目',
   'action.tenant.export': '导出租户的全部数据',
   'action.quotas.read': '查看配额及其使用情况',
   'action.usage.read': '查看用量',

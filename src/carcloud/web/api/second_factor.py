@@ -12,7 +12,7 @@ from carcloud.model.actions import ANYONE
 from carcloud.web.api.people import UserPath
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
-from carcloud.web.given import TheCaller, TheTenancy
+from carcloud.web.given import TheCaller, TheCallers, TheTenancy
 from carcloud.web.signed_in import client_of
 
 ISSUER = "carcloud"  # as an authenticator app shows it
@@ -97,10 +97,11 @@ async def begin_second_factor(
     responses=errors(400, 401, 403, 404, 409, 413, 429, 503, 507),
 )
 async def confirm_second_factor(
-    data: JSONBody[Code], caller: TheCaller, tenancy: TheTenancy
+    data: JSONBody[Code], caller: TheCaller, tenancy: TheTenancy, callers: TheCallers
 ) -> RecoveryCodes:
     """Turn it on."""
     codes = await asyncio.to_thread(tenancy.second_factor.confirm, caller.identity, data.code)
+    callers.forget(caller.token)  # may do more from now on
     return RecoveryCodes(codes)
 
 

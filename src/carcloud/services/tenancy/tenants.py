@@ -93,7 +93,7 @@ class Tenants:
         if tenant == ids.DEFAULT_TENANT and state is not TenantState.ACTIVE:
             raise Invalid("tenant", "the default tenant holds the installation's administrators")
         with self._desk.records.transaction() as db:
-            old = self._get(db, tenant)
+            old = locked_tenant(db, tenant)
             if old.state is TenantState.DELETING:
                 raise Invalid("state", "cancel the deletion of the tenant first")
             mark_tenant(db, tenant, state)
@@ -136,10 +136,13 @@ class Tenants:
             note(db, tenant, actor, "project.remove", project)
 
     def _get(self, db: Connection, tenant: Tenant) -> TenantInfo:
-        row = db.execute(select(tenants).where(tenants.c.id == tenant)).first()
-        if row is None or row.state == TenantState.DELETED.value:
-            raise Unknown(f"there is no tenant {tenant!r}")
-        return _info(row)
+        return _found(db.execute(select(tenants).where(tenants.c.id == tenant)).first(), tenant)
+
+
+def locked_tenant(db: Connection, tenant: Tenant) -> TenantInfo:
+    """A tenant whose state nobody else changes before the transaction ends; raises `Unknown`."""
+    query = select(tenants).where(tenants.c.id == tenant)
+    return _found(db.execute(query.with_for_update(key_share=True)).first(), tenant)
 
 
 def mark_tenant(db: Connection, tenant: Tenant, state: TenantState) -> None:
@@ -164,6 +167,12 @@ def suspended_among(db: Connection, wanted: Iterable[Tenant]) -> set[Tenant]:
     """Those of the tenants that may not work now."""
     stopped = tenants.c.id.in_(set(wanted)) & (tenants.c.state != TenantState.ACTIVE.value)
     return {Tenant(found) for found in db.execute(select(tenants.c.id).where(stopped)).scalars()}
+
+
+def _found(row: Any, tenant: Tenant) -> TenantInfo:
+    if row is None or row.state == TenantState.DELETED.value:
+        raise Unknown(f"there is no tenant {tenant!r}")
+    return _info(row)
 
 
 def _info(row: Any) -> TenantInfo:

@@ -19,7 +19,7 @@ from carcloud.model.time import iso
 from carcloud.ports.errors import EngineError
 from carcloud.ports.records import Records
 from carcloud.services.storage.api import StorageRefusal
-from carcloud.services.tenancy.api import INSTALLATION
+from carcloud.services.tenancy.api import INSTALLATION, TenantState
 from carcloud.services.tenancy.api import metadata as tenancy
 from carcloud.services.tenant_life.census import Census
 from carcloud.services.tenant_life.certificate import certificate
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 _ORDER = tuple(Step)
 _LATE_US = 30 * 86_400_000_000
-_audit_heads = tenancy.tables["audit_heads"]
+_audit_heads, _tenants = tenancy.tables["audit_heads"], tenancy.tables["tenants"]
 
 
 class Deleter:
@@ -90,11 +90,13 @@ class Deleter:
     def _due(self) -> list[Deletion]:
         """Those that go on, and those that may begin now."""
         now = self._now()
+        deleting = select(_tenants.c.id).where(_tenants.c.state == TenantState.DELETING.value)
         begin = (
             (deletions.c.state == DeletionState.WAITING.value)
             & (deletions.c.due <= now)
             & (deletions.c.asked <= now - self._settle_us)
             & deletions.c.approved_by.is_not(None)
+            & deletions.c.tenant.in_(deleting)
         )
         going = deletions.c.state == DeletionState.RUNNING.value
         with self._records.reading() as db:

@@ -13,17 +13,15 @@ from carcloud.services.tenancy.api import (
     INSTALLATION,
     AuditEntry,
     TenantState,
-    Unknown,
+    locked_tenant,
     mark_tenant,
     record_changes,
 )
-from carcloud.services.tenancy.api import metadata as tenancy
 from carcloud.services.tenant_life.errors import NoDeletion, NotConfirmed, NotSuspended, TooLate
 from carcloud.services.tenant_life.store import deletions
 from carcloud.services.tenant_life.types import Deletion, DeletionState, Step
 
 _DAY_US = 86_400_000_000
-_tenants = tenancy.tables["tenants"]
 
 
 class Deletions:
@@ -57,12 +55,10 @@ class Deletions:
             "step": Step.COUNT.value, "round": 0, "since": now, "marks": "{}",
         }  # fmt: skip
         with self._records.transaction() as db:
-            state = db.execute(select(_tenants.c.state).where(_tenants.c.id == tenant)).scalar()
-            if state is None or state == TenantState.DELETED.value:
-                raise Unknown(f"there is no tenant {tenant!r}")
-            if state == TenantState.DELETING.value:
+            state = locked_tenant(db, tenant).state
+            if state is TenantState.DELETING:
                 raise TooLate("the deletion of this tenant was asked for already")
-            if state != TenantState.SUSPENDED.value or tenant == DEFAULT_TENANT:
+            if state is not TenantState.SUSPENDED or tenant == DEFAULT_TENANT:
                 raise NotSuspended("suspend the tenant first: only then it can be deleted")
             mark_tenant(db, tenant, TenantState.DELETING)
             db.execute(insert(deletions).values(row))
@@ -103,22 +99,22 @@ class Deletions:
             return [deletion_of(row) for row in db.execute(query).mappings()]
 
 
-def last(db: Connection, tenant: Tenant) -> Deletion:
+def last(db: Connection, tenant: Tenant, *, lock: bool = False) -> Deletion:
     """The last deletion of a tenant; raises `NoDeletion`."""
     query = select(deletions).where(deletions.c.tenant == tenant)
-    row = db.execute(query.order_by(deletions.c.asked.desc()).limit(1)).mappings().first()
+    query = query.order_by(deletions.c.asked.desc()).limit(1)
+    row = db.execute(query.with_for_update() if lock else query).mappings().first()
     if row is None:
         raise NoDeletion(f"nobody has asked for the deletion of {tenant!r}")
     return deletion_of(row)
 
 
 def waiting(db: Connection, tenant: Tenant) -> Deletion:
-    """The one that can still be cancelled; raises `NoDeletion`, `TooLate`."""
-    found = last(db, tenant)
-    # locked: it does not begin meanwhile
-    still = (deletions.c.id == found.id) & (deletions.c.state == DeletionState.WAITING.value)
-    if not db.execute(update(deletions).where(still).values(round=0)).rowcount:
-        raise TooLate(f"the deletion is {last(db, tenant).state}")
+    """The one that can still be cancelled, and does not begin before the transaction ends; raises
+    `NoDeletion`, `TooLate`."""
+    found = last(db, tenant, lock=True)
+    if found.state is not DeletionState.WAITING:
+        raise TooLate(f"the deletion is {found.state}")
     return found
 
 

@@ -67,6 +67,8 @@ export default {
   'rule.off': 'Up to each person',
   'rule.turnOn': 'Ask everybody for it',
   'rule.turnOff': 'Ask no longer',
+  'rule.turnOnTitle': 'Ask everybody for a second factor?',
+  'rule.turnOffTitle': 'Ask for a second factor no longer?',
   'rule.turnOnAsk':
     'People without one can only set it up from now on, also where they are signed in already. Keys and service accounts go on.',
   'rule.turnOffAsk': 'A password alone will do again for whoever turns the second factor off.',

@@ -17,6 +17,7 @@ from carcloud.services.storage.api import (
     BucketTaken,
     ConditionFailed,
     Invalid,
+    Moved,
     NoBucket,
     NoKey,
     ObjectFacts,
@@ -329,6 +330,44 @@ def test_sealed_bytes_that_were_changed_are_refused(site):
         file.write_bytes(bytes(wrong))
         with pytest.raises(Unreadable):
             site.get(bucket, "k")
+
+
+def test_bytes_on_their_way_to_an_old_place_are_refused_and_sent_again(site):
+    bucket = site.bucket()
+    body = site.storage.objects.body(bucket)
+    body.write(b"x")
+    stored = body.finish()
+    other = site.made()  # another process, which remembers the old place for a second
+    other.places.told(ALPHA)
+    move = site.storage.places.change
+    move(ALPHA, url="s3://own", options={"region": "x"}, sealed=None, actor="t")
+    for storage in (site.storage, other):
+        with pytest.raises(Moved):
+            storage.objects.put(bucket, "k", stored, ObjectFacts())
+    late = other.objects.body(bucket)
+    late.write(b"y")
+    other.objects.put(bucket, "k", late.finish(), ObjectFacts())  # the refusal has told it
+    assert site.get(bucket, "k") == b"y"
+    with pytest.raises(Invalid, match="keeps no bytes"):
+        move(ALPHA, url=None, options={"region": "y"}, sealed=None, actor="t")
+    fresh = {"region": "x", "secret_access_key": "another"}
+    move(ALPHA, url=None, options=fresh, sealed=None, actor="t")  # credentials may change
+    site.put(bucket, "more", b"z")
+    with pytest.raises(Invalid, match="keeps no bytes"):
+        move(ALPHA, url="s3://third", options=None, sealed=None, actor="t")
+
+
+def test_what_opens_one_bucket_is_not_tried_on_another(site):
+    tried = []
+    site.storage.places._open_blobs = lambda url, options: (
+        tried.append((url, dict(options))),
+        ObjectBlobs(site.folder / url.partition("//")[2]),
+    )[1]
+    secret = {"secret_access_key": "s"}
+    for url, options in (("s3://a", secret), ("s3://b", None), ("s3://c", secret), ("", None)):
+        site.storage.places.change(ALPHA, url=url, options=options, sealed=None, actor="t")
+    site.storage.places.change(ALPHA, url="s3://c", options=None, sealed=None, actor="t")
+    assert tried == [("s3://a", secret), ("s3://b", {}), ("s3://c", secret), ("s3://c", {})]
 
 
 def test_a_tenant_with_a_place_of_its_own(site):

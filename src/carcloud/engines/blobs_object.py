@@ -32,7 +32,8 @@ class ObjectBlobs:
     ) -> None:
         """A path, or `s3://bucket/prefix` with obstore's `options` (endpoint, keys, region).
 
-        A call to S3 is tried `attempts` times in 30 s before it is `Unavailable`.
+        A call to S3 is tried `attempts` times in 30 s before it is `Unavailable`. Raises
+        `ValueError` for an option that there is not.
         """
         self._folder: Path | None = None
         self._store: Any
@@ -160,9 +161,12 @@ def _s3(url: str, options: dict[str, str], attempts: int) -> S3Store:
     plain = options.get("endpoint", "").startswith("http://")
     client: Any = {"allow_http": True} if plain else {}
     retry: Any = {"max_retries": attempts - 1, "retry_timeout": timedelta(seconds=30)}
-    return S3Store(
-        parts.netloc, prefix=prefix, config=config, client_options=client, retry_config=retry
-    )
+    try:
+        return S3Store(
+            parts.netloc, prefix=prefix, config=config, client_options=client, retry_config=retry
+        )
+    except exceptions.BaseError as error:
+        raise ValueError(str(error).splitlines()[0]) from error
 
 
 def _checked(key: str) -> str:

@@ -29,6 +29,7 @@ from carcloud.services.storage.errors import (
     ConditionFailed,
     Invalid,
     IsMarker,
+    Moved,
     NoBucket,
     NoKey,
     NoUpload,
@@ -70,13 +71,12 @@ from carcloud.services.storage.types import (
 )
 
 __all__ = [
-    "ALWAYS", "MIN_PART", "MOST_OBJECT", "MOST_PUT", "Body", "Bucket", "BucketFull",
-    "BucketTaken", "BucketThere", "Care", "Checksum", "ConditionFailed", "Deleted", "Entry",
-    "Invalid", "IsMarker", "Listing", "NoBucket", "NoKey", "NoUpload", "NoVersion", "ObjectFacts",
-    "ObjectInfo", "Part", "PartClaim", "PartPage", "Rule", "SmallPart", "Storage",
-    "StorageRefusal", "StoredBody", "Summary", "TablePreview", "TenantStorage", "TooLarge",
-    "Unreadable", "Upload", "UploadPage", "WriteConditions", "WrongChecksum", "WrongPart",
-    "metadata",
+    "ALWAYS", "MIN_PART", "MOST_OBJECT", "MOST_PUT", "Body", "Bucket", "BucketFull", "BucketTaken",
+    "BucketThere", "Care", "Checksum", "ConditionFailed", "Deleted", "Entry", "Invalid", "IsMarker",
+    "Listing", "Moved", "NoBucket", "NoKey", "NoUpload", "NoVersion", "ObjectFacts", "ObjectInfo",
+    "Part", "PartClaim", "PartPage", "Rule", "SmallPart", "Storage", "StorageRefusal", "StoredBody",
+    "Summary", "TablePreview", "TenantStorage", "TooLarge", "Unreadable", "Upload", "UploadPage",
+    "WriteConditions", "WrongChecksum", "WrongPart", "metadata",
 ]  # fmt: skip
 
 
@@ -110,7 +110,7 @@ class Storage:
         self.buckets = Buckets(records, now, limit)
         self.objects = Objects(records, commits, self.places, now)
         self.lists = Lister(records)
-        self.uploads = Multipart(records, commits, now)
+        self.uploads = Multipart(records, commits, self.places, now)
         self.kept = Kept(self.places)
         self._upkeep = upkeep.Upkeep(records, commits, self.places, self.uploads, now)
 

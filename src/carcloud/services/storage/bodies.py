@@ -59,9 +59,12 @@ class Body:
         algorithm: Algorithm | None = None,
         *,
         blob: str | None = None,
+        place: str | None = None,
     ) -> None:
-        """`blob` = where the bytes lie; else a place of their own among the objects."""
+        """`blob` = where the bytes lie, else a name of their own among the objects; `place` = the
+        mark of where they go."""
         self.blob = blob or blob_key(tenant, new_id())
+        self._place = place
         self.size = 0
         self._blobs = blobs
         self._writer: BlobWriter | None = None
@@ -103,7 +106,7 @@ class Body:
         if self._algorithm is not None and (value := self.checksum) is not None:
             told = Checksum(self._algorithm.name, base64.b64encode(value).decode(), FULL)
         salt = None if self._salt is None else self._salt.hex()
-        return StoredBody(self.blob, self.size, self.md5, told, self._sealed_by, salt)
+        return StoredBody(self.blob, self.size, self.md5, told, self._sealed_by, salt, self._place)
 
     def abort(self) -> None:
         """Leave nothing behind, also after `finish`."""

@@ -25,6 +25,12 @@ class BucketThere(StorageRefusal):
     code = "BucketAlreadyOwnedByYou"
 
 
+class Moved(StorageRefusal):
+    """The place of the tenant's objects was changed while these bytes were on their way."""
+
+    code = "ServiceUnavailable"  # clients send it again
+
+
 class BucketFull(StorageRefusal):
     """The bucket still holds objects, versions or unfinished uploads."""
 

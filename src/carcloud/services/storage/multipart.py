@@ -23,6 +23,7 @@ from carcloud.services.storage.errors import (
     WrongChecksum,
     WrongPart,
 )
+from carcloud.services.storage.places import Places
 from carcloud.services.storage.store import extents, parts, uploads
 from carcloud.services.storage.types import (
     ALWAYS,
@@ -43,9 +44,12 @@ from carcloud.services.storage.types import (
 class Multipart:
     """Uploads in parts."""
 
-    def __init__(self, records: Records, commits: GroupCommit, now: Callable[[], int]) -> None:
+    def __init__(
+        self, records: Records, commits: GroupCommit, places: Places, now: Callable[[], int]
+    ) -> None:
         self._records = records
         self._commits = commits
+        self._places = places
         self._now = now
 
     def begin(
@@ -104,6 +108,7 @@ class Multipart:
 
         def change(db: Connection) -> Part:
             with rows.holding(db, bucket, size=body.size) as held:
+                self._places.check(db, bucket.tenant, body.place)
                 _row(db, bucket, key, upload)
                 mine = (parts.c.upload == upload) & (parts.c.number == number)
                 old = db.execute(select(parts).where(mine)).mappings().first()

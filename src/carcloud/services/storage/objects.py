@@ -44,7 +44,8 @@ class Objects:
         """Where the bytes of a new object or part go first."""
         tenant = bucket.tenant
         sealing = self._places.sealing(tenant)
-        return Body(self._places.blobs(tenant), tenant, sealing, algorithm)
+        mark = self._places.mark(tenant)  # before the blobs: never newer than they
+        return Body(self._places.blobs(tenant), tenant, sealing, algorithm, place=mark)
 
     def put(
         self,
@@ -65,6 +66,7 @@ class Objects:
         def change(db: Connection) -> ObjectInfo:
             values = rows.object_values(facts.headers, facts.tags, self._now(), made, 0)
             with rows.holding(db, bucket, size=body.size) as held:
+                self._places.check(db, bucket.tenant, body.place)
                 row = rows.place(db, held, key, values | rows.body_values(body), when)
             return rows.info_of(row)
 
@@ -228,10 +230,10 @@ class Objects:
 
     def _linked(self, target: Bucket, body: StoredBody) -> StoredBody:
         """The same sealed or plain bytes under a blob of their own."""
-        blobs = self._places.blobs(target.tenant)
+        mark, blobs = self._places.mark(target.tenant), self._places.blobs(target.tenant)
         fresh = Body(blobs, target.tenant, None)
         blobs.copy(body.blob, fresh.blob)
-        return StoredBody(fresh.blob, body.size, b"", body.checksum, body.key, body.salt)
+        return StoredBody(fresh.blob, body.size, b"", body.checksum, body.key, body.salt, mark)
 
 
 def _row(db: Connection, bucket: Bucket, key: str, version: str | None) -> Any:

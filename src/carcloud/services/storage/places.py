@@ -1,5 +1,6 @@
 """Where a tenant's bytes lie, and the keys that seal them."""
 
+import hashlib
 import json
 import secrets
 import threading
@@ -9,13 +10,13 @@ from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.ports.blobs import Blobs
 from carcloud.ports.errors import EngineError
 from carcloud.ports.records import Records
-from carcloud.services.storage.errors import Invalid, Unreadable
+from carcloud.services.storage.errors import Invalid, Moved, Unreadable
 from carcloud.services.storage.sealing import cipher_of
 from carcloud.services.storage.store import buckets, garbage, keys, places
 from carcloud.services.storage.types import TenantStorage
@@ -23,6 +24,9 @@ from carcloud.services.tenancy.api import AuditEntry, record_changes
 
 REMEMBER_S = 1.0  # what another process changed is seen after so long
 _NONCE = 12  # bytes
+_CREDENTIALS = ("access_key_id", "secret_access_key", "session_token", "token")
+
+_PLACE = select(places.c.url, places.c.options).where(places.c.tenant == bindparam("of_tenant"))
 
 OpenBlobs = Callable[[str, Mapping[str, str]], Blobs]
 
@@ -32,6 +36,7 @@ class _Place:
     told: TenantStorage
     options: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None  # id of the newest key
+    mark: str = ""  # tells the place from others; empty = that of the installation
     asked: float = 0.0
 
 
@@ -69,6 +74,19 @@ class Places:
                 self._opened[name] = self._open_blobs(place.told.url, place.options)
             return self._opened[name]
 
+    def mark(self, tenant: Tenant) -> str:
+        """What new bytes remember of the place that they go to, see `check`."""
+        return self._place(tenant).mark
+
+    def check(self, db: Connection, tenant: Tenant, mark: str | None) -> None:
+        """Raises `Moved` where bytes went to another place than the tenant's present one."""
+        if mark is None:
+            return
+        row = db.execute(_PLACE, {"of_tenant": tenant}).first()
+        if mark != ("" if row is None else _mark(row.url, self._plain(tenant, row.options))):
+            self._known.pop(tenant, None)
+            raise Moved("the tenant's objects lie in another place by now: send it again")
+
     def told(self, tenant: Tenant) -> TenantStorage:
         """Where and how the tenant's bytes are kept."""
         return self._place(tenant).told
@@ -94,24 +112,28 @@ class Places:
         sealed: bool | None,
         actor: str,
     ) -> TenantStorage:
-        """Change how new bytes are kept. A place can change only while nothing is kept; a bucket
-        of the tenant's own is tried first. Raises `Invalid`.
+        """Change how new bytes are kept. A place can change only while nothing is kept, credentials
+        at any time; a bucket of the tenant's own is tried first. `options` are kept as long as the
+        `url` is. Raises `Invalid`.
         """
-        if sealed and self._wrap is None:
-            raise Invalid("sealed", "this installation has no secret to wrap keys with")
+        if self._wrap is None and (sealed or options):
+            field = "sealed" if sealed else "options"
+            raise Invalid(field, "this installation has no secret to wrap keys with")
         if url and not url.startswith("s3://"):
             raise Invalid("url", "must be s3://bucket/prefix, or empty")
-        if url:
-            self._try(tenant, url, self._place(tenant).options if options is None else options)
+        if url or options:
+            self._try(tenant, *_asked(self._place(tenant), url, options))
         with self._records.transaction() as db:
+            mine = select(buckets.c.id).where(buckets.c.tenant == tenant)
+            db.execute(mine.order_by(buckets.c.id).with_for_update()).all()  # no put meanwhile
             old = self._read(db, tenant)
             made = TenantStorage(
                 tenant,
-                old.told.url if url is None else url,
+                _asked(old, url, options)[0],
                 old.told.sealed if sealed is None else sealed,
             )
-            kept = old.options if options is None else options
-            if (made.url, kept) != (old.told.url, old.options):
+            kept = _asked(old, url, options)[1]
+            if _mark(made.url, kept) != old.mark:
                 _check_empty(db, tenant)
             row = {
                 "url": made.url,
@@ -126,16 +148,21 @@ class Places:
         return made
 
     def _try(self, tenant: Tenant, url: str, options: Mapping[str, str]) -> None:
+        if not url:
+            return
         if self._open_blobs is None:
             raise Invalid("url", "this process cannot open buckets elsewhere")
         key, data = f"{tenant}/probe/{secrets.token_hex(8)}", secrets.token_bytes(16)
         try:
             blobs = self._open_blobs(url, options)
+        except ValueError as error:
+            raise Invalid("options", str(error)[:500]) from error
+        try:
             blobs.put(key, data)
             found = blobs.get(key)
             blobs.delete(key)
-        except (EngineError, ValueError, TypeError) as error:
-            detail = f"what is written there cannot be read and removed: {error}"
+        except (EngineError, ValueError) as error:
+            detail = f"nothing can be written, read and removed there with the options: {error}"
             raise Invalid("url", detail[:500]) from error
         if found != data:
             raise Invalid("url", "what is read there is not what was written")
@@ -169,11 +196,13 @@ class Places:
         newest = select(keys.c.id).where(keys.c.tenant == tenant)
         key = db.execute(newest.order_by(keys.c.created.desc(), keys.c.id).limit(1)).scalar()
         if row is None:
-            return _Place(TenantStorage(tenant), {}, key, time.monotonic())
-        options = row["options"]
-        plain = {} if options is None else json.loads(self._unwrapped(tenant, options))
+            return _Place(TenantStorage(tenant), {}, key, asked=time.monotonic())
+        plain = self._plain(tenant, row["options"])
         told = TenantStorage(tenant, row["url"], row["sealed"])
-        return _Place(told, plain, key, time.monotonic())
+        return _Place(told, plain, key, _mark(row["url"], plain), time.monotonic())
+
+    def _plain(self, tenant: Tenant, options: bytes | None) -> dict[str, str]:
+        return {} if options is None else dict(json.loads(self._unwrapped(tenant, options)))
 
     def _new_key(self, tenant: Tenant, actor: str = "storage") -> str:
         name = secrets.token_hex(16)
@@ -216,8 +245,27 @@ class Places:
         raise Unreadable("the installation's secret is another one than when this was kept")
 
 
+def _asked(
+    old: _Place, url: str | None, options: Mapping[str, str] | None
+) -> tuple[str, Mapping[str, str]]:
+    """The place that is wanted. What opens one bucket is never tried on another."""
+    where = old.told.url if url is None else url
+    if options is not None:
+        return where, options if where else {}
+    return where, old.options if where == old.told.url else {}
+
+
+def _mark(url: str, options: Mapping[str, str]) -> str:
+    if not url:
+        return ""
+    plain = {name.lower().removeprefix("aws_"): value for name, value in options.items()}
+    place = sorted(item for item in plain.items() if item[0] not in _CREDENTIALS)
+    return hashlib.sha256(json.dumps([url, place]).encode()).hexdigest()[:16]
+
+
 def _check_empty(db: Connection, tenant: Tenant) -> None:
-    held = select(func.coalesce(func.sum(buckets.c.bytes), 0)).where(buckets.c.tenant == tenant)
+    total = func.coalesce(func.sum(buckets.c.bytes + buckets.c.objects), 0)
+    held = select(total).where(buckets.c.tenant == tenant)
     waiting = select(func.count()).select_from(garbage).where(garbage.c.tenant == tenant)
     if db.execute(held).scalar_one() or db.execute(waiting).scalar_one():
         raise Invalid("url", "the place can change only while the tenant keeps no bytes")

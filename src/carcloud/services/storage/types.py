@@ -57,6 +57,7 @@ class StoredBody:
     checksum: Checksum | None = None
     key: str | None = None  # id of the tenant's key that seals them
     salt: str | None = None
+    place: str | None = None  # mark of where they went; None = where others of the tenant lie
 
 
 @dataclass(frozen=True, slots=True)

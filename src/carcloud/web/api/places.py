@@ -8,6 +8,7 @@ from litestar import Router, get, patch, post
 from litestar.params import FromPath, JSONBody
 
 from carcloud.model.ids import Tenant
+from carcloud.model.ids import tenant as tenant_id
 from carcloud.services.storage.api import Invalid, Storage, TenantStorage
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.web.callers import allows
@@ -116,7 +117,7 @@ def _seal(storage: Storage, tenant: Tenant, sealed: bool, actor: str) -> TenantS
 
 
 def _known(tenancy: Tenancy, tenant: str) -> Tenant:
-    return tenancy.tenants.get(Tenant(tenant)).id
+    return tenancy.tenants.get(tenant_id(tenant)).id
 
 
 def _view(told: TenantStorage) -> PlaceView:

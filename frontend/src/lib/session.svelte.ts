@@ -1,4 +1,6 @@
+import { t } from '../i18n/index.svelte'
 import { api, ApiProblem, onSignedOut, onUnproved } from './api'
+import { toasts } from './toasts.svelte'
 import type { Session, UiSettings } from './types'
 
 const AGAIN_MS = 2_000
@@ -12,7 +14,7 @@ class SessionState {
     tiles_credit: '',
     version: '',
     demo: false,
-    url: location.origin,
+    url: '',
     registration: false,
   })
   expired = $state(false)
@@ -27,23 +29,18 @@ class SessionState {
     onUnproved(() => {
       if (this.current) this.current = { ...this.current, actions: [], parts: [], unproved: true }
     })
-    const ui = api.ui().then(
-      (told) => (this.ui = told),
-      () => {},
-    )
     while (!(await this.#find())) await new Promise((again) => setTimeout(again, AGAIN_MS))
-    await ui
     this.ready = true
   }
 
   /** False when that cannot be told now: a cloud that is away has signed nobody out. */
   async #find(): Promise<boolean> {
-    try {
-      this.current = await api.session()
-      this.away = false
-    } catch (reason) {
-      this.away = (reason as ApiProblem).status !== 401
-    }
+    const [ui, session] = await Promise.allSettled([api.ui(), api.session()])
+    if (ui.status === 'fulfilled') this.ui = ui.value
+    if (session.status === 'fulfilled') this.current = session.value
+    const unknown =
+      session.status === 'rejected' && (session.reason as ApiProblem).status !== 401
+    this.away = unknown || ui.status === 'rejected'
     return !this.away
   }
 
@@ -71,11 +68,16 @@ class SessionState {
     return this.may(action) || !!this.current?.parts.some((part) => part.actions.includes(action))
   }
 
+  /** Nobody is signed out whom the server has not heard of. */
   async signOut(): Promise<void> {
     try {
       await api.signOut()
     } catch (reason) {
       if (!(reason instanceof ApiProblem)) throw reason
+      if (reason.status !== 401) {
+        toasts.show(t('nav.stillSignedIn'), 'bad')
+        return
+      }
     }
     this.current = null
   }

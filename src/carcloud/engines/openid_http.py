@@ -10,8 +10,11 @@ import ipaddress
 import json
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -22,6 +25,7 @@ from carcloud.ports.openid import ProviderFailed, ProviderRefused
 _TIMEOUT_S = 5.0  # without a byte
 _WHOLE_S = 10.0  # of one request
 _MOST_BYTES = 1_000_000
+MOST_OF_HOST = 8  # requests at the same time
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
 _NOT_PUBLIC = (  # of what `is_global` takes for public
@@ -40,6 +44,8 @@ class OpenIdHttp:
         self._private = private
         self._whole_s = whole_s
         self._tls = httpcore.default_ssl_context()
+        self._open: Counter[str] = Counter()  # requests under way, by host
+        self._guard = threading.Lock()
 
     def get(self, url: str) -> Mapping[str, Any]:
         """The JSON object at an address; raises `ProviderFailed`."""
@@ -79,6 +85,7 @@ class OpenIdHttp:
             sent["Content-Length"] = str(len(content))
         try:
             with (
+                self._turn(host),
                 self._connection(url) as connection,
                 connection.stream(
                     method, url, headers=sent, content=content, extensions={"timeout": timeout}
@@ -89,6 +96,21 @@ class OpenIdHttp:
             raise ProviderFailed(f"{host} does not answer: {error}") from error
         except (httpcore.UnsupportedProtocol, ValueError, UnicodeError) as error:
             raise ProviderFailed(f"{url}: {error}") from error
+
+    @contextmanager
+    def _turn(self, host: str) -> Iterator[None]:
+        """A slow provider holds some of the threads that ask, not all of them."""
+        with self._guard:
+            if self._open[host] >= MOST_OF_HOST:
+                raise ProviderFailed(f"{host} does not answer: {MOST_OF_HOST} requests wait for it")
+            self._open[host] += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._open[host] -= 1
+                if not self._open[host]:
+                    del self._open[host]
 
     def _connection(self, url: str) -> httpcore.HTTPConnection:
         until = time.monotonic() + self._whole_s

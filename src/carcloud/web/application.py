@@ -68,7 +68,7 @@ from carcloud.web.refusals import Refusals
 from carcloud.web.security import BodyLimit, add_headers, same_origin
 from carcloud.web.threads import Threads
 
-PROVIDER_CALLS = 8  # at the same time
+PROVIDER_CALLS = 32  # at the same time
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from carcloud.services.tenancy.api import (
     SignInBegun,
     SignInRefused,
     Tenancy,
+    TenantState,
     Throttled,
 )
 from tests.services.tenancy.conftest import PASSWORD, QUICK, A, B, signed_in
@@ -362,6 +363,14 @@ def test_nobody_is_taken_for_a_user_because_of_an_address_or_name(site: Site) ->
     site.refused("name-taken", *site.connecting("s-7", signed_in(site.tenancy, "olga")))
     site.tenancy.openid.disconnect(gina)
     site.refused("not-known", *site.went("s-7"))
+
+
+def test_a_person_whose_tenant_is_suspended_is_sent_back_with_the_reason(site: Site) -> None:
+    site.provider(creates=True, role="viewer")
+    site.person("s-20", email="hana@example.com")
+    site.sign_in("s-20")
+    site.tenancy.tenants.set_state(A, TenantState.SUSPENDED, actor="root")
+    site.refused("not-possible", *site.went("s-20"))
 
 
 def test_connecting_takes_what_signing_in_takes(site: Site) -> None:

@@ -5,13 +5,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from carcloud.engines.openid_http import OpenIdHttp, is_public
+from carcloud.engines.openid_http import MOST_OF_HOST, OpenIdHttp, is_public
 from carcloud.ports.openid import ProviderFailed
 from carcloud.services.tenancy.provider_facts import METHODS, ProviderFacts
 
@@ -98,6 +99,26 @@ def test_a_server_that_drips_is_waited_for_no_longer_than_the_whole(start: bytes
         with pytest.raises(ProviderFailed, match="does not answer"):
             OpenIdHttp(private=True, whole_s=0.5).get(url)
         assert 0.4 < time.monotonic() - began < 4
+
+
+def test_a_slow_server_holds_only_so_many_requests() -> None:
+    web = OpenIdHttp(private=True, whole_s=5)
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        slow = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with ThreadPoolExecutor(MOST_OF_HOST) as pool:
+            waiting = [pool.submit(web.get, slow) for _ in range(MOST_OF_HOST)]
+            while sum(web._open.values()) < MOST_OF_HOST:
+                time.sleep(0.01)
+            began = time.monotonic()
+            with pytest.raises(ProviderFailed, match="requests wait for it"):
+                web.get(slow)
+            with pytest.raises(ProviderFailed, match="does not answer"):
+                web.get("http://127.0.0.1:1/")  # others are asked
+            assert time.monotonic() - began < 3
+            for one in waiting:
+                with pytest.raises(ProviderFailed):
+                    one.result()
+    assert not web._open
 
 
 ISSUER = "https://login.example"

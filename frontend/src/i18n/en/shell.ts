@@ -22,6 +22,7 @@ export default {
   'nav.forwarding': 'Forwarding',
   'nav.deadLetters': 'Dead letters',
   'nav.signOut': 'Sign out',
+  'nav.stillSignedIn': 'You are still signed in: the server cannot be reached.',
   'missing.title': 'There is no page here.',
   'missing.back': 'Back to the map',
   'theme.toLight': 'Light theme',

@@ -22,6 +22,7 @@ export default {
   'nav.forwarding': '转发',
   'nav.deadLetters': '死信',
   'nav.signOut': '退出登录',
+  'nav.stillSignedIn': '仍处于登录状态：无法连接服务器。',
   'missing.title': '此处没有页面。',
   'missing.back': '返回地图',
   'theme.toLight': '浅色主题',

@@ -23,7 +23,14 @@ from carcloud.ports.errors import Conflict
 from carcloud.ports.openid import ProviderFailed, ProviderRefused, ProviderWeb
 from carcloud.services.tenancy import audit, id_tokens, throttle
 from carcloud.services.tenancy.desk import USER, Desk, hashed, note
-from carcloud.services.tenancy.errors import Denied, Exists, Invalid, SignInRefused, Unknown
+from carcloud.services.tenancy.errors import (
+    Denied,
+    Exists,
+    Invalid,
+    NotSignedIn,
+    SignInRefused,
+    Unknown,
+)
 from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.invitations import Invitations
 from carcloud.services.tenancy.people import People, check_person
@@ -144,13 +151,13 @@ class OpenId:
             claims = self._claims(chosen, secret, kept, query.get("code", ""))
             _check_domain(chosen, claims)
             return self._let_in(chosen, claims, kept, hours, client)
-        except (Unknown, Invalid, Denied, Exists) as error:
-            refused = SignInRefused("not-possible", str(error))
-            self._note_refusal(tenant, kept, refused)
-            raise refused from error
         except SignInRefused as error:
             self._note_refusal(tenant, kept, error)
             raise
+        except (Unknown, Invalid, Denied, Exists, NotSignedIn) as error:
+            refused = SignInRefused("not-possible", str(error))
+            self._note_refusal(tenant, kept, refused)
+            raise refused from error
 
     def disconnect(self, who: Identity) -> None:
         """Sign in with the password only again; raises `Invalid` where there is none, `Denied`."""

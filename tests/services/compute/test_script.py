@@ -81,9 +81,11 @@ text = (job.IN / "drive.txt").read_text()
         storage = objects_of(scene)
         bucket = storage.buckets.create(MINE, "drives", project="main", actor="tester")
         stored(storage, bucket, "raw/1.txt", b"clear road")
+        stored(storage, bucket, "large", bytes(200_000_000))
         storage.buckets.create(MINE, "elsewhere", project="lab", actor="tester")
         storage.buckets.create(OTHER, "of-others", project="main", actor="tester")
         given = {"name": "drive.txt", "bucket": "drives", "key": "raw/1.txt"}
+        large = {**given, "key": "large"}  # two of them are more than the 300 MB of the tests
         into = {"bucket": "drives", "prefix": "done/"}
         async with scene.running():
             good = {"inputs": [given], "into": into}
@@ -94,7 +96,7 @@ text = (job.IN / "drive.txt").read_text()
             info = storage.objects.find(bucket, "done/upper.txt")
             assert b"".join(storage.objects.read(bucket, info)) == b"CLEAR ROAD"
             assert info.headers["content-type"] == "application/octet-stream"
-            assert keys_of(storage, bucket) == ["done/upper.txt", "raw/1.txt"]
+            assert keys_of(storage, bucket) == ["done/upper.txt", "large", "raw/1.txt"]
             for wrong, told in (
                 ({"inputs": [{**given, "bucket": "elsewhere"}]}, "no bucket 'elsewhere'"),
                 ({"inputs": [{**given, "bucket": "of-others"}]}, "no bucket 'of-others'"),
@@ -102,6 +104,7 @@ text = (job.IN / "drive.txt").read_text()
                 ({"inputs": [{**given, "key": "raw/2.txt"}]}, "drives/raw/2.txt"),
                 ({"inputs": [{**given, "sql": "SELECT 1"}]}, "give `sql`, or"),
                 ({"inputs": [given], "into": {"bucket": "of-others"}}, "no bucket 'of-others'"),
+                ({"inputs": [large, {**large, "name": "b"}]}, "are left for inputs"),
             ):
                 ended = await scene.ended(await script(scene, source, params=wrong))
                 assert ended.state is State.FAILED

@@ -25,6 +25,12 @@ class Into(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prefix: Annotated[str, msgspec.Meta(max_length=500)] = ""
 
 
+def too_much(what: str, size: int, left: int) -> JobFailed:
+    """The inputs of a job are larger than what it may have on disk."""
+    detail = f"{what} has {size} bytes, {left} are left for inputs (compute.script_disk_mb)"
+    return JobFailed(detail, limit="disk_mb", again=False)
+
+
 class Objects(Protocol):
     """The objects that a job may have in its hand."""
 
@@ -49,8 +55,7 @@ class ProjectObjects:
         try:
             info = self._storage.objects.find(held, key)
             if info.size > most:
-                detail = f"{bucket}/{key} has {info.size} bytes, at most {most} are left"
-                raise JobFailed(detail, limit="disk_mb", again=False)
+                raise too_much(f"{bucket}/{key}", info.size, most)
             with path.open("wb") as out:
                 for piece in self._storage.objects.read(held, info):
                     out.write(piece)

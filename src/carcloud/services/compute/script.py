@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from carcloud.ports.errors import QueryLimit, QueryRefused
 from carcloud.ports.lake import QueryLimits
 from carcloud.ports.sandbox import Limits, NoPackages, NoSandbox, Sandbox, Script, ScriptEnd
-from carcloud.services.compute.buckets import READ, WRITE, BucketName, Into
+from carcloud.services.compute.buckets import READ, WRITE, BucketName, Into, too_much
 from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import JobFailed
 from carcloud.services.compute.kinds import Kind
@@ -72,8 +72,9 @@ def run(context: Context[Params]) -> Any:
             inputs, outputs = Path(name, "in"), Path(name, "out")
             inputs.mkdir()
             outputs.mkdir()
+            left = context.script_limits["disk_mb"] * 1_000_000
             for given in context.params.inputs:
-                _fetch(context, given, inputs)
+                left -= _fetch(context, given, inputs, left)
             limits = _limits(context, context.timeout_s - (time.monotonic() - began) - _CALL_S)
             params = context.params
             script = Script(params.source, params.arguments, inputs, outputs, limits, packages)
@@ -107,24 +108,28 @@ def _limits(context: Context[Params], seconds: float) -> Limits:
     )
 
 
-def _fetch(context: Context[Params], given: Input, folder: Path) -> None:
-    """Put an input where the script finds it."""
+def _fetch(context: Context[Params], given: Input, folder: Path, left: int) -> int:
+    """Put an input where the script finds it; returns its bytes, at most `left`."""
     named = {name for name in _WAYS if getattr(given, name) is not None}
     path = folder / given.name
     if named == {"sql"}:
         table = _rows(context, given)
-        pq.write_table(table, folder / f"{given.name}.parquet", compression="zstd")
-        context.log(f"[input {given.name}.parquet: {table.num_rows} rows]")
+        path = folder / f"{given.name}.parquet"
+        pq.write_table(table, path, compression="zstd")
+        size, told = path.stat().st_size, f"{table.num_rows} rows"
     elif named == {"job", "artifact"}:
         size = path.write_bytes(context.read_artifact(given.job or "", given.artifact or ""))
-        context.log(f"[input {given.name}: {size} bytes]")
+        told = f"{size} bytes"
     elif named == {"bucket", "key"}:
-        most = context.script_limits["disk_mb"] * 1_000_000
-        size = context.objects.fetch(given.bucket or "", given.key or "", path, most)
-        context.log(f"[input {given.name}: {size} bytes]")
+        size = context.objects.fetch(given.bucket or "", given.key or "", path, left)
+        told = f"{size} bytes"
     else:
         detail = f"input {given.name}: give `sql`, or `bucket` and `key`, or `job` and `artifact`"
         raise JobFailed(detail, again=False)
+    if size > left:
+        raise too_much(f"input {given.name}", size, left)
+    context.log(f"[input {path.name}: {told}]")
+    return size
 
 
 def _rows(context: Context[Params], given: Input) -> Any:

@@ -1,24 +1,58 @@
 """Deletions and exports of tenants against others that act at once, on both databases."""
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
+from carcloud.app.schema.tables import TABLES
 from carcloud.engines.blobs_object import ObjectBlobs
+from carcloud.engines.lake_delta.lake import DeltaLake
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
+from carcloud.ports.errors import Unavailable
+from carcloud.ports.lake import TableCopy, TableRef
 from carcloud.services.storage.api import Storage
-from carcloud.services.tenancy.api import Invalid, Tenancy, TenantState, mark_tenant
-from carcloud.services.tenant_life.api import Deleter, DeletionState, TenantLife, TooLate
-from carcloud.services.tenant_life.store import deletions
+from carcloud.services.tenancy.api import (
+    Invalid,
+    Tenancy,
+    TenantState,
+    Unknown,
+    mark_tenant,
+)
+from carcloud.services.tenancy.api import metadata as tenancy_tables
+from carcloud.services.tenant_life.api import (
+    Contents,
+    Deleter,
+    DeletionState,
+    ExportState,
+    Maker,
+    Reach,
+    TenantLife,
+    TooLate,
+    UnknownExport,
+)
+from carcloud.services.tenant_life.store import deletions, exports
 
-ALPHA = Tenant("alpha")
+ALPHA, BETA = Tenant("alpha"), Tenant("beta")
+
+
+class Blobs(ObjectBlobs):
+    """A place that may refuse to remove bytes below a prefix for a while."""
+
+    refuses: str | None = None
+
+    def delete(self, key: str) -> None:
+        if self.refuses is not None and key.startswith(self.refuses):
+            raise Unavailable("the bucket does not answer")
+        super().delete(key)
 
 
 class Site:
@@ -26,12 +60,18 @@ class Site:
 
     def __init__(self, records: SqlRecords, folder: Path) -> None:
         self.records = records
-        self.blobs = ObjectBlobs(folder / "blobs")
+        self.folder = folder
+        self.blobs = Blobs(folder / "blobs")
+        self.lake = DeltaLake(folder / "lake")
         self.storage = Storage(records, self.blobs)
         self.tenancy = Tenancy(records, secret=bytes(32))
         self.ahead = 0
         self.life = TenantLife(records, self.storage, days=lambda: 0.0, now=self.now)
-        self.tenancy.tenants.ensure(ALPHA)
+        self.first: Callable[[], None] = lambda: None  # as the making of an archive begins
+        for tenant in (ALPHA, BETA):
+            self.tenancy.tenants.ensure(tenant)
+        for metadata in TABLES:
+            records.create(metadata)
 
     def now(self) -> int:
         return now_us() + self.ahead
@@ -39,6 +79,34 @@ class Site:
     def deleter(self) -> Deleter:
         parts: Any = None  # asked only for what is due
         return Deleter(self.records, parts, parts, settle_s=0.0, now=self.now)
+
+    def maker(self) -> Maker:
+        def room() -> int | None:
+            first, self.first = self.first, lambda: None
+            first()
+            return None
+
+        contents = Contents(self.records, self.lake, self.blobs, self.storage, Reach(TABLES))
+        return Maker(
+            self.records, self.storage, contents,
+            version="0", days=lambda: 1.0, room=room, now=self.now,
+        )  # fmt: skip
+
+    def exported(self, tenant: Tenant) -> str:
+        """A whole export; its id."""
+        asked = self.life.exports.ask(tenant, actor="t")
+        self.maker().make_next(threading.Event())
+        assert self.life.exports.get(tenant, asked.id).state is ExportState.READY
+        return asked.id
+
+    def archives(self) -> list[str]:
+        return sorted(blob.key for blob in self.blobs.list("") if "/exports/" in blob.key)
+
+    def named(self) -> list[str]:
+        """The archives that rows name."""
+        with self.records.reading() as db:
+            named = db.execute(select(exports.c.blob).where(exports.c.blob.is_not(None)))
+            return sorted(named.scalars())
 
     def state(self) -> TenantState:
         return self.tenancy.tenants.get(ALPHA).state
@@ -113,3 +181,108 @@ def test_only_a_tenant_that_is_to_be_deleted_is(site: Site) -> None:
         mark_tenant(db, ALPHA, TenantState.DELETING)
     assert [one.id for one in site.deleter()._due()] == ["left"]
     assert asked.state is DeletionState.WAITING
+
+
+def test_an_archive_is_named_until_it_is_gone(site: Site) -> None:
+    export, other = site.exported(ALPHA), site.exported(BETA)
+    left = f"{ALPHA}/exports/{export}-1.tar"
+    site.blobs.refuses = left
+    site.life.exports.remove(ALPHA, export, actor="t")
+    with pytest.raises(UnknownExport):
+        site.life.exports.get(ALPHA, export)
+    assert site.life.exports.all(ALPHA) == []
+    assert left in site.archives() and left in site.named()
+    site.ahead = 2 * 86_400_000_000  # the other is over, too
+    with pytest.raises(Unavailable):
+        site.life.exports.expire()
+    with pytest.raises(UnknownExport):
+        site.life.exports.get(BETA, other)
+    assert site.archives() == site.named() == [left]
+    site.blobs.refuses = None
+    assert site.life.exports.expire() == 1
+    assert site.archives() == site.named() == []
+
+
+def test_what_an_attempt_left_is_named_until_it_is_gone(site: Site) -> None:
+    asked = site.life.exports.ask(ALPHA, actor="t")
+    stop = threading.Event()
+    stop.set()
+    site.maker().make_next(stop)
+    left = f"{ALPHA}/exports/{asked.id}-1.tar"
+    site.blobs.put(left, b"what a killed process left")
+    site.blobs.refuses = left
+    assert site.maker().make_next(threading.Event())
+    assert site.archives() == site.named() == [left]
+    told = site.life.exports.get(ALPHA, asked.id)
+    assert (told.state, told.error) == (ExportState.WAITING, "the bucket does not answer")
+    site.blobs.refuses = None
+    assert site.maker().make_next(threading.Event())
+    assert site.archives() == site.named() == [f"{ALPHA}/exports/{asked.id}-3.tar"]
+
+
+def test_an_export_that_is_taken_back_while_it_fails_ends_nothing_else(site: Site) -> None:
+    asked = site.life.exports.ask(ALPHA, actor="t")
+
+    def taken_back() -> None:
+        site.life.exports.remove(ALPHA, asked.id, actor="t")
+        raise Unavailable("the lake does not answer")
+
+    site.first = taken_back
+    assert site.maker().make_next(threading.Event())
+    site.life.exports.expire()
+    with site.records.reading() as db:
+        assert db.execute(select(exports.c.id)).all() == []
+    assert not site.maker().make_next(threading.Event())
+
+
+def test_a_full_disk_of_temporary_files_fails_that_export(site: Site) -> None:
+    asked = site.life.exports.ask(ALPHA, actor="t")
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    site.first = full
+    assert site.maker().make_next(threading.Event())
+    told = site.life.exports.get(ALPHA, asked.id)
+    assert told.state is ExportState.FAILED and "No space left" in str(told.error)
+
+
+def test_a_table_that_goes_while_it_is_copied_costs_an_attempt(site: Site) -> None:
+    class Going(DeltaLake):
+        """Its tables are removed after they were listed once."""
+
+        def copies(self, tenant: Tenant) -> Iterator[TableCopy]:
+            found = list(super().copies(tenant))
+            self.remove(tenant)
+            return iter(found)
+
+    time = pa.array([now_us()], pa.timestamp("us", "UTC"))
+    row = pa.table({"vehicle": ["ZQX00000000000001"], "time": time, "seq": [1]})
+    site.lake.append(TableRef(ALPHA, "trips"), row, writer="w", seq=1)
+    site.lake = Going(site.folder / "lake")
+    asked = site.life.exports.ask(ALPHA, actor="t")
+    assert site.maker().make_next(threading.Event())
+    told = site.life.exports.get(ALPHA, asked.id)
+    assert told.state is ExportState.WAITING and "trips was removed" in str(told.error)
+    assert site.maker().make_next(threading.Event())
+    assert site.life.exports.get(ALPHA, asked.id).state is ExportState.READY
+
+
+def test_nothing_is_written_of_a_deleted_tenant(site: Site) -> None:
+    site.tenancy.tenants.set_state(ALPHA, TenantState.SUSPENDED, actor="t")
+    site.life.deletions.ask(ALPHA, ALPHA, actor="t")
+    assert site.deleter()._due()
+    with pytest.raises(TooLate):
+        site.life.exports.ask(ALPHA, actor="t")
+    with site.records.transaction() as db:
+        mark_tenant(db, ALPHA, TenantState.DELETED)
+    audit = tenancy_tables.tables["audit"]
+    noted = select(func.count()).select_from(audit).where(audit.c.tenant == ALPHA)
+    with site.records.reading() as db:
+        before = db.execute(noted).scalar_one()
+    with pytest.raises(Unknown):
+        site.life.exports.ask(ALPHA, actor="t")
+    with pytest.raises(Unknown):
+        site.tenancy.limits.set_limit(ALPHA, "vehicles", 5, actor="t")
+    with site.records.reading() as db:
+        assert db.execute(noted).scalar_one() == before

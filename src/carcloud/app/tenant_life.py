@@ -18,7 +18,7 @@ from carcloud.model.time import now_us
 from carcloud.model.usage import Usage, usage_event
 from carcloud.ports.errors import EngineError
 from carcloud.ports.stream import Stream
-from carcloud.services.storage.api import Storage
+from carcloud.services.storage.api import Storage, StorageRefusal
 from carcloud.services.telemetry.ingest import WRITER as INGEST
 from carcloud.services.tenant_life.api import (
     Census,
@@ -94,9 +94,9 @@ class TenantLifeWork:
         while True:
             try:
                 made = await in_thread(self._maker.make_next)
-                await asyncio.to_thread(self._life.exports.expire)
                 await self._meter()
-            except EngineError as error:
+                await asyncio.to_thread(self._life.exports.expire)
+            except (EngineError, StorageRefusal) as error:
                 log.warning("exports of tenants wait: %s", error)
                 await asyncio.sleep(_AWAY_S)
             else:
@@ -111,7 +111,7 @@ class TenantLifeWork:
                 if now_us() - looked > _HOUR_US:
                     looked = now_us()
                     await self._deleter.look_again()
-            except EngineError as error:
+            except (EngineError, StorageRefusal) as error:
                 log.warning("deletions of tenants wait: %s", error)
                 moved = False
             await asyncio.sleep(0.0 if moved else _LOOK_S)

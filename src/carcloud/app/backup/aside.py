@@ -45,7 +45,10 @@ def restoring(
 
 def _give_back(data: Path, moved: Path | None) -> None:
     for path in _contents(data):
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     if moved is not None:
         _move(list(moved.iterdir()), data)
         moved.rmdir()

@@ -114,14 +114,18 @@ def _save_lake(lake: DeltaLake, tenants: list[Tenant], writer: Writer) -> dict[s
     for tenant in tenants:
         names = [copy.name for copy in lake.copies(tenant)]
         for name in names:
-            rows[f"{tenant}/{name}"] = _save_table(lake, tenant, name, writer)
+            if (count := _save_table(lake, tenant, name, writer)) is not None:
+                rows[f"{tenant}/{name}"] = count
     return rows
 
 
-def _save_table(lake: DeltaLake, tenant: Tenant, name: str, writer: Writer) -> int:
-    """Copy one table; begin anew where upkeep takes a file away first."""
+def _save_table(lake: DeltaLake, tenant: Tenant, name: str, writer: Writer) -> int | None:
+    """Copy one table and return its rows; begin anew where upkeep takes a file away first. None =
+    the table went with its tenant meanwhile."""
     for _ in range(_TRIES):
-        copy = next(copy for copy in lake.copies(tenant) if copy.name == name)
+        copy = next((copy for copy in lake.copies(tenant) if copy.name == name), None)
+        if copy is None:
+            return None
         place = f"lake/{tenant}/{name}"
         written: list[str] = []
         for path, _size in copy.files:

@@ -55,9 +55,10 @@ def unlisted(text: str | None) -> frozenset[str] | None:
 
 
 def known_tenant(db: Connection, tenant: Tenant) -> None:
-    """Raises `Unknown` where there is no such tenant."""
+    """Raises `Unknown` where there is no such tenant; else it stays until the transaction ends."""
     there = (tenants.c.id == tenant) & (tenants.c.state != TenantState.DELETED.value)
-    if db.execute(select(tenants.c.id).where(there)).first() is None:
+    query = select(tenants.c.id).where(there).with_for_update(read=True)
+    if db.execute(query).first() is None:
         raise Unknown(f"there is no tenant {tenant!r}")
 
 

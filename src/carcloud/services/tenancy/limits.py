@@ -20,9 +20,9 @@ from sqlalchemy import (
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import LIMIT, LIMITS, UNLIMITED
 from carcloud.model.time import now_us
-from carcloud.ports.errors import Conflict
 from carcloud.ports.records import Records
 from carcloud.services.tenancy.audit import append as record_changes
+from carcloud.services.tenancy.desk import known_tenant
 from carcloud.services.tenancy.errors import Invalid, Unknown
 from carcloud.services.tenancy.store import metadata
 from carcloud.services.tenancy.types import AuditEntry
@@ -79,17 +79,15 @@ class TenantLimits:
 
         Raises `Unknown` (no such limit, no such tenant), `Invalid`.
         """
-        try:
-            with self._records.transaction() as db:
-                return self.set_in(db, tenant, name, value, actor=actor)
-        except Conflict as error:
-            raise Unknown(f"there is no tenant {tenant!r}") from error
+        with self._records.transaction() as db:
+            return self.set_in(db, tenant, name, value, actor=actor)
 
     def set_in(
         self, db: Connection, tenant: Tenant, name: str, value: int | None, *, actor: str
     ) -> Quota:
-        """As `set_limit`, in an open transaction; a tenant that does not exist is a `Conflict`."""
+        """As `set_limit`, in an open transaction."""
         check_limit(name, value)
+        known_tenant(db, tenant)
         mine = (tenant_limits.c.tenant == tenant) & (tenant_limits.c.name == name)
         old = db.execute(select(tenant_limits).where(mine)).mappings().first()
         db.execute(delete(tenant_limits).where(mine))

@@ -93,7 +93,10 @@ class Contents:
         copied, those of the version after it are added, and the log names just that version's."""
         have: set[str] = set()
         for _ in range(_TRIES):
-            copy = next(copy for copy in self.lake.copies(tenant) if copy.name == name)
+            copies = self.lake.copies(tenant)
+            copy = next((copy for copy in copies if copy.name == name), None)
+            if copy is None:
+                raise Torn(f"the table {name} was removed while it was copied")
             for path, _size in copy.files:
                 if path in have:
                     continue

@@ -4,10 +4,12 @@ Nothing of an attempt that was interrupted is used: the next one writes another 
 beginning, and removes what the one before it left.
 """
 
+import errno
 import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -60,52 +62,60 @@ class Maker:
         Returns at once, with the work undone, when `stop` is set. Raises `EngineError` where the
         records are away.
         """
-        found = self._begin()
-        if found is None:
+        begun = self._begin()
+        if begun is None:
             return False
+        found, left = begun
         try:
-            self._make(found, stop)
+            self._make(found, left, stop)
         except Ended:
             log.info("the export %s of %s was given up", found.id, found.tenant)
-        except (EngineError, StorageRefusal, Torn) as error:
+        except (EngineError, StorageRefusal, Torn, OSError) as error:
             log.warning("export %s of %s: %s", found.id, found.tenant, error)
-            last = found.attempt >= ATTEMPTS or isinstance(error, Full)
-            state = ExportState.FAILED if last else ExportState.WAITING
-            self._set(found, state=state.value, error=str(error)[:1000], blob=None)
+            with suppress(Ended):  # it was taken back meanwhile
+                self._failed(found, error)
         return True
 
-    def _begin(self) -> Export | None:
+    def _failed(self, export: Export, error: Exception) -> None:
+        """Try again later, or give up. What was written is still named, and goes with `expire`."""
+        full = isinstance(error, Full) or getattr(error, "errno", None) == errno.ENOSPC
+        last = export.attempt >= ATTEMPTS or full
+        state = ExportState.FAILED if last else ExportState.WAITING
+        self._set(export, state=state.value, error=str(error)[:1000])
+
+    def _begin(self) -> tuple[Export, str | None] | None:
+        """The export, and the blob that the attempt before left."""
         query = select(exports).where(exports.c.state.in_(OPEN))
+        first = query.order_by(exports.c.created, exports.c.id).limit(1).with_for_update()
         with self._records.transaction() as db:
-            row = db.execute(query.order_by(exports.c.created, exports.c.id)).mappings().first()
+            row = db.execute(first).mappings().first()
             if row is None:
                 return None
-            before, attempt = export_of(row), row["attempt"] + 1
+            attempt = row["attempt"] + 1
             values: dict[str, Any] = {
                 "state": ExportState.RUNNING.value, "attempt": attempt, "started": self._now(),
-                "blob": _blob(before, attempt), "done": 0, "part": "",
+                "done": 0, "part": "",
             }  # fmt: skip
             if attempt > ATTEMPTS:
                 values = {
                     "state": ExportState.FAILED.value,
                     "error": f"interrupted {ATTEMPTS} times",
-                    "blob": None,
                 }
             mine = exports.c.id == row["id"]
             db.execute(update(exports).where(mine).values(values))
             begun = db.execute(select(exports).where(mine)).mappings().one()
-        if row["blob"] is not None:
-            self._storage.kept.remove(before.tenant, row["blob"])
-        return export_of(begun) if attempt <= ATTEMPTS else self._begin()
+        return (export_of(begun), row["blob"]) if attempt <= ATTEMPTS else self._begin()
 
-    def _make(self, export: Export, stop: threading.Event) -> None:
+    def _make(self, export: Export, left: str | None, stop: threading.Event) -> None:
+        if left is not None:
+            self._storage.kept.remove(export.tenant, left)
         expected = self._contents.expected(export.tenant)
         room = self._room()
         if room is not None and expected > room:
             raise Full(f"the archive takes about {expected} bytes, and {room} are free")
         progress = _Progress(self, export, stop)
-        self._set(export, expected=expected)
         blob = _blob(export, export.attempt)
+        self._set(export, expected=expected, blob=blob)  # named before there is anything of it
         body = self._storage.kept.body(export.tenant, blob.partition("/")[2])
         archive = Archive(body, time.time())
         try:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from tests.kill.test_spine import settings_for
 from tests.ports.engines_sql import fresh_url, postgresql_server
 from tests.services.test_ingest import RAW, SIGNALS, block, report, until_confirmed
 
-from carcloud.app.backup.folder import Reader, unpacked
+from carcloud.app.backup.folder import Reader, Writer, unpacked
 from carcloud.app.backup.load import load
-from carcloud.app.backup.save import save
+from carcloud.app.backup.save import _save_lake, save
 from carcloud.app.backup.target import NotEmpty
 from carcloud.app.engines import open_blobs, open_engines, open_lake
 from carcloud.app.first_start import prepare
@@ -27,8 +28,10 @@ from carcloud.cli.moving import stream_server
 from carcloud.cli.restore import restore
 from carcloud.cli.root import main
 from carcloud.config import Settings
+from carcloud.engines.lake_delta.lake import DeltaLake
 from carcloud.engines.records_sql import SqlRecords
-from carcloud.ports.lake import Slice, TableRef
+from carcloud.model.ids import Tenant
+from carcloud.ports.lake import Slice, TableCopy, TableRef
 from carcloud.rundir import RunDir
 from carcloud.services.tenancy.api import Tenancy
 
@@ -291,3 +294,19 @@ def test_a_backup_goes_to_the_other_database_and_back(
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"records/record_versions.rows"}
     assert sum(map(len, before.values())) > sum(map(len, rows(source).values()))
+
+
+def test_a_table_that_goes_with_its_tenant_meanwhile_is_left_out(tmp_path: Path) -> None:
+    class Going(DeltaLake):
+        """Its tables are removed after they were listed once."""
+
+        def copies(self, tenant: Tenant) -> Iterator[TableCopy]:
+            found = list(super().copies(tenant))
+            self.remove(tenant)
+            return iter(found)
+
+    row = {"vehicle": [VIN], "time": pa.array([0], pa.timestamp("us", "UTC")), "seq": [1]}
+    tenant, lake = Tenant("leaver"), Going(tmp_path / "lake")
+    lake.append(TableRef(tenant, "trips"), pa.table(row), writer="w", seq=1)
+    assert _save_lake(lake, [tenant], Writer(tmp_path / "backup", quiet)) == {}
+    assert not (tmp_path / "backup").exists()

@@ -13,9 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from carcloud.cli import main
+from carcloud.engines.blobs_object import ObjectBlobs
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import event_subject, usage_subject
 from carcloud.model.time import now_us
+from carcloud.ports.errors import Unavailable
 from carcloud.services.tenancy.api import INSTALLATION
 from carcloud.services.tenant_life.api import NotYet
 
@@ -276,3 +278,34 @@ def test_it_waits_for_what_readers_have_not_dealt_with(
     cloud.run(cloud.stream.confirm("EVENTS", "slow", ends["EVENTS"]))
     cloud.run(steps.drain(tenant, ends))
     assert cloud.run(cloud.stream.holds("EVENTS", subject)) == 0
+
+
+def test_the_last_count_looks_into_the_tenant_s_own_bucket(
+    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, own = Tenant("zqxplaced"), ObjectBlobs(tmp_path / "own")
+    monkeypatch.setattr(cloud.storage.places, "_open_blobs", lambda _url, _options: own)
+    cloud.settle(tenant, "placed-leaver")
+    place = {"url": "s3://zqx-own", "options": {"secret_access_key": "zqxpassphrase"}}
+    cloud.storage.places.change(tenant, **place, sealed=None, actor="test")
+    with operator(cloud) as client:
+        suspend(client, tenant)
+        assert asked(client, tenant).status_code == 201
+        where = f"/v1/tenants/{tenant}/deletion"
+        while client.get(where).json()["step"] != "check":
+            cloud.run(cloud.deleter.work())
+        own.put(f"{tenant}/objects/late", b"what was put late")
+        cloud.storage.places._known.clear()  # as in a process that has just begun
+        steps, breaks = cloud.deleter._steps, ["after the place was forgotten"]
+        forget_place = steps.forget_place
+
+        async def broken(tenant: Tenant) -> None:
+            await forget_place(tenant)
+            if breaks:
+                raise Unavailable(breaks.pop())
+
+        monkeypatch.setattr(steps, "forget_place", broken)
+        done = deleted(cloud, client, tenant)
+    assert list(own.list("")) == [] and not breaks
+    assert done["certificate"]["rounds"] == 2
+    assert done["certificate"]["after"]["records"] == {}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from carcloud.app.engines import Engines, open_engines
+from carcloud.app.forgetting import forgetting
 from carcloud.app.platform_keys import opening, platform_keys
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.secret import sealing_secret
@@ -54,12 +55,13 @@ async def run_ingest(
 
     working = asyncio.create_task(in_turn(engines.records, "ingest", work))
     measuring = begin(lambda: _measure(ingest, at_work), "the measuring of the lag")
+    tidying = forgetting(engines)
     asked = asyncio.create_task(_set(stopped))
     await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
     ingest.stop()
     if at_work.is_set():
         await asyncio.wait({working})
-    await end([working, asked, telling, measuring])
+    await end([working, asked, telling, measuring, tidying])
     await engines.close()
     if not working.cancelled():
         working.result()

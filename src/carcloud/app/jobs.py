@@ -9,6 +9,7 @@ from pathlib import Path
 
 from carcloud.app.compute import make_runner, open_compute, runner_figures
 from carcloud.app.engines import Engines, open_engines
+from carcloud.app.forgetting import forgetting
 from carcloud.app.forwarding import make_forwarding
 from carcloud.app.metering import MeteringJobs
 from carcloud.app.report import Figures, Reporter
@@ -154,6 +155,7 @@ async def run_jobs(settings: Settings, instance: str) -> None:
         begin(reporter.run, "the status report"),
         begin(lambda: in_turn(engines.records, "chores", role.chores), "the chores"),
         begin(runner.run, "the runner of jobs"),
+        forgetting(engines),
     ]
     run.write_ready("jobs", {})
     await stopped.wait()

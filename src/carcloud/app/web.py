@@ -11,6 +11,7 @@ from pathlib import Path
 from carcloud.app.compute import make_jobs
 from carcloud.app.engine_facts import known_engines
 from carcloud.app.engines import Engines, open_engines
+from carcloud.app.forgetting import forgetting
 from carcloud.app.forwarding import make_compliance
 from carcloud.app.known_tenants import KnownTenants
 from carcloud.app.report import Figures, Reporter
@@ -104,6 +105,7 @@ async def run_web(settings: Settings, instance: str, listeners: Mapping[str, int
         tasks = [
             begin(reporter.run, "the status report"),
             begin(lambda: _each_second(known, rates, services), "the limits of tenants"),
+            forgetting(engines),
             begin(lambda: give_signs(services.tenancy, token), "the key of local commands"),
         ]
         await stopped.wait()

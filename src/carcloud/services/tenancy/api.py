@@ -55,6 +55,7 @@ from carcloud.services.tenancy.store import metadata, users
 from carcloud.services.tenancy.tenants import (
     Tenants,
     check_name,
+    deleted_tenants,
     locked_tenant,
     mark_tenant,
     suspended_among,
@@ -103,8 +104,9 @@ __all__ = [
     "Project", "ProviderRules", "Quota", "Reason", "RoleInfo", "Scope", "Seal",
     "SecondFactorMissing", "SecondFactorNeeded", "SecondFactorState", "Session", "SessionInfo",
     "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy", "TenantInfo", "TenantLimits",
-    "TenantState", "Throttled", "Unknown", "User", "check_limit", "limit_in", "locked_tenant",
-    "mark_tenant", "metadata", "origin", "record_changes", "suspended_among", "suspended_tenants",
+    "TenantState", "Throttled", "Unknown", "User", "check_limit", "deleted_tenants", "limit_in",
+    "locked_tenant", "mark_tenant", "metadata", "origin", "record_changes", "suspended_among",
+    "suspended_tenants",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

@@ -163,6 +163,13 @@ def suspended_tenants(records: Records) -> set[Tenant]:
         return {Tenant(found) for found in db.execute(stopped).scalars()}
 
 
+def deleted_tenants(records: Records) -> list[Tenant]:
+    """All of which only the id is kept."""
+    deleted = select(tenants.c.id).where(tenants.c.state == TenantState.DELETED.value)
+    with records.reading() as db:
+        return [Tenant(found) for found in db.execute(deleted).scalars()]
+
+
 def suspended_among(db: Connection, wanted: Iterable[Tenant]) -> set[Tenant]:
     """Those of the tenants that may not work now."""
     stopped = tenants.c.id.in_(set(wanted)) & (tenants.c.state != TenantState.ACTIVE.value)

@@ -9,6 +9,8 @@ from carcloud.services.tenant_life.types import Deletion
 NOT_REACHED = (
     "backups and copies of the data folder that were made before",
     "old versions in buckets of the lake or of blobs that keep versions",
+    "copies of files of the lake on machines that were off, until carcloud runs there again",
+    "such copies on machines of a Ray cluster that run only jobs",
     "logs of processes, and archives of the database server",
 )
 """Where data may be that carcloud does not hold."""

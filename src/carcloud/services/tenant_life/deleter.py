@@ -25,13 +25,14 @@ from carcloud.services.tenant_life.census import Census
 from carcloud.services.tenant_life.certificate import certificate
 from carcloud.services.tenant_life.deletions import deletion_of, note
 from carcloud.services.tenant_life.errors import NotYet
-from carcloud.services.tenant_life.steps import Steps
+from carcloud.services.tenant_life.steps import PLACE, Steps
 from carcloud.services.tenant_life.store import deletions
 from carcloud.services.tenant_life.types import Deletion, DeletionState, Step
 
 log = logging.getLogger(__name__)
 
 _ORDER = tuple(Step)
+_COUNTED = "counted"  # the mark of a deletion that is only to be certified
 _LATE_US = 30 * 86_400_000_000
 _audit_heads, _tenants = tenancy.tables["audit_heads"], tenancy.tables["tenants"]
 
@@ -140,18 +141,28 @@ class Deleter:
         await self._steps.drain(found.tenant, marks)
 
     async def _check(self, found: Deletion) -> bool:
-        """Count again when all that was late has come; certify, or begin anew."""
+        """Count again when all that was late has come, in the tenant's own bucket too; forget that,
+        and certify; or begin anew."""
+        if (counted := found.marks.get(_COUNTED)) is not None:
+            await self._end(found, counted)
+            return True
         if (wait := found.since + self._settle_us - self._now()) > 0:
             raise NotYet(f"counts again in {wait / 1e6:.0f} s, when what was in flight has come")
         files = await self._steps.lake(found.tenant)  # those that no log names are not counted
         after = await self._counted(found.tenant)
+        after["records"].pop(PLACE, None)
         if left := _left(after) or ({"files": files} if files else {}):
             log.warning("deletion of %s: there still is %s", found.tenant, left)
             back = {"step": Step.DRAIN.value, "round": found.round + 1, "marks": "{}"}
             await asyncio.to_thread(self._set, found, problem=f"still there: {left}"[:1000], **back)
             return False
-        await asyncio.to_thread(self._certify, found, after)
+        await asyncio.to_thread(self._set, found, marks=json.dumps({_COUNTED: after}))
+        await self._end(found, after)
         return True
+
+    async def _end(self, found: Deletion, after: Mapping[str, Any]) -> None:
+        await self._steps.forget_place(found.tenant)
+        await asyncio.to_thread(self._certify, found, after)
 
     async def _counted(self, tenant: Tenant) -> dict[str, Any]:
         census = self._census
@@ -164,7 +175,7 @@ class Deleter:
             "streams": await census.of_streams(tenant),
         }
 
-    def _certify(self, found: Deletion, after: dict[str, Any]) -> None:
+    def _certify(self, found: Deletion, after: Mapping[str, Any]) -> None:
         """The end: the certificate in the audit of the installation."""
         ended = self._now()
         text = certificate(found, after, ended)

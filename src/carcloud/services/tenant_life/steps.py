@@ -24,6 +24,7 @@ _SOURCES = (  # what would go on making something of the tenant's, or let somebo
     "job_schedules", "platform_link_retries", "platform_links", "lower_platforms", "sessions",
     "api_keys", "invitations", "tenant_exports",
 )  # fmt: skip
+PLACE = "storage_places"  # known until what lies there was counted for the last time
 _ACTOR = "carcloud"
 
 
@@ -91,10 +92,15 @@ class Steps:
             await asyncio.to_thread(blobs.delete_all, tenant)
 
     async def records(self, tenant: Tenant) -> None:
-        """The rows of every table, those first that refer to others."""
+        """The rows of every table, those first that refer to others; not yet the tenant's place."""
         for name in self._reach.names():
-            if name != KEPT:
+            if name not in (KEPT, PLACE):
                 await asyncio.to_thread(self._delete, name, tenant)
+
+    async def forget_place(self, tenant: Tenant) -> None:
+        """Where the tenant's own bytes lay, and how they were reached."""
+        await asyncio.to_thread(self._delete, PLACE, tenant)
+        await self.scrub()
 
     async def scrub(self) -> None:
         """What was deleted is gone from the files of the records, too."""

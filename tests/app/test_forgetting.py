@@ -1,0 +1,29 @@
+"""Copies of a deleted tenant's files go from a machine that did not delete it."""
+
+from pathlib import Path
+
+from carcloud.app.forgetting import forget_once
+from carcloud.engines.lake_delta.files_s3 import Cache, S3Place
+from carcloud.engines.lake_delta.lake import DeltaLake
+from carcloud.engines.records_sql import SqlRecords
+from carcloud.model.ids import Tenant
+from carcloud.services.tenancy.api import Tenancy, TenantState, mark_tenant
+
+
+def test_copies_of_deleted_tenants_go_and_others_stay(tmp_path: Path) -> None:
+    records = SqlRecords(f"sqlite:///{tmp_path / 'records.db'}")
+    tenancy = Tenancy(records)
+    copies = {}
+    for name in ("leaver", "stayer"):
+        tenancy.tenants.ensure(name)
+        copies[name] = tmp_path / "cache" / name / "lake" / "trips" / "a.parquet"
+        copies[name].parent.mkdir(parents=True)
+        copies[name].write_bytes(b"rows")
+    lake = DeltaLake(S3Place("s3://bucket/lake", {}, Cache(tmp_path / "cache", 10**9)))
+    forget_once(records, lake)
+    assert all(copy.exists() for copy in copies.values())
+    with records.transaction() as db:
+        mark_tenant(db, Tenant("leaver"), TenantState.DELETED)
+    forget_once(records, lake)
+    assert (copies["leaver"].exists(), copies["stayer"].exists()) == (False, True)
+    records.close()

@@ -19,12 +19,15 @@ from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Unavailable
 from carcloud.ports.lake import TableCopy, TableRef
+from carcloud.services.storage import places
+from carcloud.services.storage.api import Invalid as InvalidPlace
 from carcloud.services.storage.api import Storage
 from carcloud.services.tenancy.api import (
     Invalid,
     Tenancy,
     TenantState,
     Unknown,
+    locked_tenant,
     mark_tenant,
 )
 from carcloud.services.tenancy.api import metadata as tenancy_tables
@@ -63,7 +66,8 @@ class Site:
         self.folder = folder
         self.blobs = Blobs(folder / "blobs")
         self.lake = DeltaLake(folder / "lake")
-        self.storage = Storage(records, self.blobs)
+        self.own = Blobs(folder / "own")
+        self.storage = self.another_storage()
         self.tenancy = Tenancy(records, secret=bytes(32))
         self.ahead = 0
         self.life = TenantLife(records, self.storage, days=lambda: 0.0, now=self.now)
@@ -72,6 +76,18 @@ class Site:
             self.tenancy.tenants.ensure(tenant)
         for metadata in TABLES:
             records.create(metadata)
+
+    def another_storage(self) -> Storage:
+        """As another process has it."""
+        return Storage(
+            self.records, self.blobs, secret=bytes(32), open_blobs=lambda _url, _options: self.own
+        )
+
+    def move(self, **named: Any) -> None:
+        """Give the tenant a bucket of its own, as another process does."""
+        self.another_storage().places.change(
+            ALPHA, url="s3://own", options=None, sealed=None, actor="t", **named
+        )
 
     def now(self) -> int:
         return now_us() + self.ahead
@@ -286,3 +302,38 @@ def test_nothing_is_written_of_a_deleted_tenant(site: Site) -> None:
         site.tenancy.limits.set_limit(ALPHA, "vehicles", 5, actor="t")
     with site.records.reading() as db:
         assert db.execute(noted).scalar_one() == before
+
+
+def test_the_place_stays_while_there_are_exports(site: Site, meanwhile: Any) -> None:
+    settled = site.life.exports.settled
+    asked = site.life.exports.ask(ALPHA, actor="t")  # nothing is written yet
+    with pytest.raises(InvalidPlace, match="exports lie"):
+        site.move(settled=settled)
+    with site.records.reading() as db:
+        row = dict(db.execute(select(exports)).mappings().one())
+    site.life.exports.remove(ALPHA, asked.id, actor="t")
+    with site.records.transaction() as db:  # somebody asks for one at the same moment
+        locked_tenant(db, ALPHA)
+        db.execute(insert(exports).values({**row, "id": "another"}))
+        moved = meanwhile(site.move, settled=settled)
+    with pytest.raises(InvalidPlace, match="exports lie"):
+        moved.result(10)
+    site.life.exports.remove(ALPHA, "another", actor="t")
+    site.move(settled=settled)
+    assert site.another_storage().places.told(ALPHA).url == "s3://own"
+
+
+def test_an_archive_that_went_to_a_former_place_is_made_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "REMEMBER_S", 60.0)  # the maker has not heard yet
+    asked = site.life.exports.ask(ALPHA, actor="t")
+    assert site.storage.places.mark(ALPHA) == ""
+    site.first = site.move
+    assert site.maker().make_next(threading.Event())
+    told = site.life.exports.get(ALPHA, asked.id)
+    assert (told.state, site.archives()) == (ExportState.WAITING, [])
+    assert site.maker().make_next(threading.Event())
+    told = site.life.exports.get(ALPHA, asked.id)
+    assert told.state is ExportState.READY and site.archives() == []
+    assert [blob.key for blob in site.own.list("")] == [f"{ALPHA}/exports/{asked.id}-2.tar"]

@@ -17,8 +17,9 @@ class Kept:
 
     def body(self, tenant: Tenant, name: str) -> Body:
         """Bytes to come, under `<tenant>/<name>`; `name` is used this once."""
-        sealing = self._places.sealing(tenant)
-        return Body(self._places.blobs(tenant), tenant, sealing, blob=f"{tenant}/{name}")
+        mark = self._places.mark(tenant)  # before the blobs: never newer than they
+        sealing, blobs = self._places.sealing(tenant), self._places.blobs(tenant)
+        return Body(blobs, tenant, sealing, blob=f"{tenant}/{name}", place=mark)
 
     def read(self, tenant: Tenant, body: StoredBody, start: int, end: int) -> Iterator[bytes]:
         """The bytes from `start` to `end` in pieces; raises `NotFound`, `Unreadable`."""

@@ -111,10 +111,12 @@ class Places:
         options: Mapping[str, str] | None,
         sealed: bool | None,
         actor: str,
+        settled: Callable[[Connection, Tenant], None] = lambda _db, _tenant: None,
     ) -> TenantStorage:
         """Change how new bytes are kept. A place can change only while nothing is kept, credentials
         at any time; a bucket of the tenant's own is tried first. `options` are kept as long as the
-        `url` is. Raises `Invalid`.
+        `url` is. Raises `Invalid`, and what `settled` does, which is asked in the transaction
+        whether others keep something there.
         """
         if self._wrap is None and (sealed or options):
             field = "sealed" if sealed else "options"
@@ -135,6 +137,7 @@ class Places:
             kept = _asked(old, url, options)[1]
             if _mark(made.url, kept) != old.mark:
                 _check_empty(db, tenant)
+                settled(db, tenant)
             row = {
                 "url": made.url,
                 "options": self._wrapped(tenant, json.dumps(dict(kept)).encode()) if kept else None,

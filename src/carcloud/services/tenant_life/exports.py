@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.ports.records import Records
-from carcloud.services.storage.api import Storage, StorageRefusal, StoredBody
+from carcloud.services.storage.api import Invalid, Storage, StorageRefusal, StoredBody
 from carcloud.services.tenancy.api import AuditEntry, locked_tenant, record_changes
 from carcloud.services.tenant_life.errors import ExportGoing, NotReady, TooLate, UnknownExport
 from carcloud.services.tenant_life.store import deletions, exports
@@ -131,6 +131,13 @@ class Exports:
             gone = db.execute(delete(exports).where(mine)).rowcount
             if gone and row["state"] == ExportState.READY.value:
                 _note(db, tenant, "carcloud", "tenant.export.remove", row["id"])
+
+    def settled(self, db: Connection, tenant: Tenant) -> None:
+        """None lies in the tenant's place, nor will before the transaction ends; raises `Invalid`
+        of storage."""
+        locked_tenant(db, tenant)
+        if db.execute(select(exports.c.id).where(exports.c.tenant == tenant)).first() is not None:
+            raise Invalid("url", "the tenant's exports lie in its place: remove them first")
 
     def stored(self, tenant: Tenant) -> int:
         """Bytes of the tenant's archives."""

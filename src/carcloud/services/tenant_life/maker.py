@@ -142,7 +142,7 @@ class Maker:
     def _ready(self, export: Export, stored: StoredBody, digest: str, members: int) -> None:
         now = self._now()
         self._set(
-            export,
+            export, place=stored.place,
             state=ExportState.READY.value, ended=now, bytes=stored.size, sha256=digest,
             sealed_by=stored.key, salt=stored.salt, members=members, part="", error=None,
             done=stored.size, expected=stored.size,
@@ -156,9 +156,11 @@ class Maker:
             raise Full("the disk has no room for the archive: see disk.reserve_mb")
         self._set(export, part=part[:100], done=done)
 
-    def _set(self, export: Export, **values: Any) -> None:
+    def _set(self, export: Export, place: str | None = None, **values: Any) -> None:
+        """Raises `Ended`, and `Moved` where the tenant's place is another than `place` by now."""
         mine = (exports.c.id == export.id) & (exports.c.attempt == export.attempt)
         with self._records.transaction() as db:
+            self._storage.places.check(db, export.tenant, place)
             if not db.execute(update(exports).where(mine).values(values)).rowcount:
                 raise Ended(f"the export {export.id} was taken back")
 

@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody
 
 from carcloud.model.ids import Tenant
 from carcloud.model.ids import tenant as tenant_id
-from carcloud.services.storage.api import Invalid, Storage, TenantStorage
+from carcloud.services.storage.api import Storage, TenantStorage
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
@@ -78,10 +78,13 @@ async def change_place(
 
     def work() -> TenantStorage:
         known = _known(tenancy, tenant)
-        if data.url is not None and life.exports.stored(known):
-            raise Invalid("url", "the tenant's exports lie in its place: remove them first")
         return storage.places.change(
-            known, url=data.url, options=data.options, sealed=data.sealed, actor=caller.user
+            known,
+            url=data.url,
+            options=data.options,
+            sealed=data.sealed,
+            actor=caller.user,
+            settled=life.exports.settled,
         )
 
     return _view(await asyncio.to_thread(work))

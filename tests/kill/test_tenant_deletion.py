@@ -81,8 +81,7 @@ def kill_on_the_way(supervisor: Supervisor, client: httpx.Client) -> tuple[dict[
     return found, kills
 
 
-@pytest.mark.kill
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_a_deletion_ends_whatever_is_killed_and_leaves_nothing(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, gateway__tenant=TENANT, tenants__deletion_days=0.0)

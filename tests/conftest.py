@@ -1,10 +1,12 @@
 """What holds for all tests: how busy the machine is says nothing about the code."""
 
 import time
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("carcloud", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("carcloud")
@@ -12,6 +14,21 @@ settings.load_profile("carcloud")
 pa.array([0])  # loads pandas, for seconds, which must not fall within what a test times
 
 BEGAN = time.monotonic()
+TOGETHER = ("tests/browser/", "tests/operation/")  # each shares one cloud, and a browser
+
+
+class Files(LoadScopeScheduling):
+    """A file goes to one worker, in the order of the files, so that what its tests share is made
+    once. (Groups of xdist 3.8 have no effect with pytest 9.2: they rename tests.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        shared = (folder for folder in TOGETHER if nodeid.startswith(folder))
+        return next(shared, nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Files:
+    config.option.loadscopereorder = False
+    return Files(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

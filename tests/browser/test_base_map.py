@@ -16,7 +16,6 @@ from tests.browser.tiles import CREDIT, RED, tile_server
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(240),
 ]
 LONG = 60_000  # ms

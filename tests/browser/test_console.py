@@ -9,7 +9,6 @@ from tests.browser.conftest import VEHICLES, Cloud, until
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(120),
 ]
 SECONDS = 1000  # ms

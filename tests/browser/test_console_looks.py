@@ -12,7 +12,6 @@ from tests.browser.conftest import Cloud, signed_in
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(240),
 ]
 LONG = 60_000  # ms

@@ -9,7 +9,6 @@ from tests.browser.conftest import VEHICLES, Cloud
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(240),
 ]
 LONG = 60_000  # ms

@@ -11,7 +11,6 @@ from tests.browser.test_access import LONG, PASSWORD, page  # noqa: F401 - a fix
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(240),
 ]
 

@@ -62,7 +62,6 @@ class Ballast:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("disk")  # two clouds under load beside each other prove no more
 @pytest.mark.parametrize("keep", [RESERVE_MB * 900_000, 0], ids=["reserve", "last byte"])
 def test_a_disk_that_fills_up_delays_acknowledgements_and_loses_nothing(disk, keep):
     settings = settings_for(disk / "data", disk__reserve_mb=RESERVE_MB)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from tests.web.conftest import PASSWORD
 
 from carcloud.cli import main
+from carcloud.engines.openid_http import MOST_OF_HOST
 from carcloud.web.application import PROVIDER_CALLS
 
 BEGIN = "/v1/session/openid"
@@ -91,11 +92,11 @@ def test_a_provider_that_hangs_leaves_threads_for_everybody_else(
                 for _ in range(many)
             ]
             silent.settimeout(10)
-            peers = [silent.accept()[0] for _ in range(PROVIDER_CALLS)]  # all of them hang
+            peers = [silent.accept()[0] for _ in range(MOST_OF_HOST)]  # all of them hang
             asked = time.monotonic()
             assert client.get("/v1/login-providers").status_code == 200
             assert time.monotonic() - asked < 3  # hanging lasts for 5 s
-            assert not any(one.done() for one in begun)
+            assert sum(not one.done() for one in begun) >= MOST_OF_HOST
         for peer in peers:
             peer.close()
         refused = [one.result(30).json() for one in begun]

@@ -20,7 +20,7 @@ def test_a_tenant_is_exported_and_its_deletion_asked_for_and_cancelled(
     cloud: Cloud,
     tmp_path: Path,
 ):
-    owner = {"name": "otto", "password": PASSWORD}
+    owner = {"name": "depart-owner", "password": PASSWORD}
     body = {"id": "depart", "name": "Depart Fleet", "owner": owner}
     assert page.request.post(f"{cloud.url}/v1/tenants", data=body).ok
     page.goto(f"{cloud.url}/tenants?tab=all")

@@ -42,6 +42,7 @@ from carcloud.services.compute.api import (
     Stores,
     perform,
 )
+from carcloud.services.storage.api import Storage
 from carcloud.services.tenancy.api import Tenancy
 
 WARM_UP, JOBS, SMALL_JOBS = 5, 100, 15
@@ -75,7 +76,9 @@ def prepare(folder: str) -> None:
     """In a new worker: open the engines, as the jobs role does."""
     place = Path(folder)
     records = SqlRecords(f"sqlite:///{place / 'records.sqlite'}")
-    _stores[folder] = Stores(records, DeltaLake(place / "tenants"), ObjectBlobs(place / "blobs"))
+    blobs = ObjectBlobs(place / "blobs")
+    lake = DeltaLake(place / "tenants")
+    _stores[folder] = Stores(records, lake, blobs, Storage(records, blobs))
 
 
 def work(desk: Desk, argument: bytes) -> bytes:

@@ -114,6 +114,22 @@ def test_a_closed_terminal_stops_it_in_good_order(tmp_path):
     assert not (tmp_path / "run" / "stream.json").exists()
 
 
+def test_a_signal_while_it_starts_stops_it_in_good_order(tmp_path):
+    process = up(tmp_path)
+    try:
+        while not (tmp_path / "run" / "stream.json").exists():  # the stream runs, roles start
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(100) == 1
+        assert process.stderr is not None
+        assert "asked to stop before it was ready" in process.stderr.read()
+        assert not (tmp_path / "run" / "stream.json").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_host_without_the_role_says_so(tmp_path: Path) -> None:
     supervisor = Supervisor(Settings({"data": str(tmp_path)}), ())
     supervisor.run.claim()

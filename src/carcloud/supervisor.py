@@ -93,6 +93,8 @@ class Supervisor:
         deadline = time.monotonic() + timeout_s
         while not all(self.run.ready(_role(n), c.process.pid) for n, c in self._each()):
             self._fail_if_ended()
+            if self._stopping:
+                raise StartFailed("asked to stop before it was ready")
             if time.monotonic() > deadline:
                 raise StartFailed(f"not ready after {timeout_s:g} s; see {self.run.logs}")
             time.sleep(0.02)
@@ -104,7 +106,14 @@ class Supervisor:
         self._start_server()
 
     def watch(self, every_s: float = 0.2, tick: Callable[[], bool] = lambda: True) -> None:
-        """Restart what ends, until `stop` is asked for (SIGINT, SIGTERM) or `tick` says so.
+        """Restart what ends, until a signal asks to stop or `tick` says so."""
+        self.heed_signals()
+        while not self._stopping and tick():
+            self.tend()
+            time.sleep(every_s)
+
+    def heed_signals(self) -> None:
+        """From now on SIGINT and SIGTERM ask to stop, also while `start` waits.
 
         SIGHUP replaces processes; from a terminal it says that this was closed.
         """
@@ -112,9 +121,6 @@ class Supervisor:
             signal.signal(name, self._on_signal)
         at_terminal = sys.stdin is not None and sys.stdin.isatty()
         signal.signal(signal.SIGHUP, self._on_signal if at_terminal else self._on_hangup)
-        while not self._stopping and tick():
-            self.tend()
-            time.sleep(every_s)
 
     def tend(self) -> None:
         """One look at all processes; whatever has ended is started again."""

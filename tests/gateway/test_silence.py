@@ -43,9 +43,9 @@ def test_a_session_that_says_nothing_more_ends_after_the_idle_timeout(server, va
         async with site(server, limits) as found:
             gone, alive = await signed_in(found), await signed_in(found, OTHER)
             frame = report(shift_s=-1)
+            last = time.monotonic()
             gone.send(frame)
             await accepted(gone, frame)
-            last = time.monotonic()
             if vanishes:
                 await asyncio.sleep(0.2)  # an unconfirmed reply would be sent again, to nobody
                 vanish(gone)

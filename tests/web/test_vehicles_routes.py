@@ -187,7 +187,8 @@ def test_another_tenant_sees_and_changes_nothing(
     cloud.send(name, make_frame(1_700_000_000_000_000, speed=1.0), b"not json, mine")
     letter = client.get("/v1/dead-letters", params={"vehicle": name}).json()["items"][0]["id"]
     any_tag = {"If-Match": "*"}
-    with cloud.client("stranger") as other:
+    cloud.settle("untouched", "onlooker")
+    with cloud.client("onlooker") as other:
         for path in ("", "/twin", "/frames", "/signals?paths=Vehicle.Speed", "/trail", "/alarms"):
             assert other.get(f"/v1/vehicles/{name}{path}").status_code == 404, path
         assert other.patch(f"/v1/vehicles/{name}", json={}, headers=any_tag).status_code == 404

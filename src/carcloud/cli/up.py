@@ -57,6 +57,7 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
     try:
         supervisor.run.claim()
         admin = prepare(settings)
+        supervisor.heed_signals()
         supervisor.start()
     except InUse as error:
         raise Failure(str(error), "stop it, or give another --data") from error

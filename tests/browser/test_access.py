@@ -282,7 +282,11 @@ def test_an_invited_person_comes_in_at_a_provider(page: Page, browser: Browser, 
             ines.keyboard.press("Enter")
             expect(ines.get_by_test_id("account-menu")).to_contain_text("ines", timeout=LONG)
 
-        row.get_by_role("button", name="Edit: North Fleet").click()
+        add(page, cloud, "rosa", "viewer")
+        with person(browser, cloud, "rosa", PASSWORD) as rosa:
+            connect_account(rosa, cloud)
+        page.goto(f"{cloud.url}/people?tab=providers")
+        row.get_by_role("button", name="Edit: North Fleet").click(timeout=LONG)
         choice = form.locator("select[name=secret]")
         expect(choice).to_have_value("keep")
         form.locator("input[name=client_id]").fill("another")  # to which it was not given
@@ -292,6 +296,40 @@ def test_an_invited_person_comes_in_at_a_provider(page: Page, browser: Browser, 
         row.get_by_role("button", name="Remove: North Fleet").click()
         page.get_by_test_id("confirm").click()
         expect(row).to_have_count(0, timeout=LONG)
+
+
+def connect_account(page: Page, cloud: Cloud) -> None:
+    """Connect one's account to North Fleet, sign in there, disconnect it again."""
+    page.goto(f"{cloud.url}/account")
+    panel, dialog = page.get_by_test_id("connection"), page.locator("dialog")
+    panel.get_by_role("button", name="Connect to North Fleet").click(timeout=LONG)
+    dialog.locator("input[name=password]").fill("a wrong password")
+    dialog.locator(".primary").click()
+    wrong = dialog.locator("input[name=password]")
+    expect(wrong).to_have_attribute("aria-invalid", "true", timeout=LONG)
+    wrong.fill(PASSWORD)
+    dialog.locator(".primary").click()
+    page.locator("input[name=sub]").fill("rosa-there", timeout=LONG)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alertdialog")).to_contain_text("rosa-there", timeout=LONG)
+    expect(panel).to_contain_text("Not connected")
+    page.get_by_test_id("confirm").click()
+    expect(panel).to_contain_text("rosa-there", timeout=LONG)
+
+    assert page.request.delete(f"{cloud.url}/v1/session").ok
+    page.goto(f"{cloud.url}/?provider=no-such")
+    expect(page.get_by_role("alert")).to_contain_text("no-such", timeout=LONG)
+    page.goto(f"{cloud.url}/?provider=north-login")
+    page.get_by_role("button", name="Sign in with North Fleet").click(timeout=LONG)
+    page.locator("input[name=sub]").fill("rosa-there", timeout=LONG)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("account-menu")).to_contain_text("rosa", timeout=LONG)
+
+    page.goto(f"{cloud.url}/account")
+    panel.get_by_role("button", name="Disconnect").click(timeout=LONG)
+    dialog.locator("input[name=password]").fill(PASSWORD)
+    dialog.locator(".primary").click()
+    expect(panel).to_contain_text("Not connected", timeout=LONG)
 
 
 def test_anybody_makes_a_tenant_where_that_is_allowed(browser: Browser, cloud: Cloud):

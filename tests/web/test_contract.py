@@ -22,6 +22,7 @@ LEFT_OUT = {
     ("POST", "/v1/session"),  # would lock the test out, as would those that ask for a password
     ("PUT", "/v1/session/password"),
     ("POST", "/v1/session/openid/connect"),
+    ("POST", "/v1/session/openid/disconnect"),
     ("POST", "/v1/session/second-factor"),
     ("PUT", "/v1/session/second-factor"),
     ("POST", "/v1/session/second-factor/off"),

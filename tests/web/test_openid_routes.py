@@ -18,6 +18,7 @@ from carcloud.engines.openid_http import MOST_OF_HOST
 from carcloud.web.application import PROVIDER_CALLS
 
 BEGIN = "/v1/session/openid"
+PROPOSAL = "carcloud_connect"
 
 
 def test_a_browser_signs_in_connects_and_is_refused(
@@ -60,11 +61,37 @@ def test_a_browser_signs_in_connects_and_is_refused(
             asked = parse_qs(urlsplit(begun.json()["url"]).query)
             assert asked["redirect_uri"] == [callback]
             back = httpx.post(begun.json()["url"], data={"sub": "viewer"}).headers["location"]
-            assert viewer.get(back).headers["location"] == "/account"
+            answer = viewer.get(back)
+            assert answer.headers["location"] == "/account"
+            [given] = [one for one in answer.headers.get_list("set-cookie") if PROPOSAL in one]
+            assert all(word in given.lower() for word in ("samesite=strict", "httponly"))
+            with cloud.client("keeper") as other:  # into whose browser it was slipped
+                other.cookies.set(PROPOSAL, viewer.cookies[PROPOSAL], path=f"{BEGIN}/connect")
+                assert other.get(f"{BEGIN}/connect").json()["proposal"] is None
+                assert other.put(f"{BEGIN}/connect").status_code == 404
+            told = viewer.get(f"{BEGIN}/connect").json()
+            assert (told["connected"], told["password"]) == (False, True)
+            assert told["proposal"] == {"id": "company", "name": "Company", "identity": "viewer"}
+            assert viewer.put(f"{BEGIN}/connect").status_code == 204
+            assert PROPOSAL not in viewer.cookies
             users = {one["name"]: one for one in client.get("/v1/users").json()["items"]}
             assert users["viewer"]["external"] is True
             assert viewer.post(f"{BEGIN}/connect", json=right).status_code == 409
-            assert viewer.delete(f"{BEGIN}/connect").status_code == 204
+            told = viewer.get(f"{BEGIN}/connect").json()
+            assert told["provider"] == {"id": "company", "name": "Company"}
+            end = {"password": "a wrong password"}
+            refused = viewer.post(f"{BEGIN}/disconnect", json=end)
+            assert refused.json()["errors"][0]["field"] == "password"
+            end = {"password": PASSWORD}
+            assert viewer.post(f"{BEGIN}/disconnect", json=end).status_code == 204
+            assert viewer.get(f"{BEGIN}/connect").json()["connected"] is False
+            again = viewer.post(f"{BEGIN}/connect", json=right).json()["url"]
+            [state] = parse_qs(urlsplit(again).query)["state"]
+            refusal = {"error": "access_denied", "state": state}
+            assert (
+                viewer.get(callback, params=refusal).headers["location"]
+                == "/account?refused=provider-refused"
+            )
         with cloud.client("stranger") as stranger:
             assert stranger.get("/v1/login-providers").json()["items"] == []
             assert stranger.delete("/v1/login-providers/company").status_code == 404
@@ -74,6 +101,8 @@ def test_a_browser_signs_in_connects_and_is_refused(
             everybody = {**body, "installation": True}
             assert stranger.put("/v1/login-providers/all", json=everybody).status_code == 403
         assert client.get(BEGIN).json()["items"] == []  # a tenant's own is not shown to all
+        by_id = client.get(BEGIN, params={"provider": "company"}).json()["items"]
+        assert by_id == [{"id": "company", "name": "Company"}]
     assert client.delete("/v1/login-providers/company").status_code == 204
 
 

@@ -36,6 +36,28 @@ export interface ShownProvider {
   name: string
 }
 
+/** How one may sign in oneself. */
+export interface Connection {
+  connected: boolean
+  /** null where it was removed, or there is none */
+  provider: ShownProvider | null
+  /** what the provider calls one */
+  subject: string
+  /** there is one to sign in with */
+  password: boolean
+  second_factor: boolean
+  /** which could be connected */
+  providers: ShownProvider[]
+  /** with which identity one came back, and has to say yes or no */
+  proposal: (ShownProvider & { identity: string }) | null
+}
+
+/** What signing in takes. */
+export interface Proof {
+  password: string
+  code?: string
+}
+
 export interface SecondFactor {
   on: boolean
   recovery_codes: number
@@ -53,10 +75,13 @@ interface RecoveryCodes {
 }
 
 const INVITATION = '/v1/session/invitation'
+const CONNECT = '/v1/session/openid/connect'
 const SECOND = '/v1/session/second-factor'
 
 export const identity = {
-  providers: () => json<Page<ShownProvider>>('/v1/session/openid'),
+  /** Those for everybody, and the one whose id is known. */
+  providers: (known: string) =>
+    json<Page<ShownProvider>>('/v1/session/openid', { query: { provider: known || null } }),
   /** Leave for a provider; the browser comes back signed in, or with `?refused=`. With the secret
    *  of an `invitation` and a `name`, a new user comes of it. */
   signInAt: async (
@@ -69,6 +94,18 @@ export const identity = {
     })
     location.assign(told.url)
   },
+  connection: () => json<Connection>(CONNECT),
+  /** Leave for a provider; the browser comes back to the account with a proposal. */
+  connectTo: async (provider: string, proof: Proof): Promise<void> => {
+    const told = await json<{ url: string }>(CONNECT, {
+      method: 'POST',
+      json: { provider, ...proof },
+    })
+    location.assign(told.url)
+  },
+  confirmConnection: () => json<void>(CONNECT, { method: 'PUT' }),
+  disconnect: (proof: Proof) =>
+    json<void>('/v1/session/openid/disconnect', { method: 'POST', json: proof }),
   invitations: () => json<Page<Invitation>>('/v1/invitations'),
   invite: (body: NewInvitation) =>
     json<{ invitation: Invitation; link: string }>('/v1/invitations', {

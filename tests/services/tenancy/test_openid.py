@@ -32,6 +32,7 @@ from carcloud.services.tenancy.api import (
     Exists,
     Identity,
     Invalid,
+    NotSignedIn,
     ProviderRules,
     Session,
     SignInBegun,
@@ -39,6 +40,7 @@ from carcloud.services.tenancy.api import (
     Tenancy,
     TenantState,
     Throttled,
+    Unknown,
 )
 from tests.services.tenancy.conftest import PASSWORD, QUICK, A, B, signed_in
 
@@ -120,6 +122,20 @@ class Site:
     def finish(self, ticket: str | None, query: Mapping[str, str]) -> Session | None:
         done = self.tenancy.openid.finish(ticket, query, hours=1, client=HERE)
         return done.session
+
+    def proposed(self, ticket: str, query: Mapping[str, str]) -> str:
+        """What somebody who wanted to connect comes back with."""
+        done = self.tenancy.openid.finish(ticket, query, hours=1, client=HERE)
+        assert done.session is None and done.proposal is not None
+        return done.proposal
+
+    def connect(self, who: Identity, sub: str, **more: Any) -> None:
+        """All of it: there, back, and yes."""
+        proposal = self.proposed(*self.connecting(sub, who, **more))
+        self.tenancy.connections.confirm(who, proposal)
+
+    def disconnect(self, who: Identity) -> None:
+        self.tenancy.connections.end(who, PASSWORD, None, client=HERE)
 
     def sign_in(self, sub: str, provider: str = "idp", **more: Any) -> Session:
         session = self.finish(*self.went(sub, provider, **more))
@@ -358,10 +374,10 @@ def test_nobody_is_taken_for_a_user_because_of_an_address_or_name(site: Site) ->
     site.provider()
     site.refused("not-known", *site.went("s-7"))
     gina = signed_in(site.tenancy, "gina@example.com")
-    assert site.finish(*site.connecting("s-7", gina)) is None  # her own doing
+    site.connect(gina, "s-7")  # her own doing
     assert site.sign_in("s-7").identity.user == "gina@example.com"
-    site.refused("name-taken", *site.connecting("s-7", signed_in(site.tenancy, "olga")))
-    site.tenancy.openid.disconnect(gina)
+    site.refused("identity-taken", *site.connecting("s-7", signed_in(site.tenancy, "olga")))
+    site.disconnect(gina)
     site.refused("not-known", *site.went("s-7"))
 
 
@@ -394,19 +410,73 @@ def test_connecting_takes_what_signing_in_takes(site: Site) -> None:
         assert told.value.field == "code"
     refused = site.tenancy.trail.page(A, AuditFilter(action="user.connect", denied=True)).items
     assert len(refused) == 3  # the password, and two codes
-    assert site.finish(*site.connecting("s-15", olga, code=codes[1])) is None
+    site.connect(olga, "s-15", code=codes[1])
     assert site.sign_in("s-15").identity.user == "olga"
 
 
 def test_a_connected_account_is_not_connected_elsewhere(site: Site) -> None:
     site.provider()
     olga = signed_in(site.tenancy, "olga")
-    both = [site.connecting(sub, olga) for sub in ("s-16", "s-17")]
-    assert site.finish(*both[0]) is None
-    site.refused("not-possible", *both[1])  # begun before, and too late
+    trips = [site.connecting(sub, olga) for sub in ("s-16", "s-17", "s-19")]
+    first, second = (site.proposed(*trip) for trip in trips[:2])
+    site.tenancy.connections.confirm(olga, first)
+    site.refused("not-possible", *trips[2])  # begun before, and too late
+    with pytest.raises(Exists):
+        site.tenancy.connections.confirm(olga, second)
     with pytest.raises(Exists):
         site.connecting("s-17", olga)
     assert site.sign_in("s-16").identity.user == "olga"
+
+
+def test_only_the_session_that_began_connects_the_account(site: Site) -> None:
+    """Whatever an attacker slips into a browser: nobody's identity joins another's account."""
+    site.provider()
+    site.tenancy.people.create(A, "pia", PASSWORD, "viewer", by=SYSTEM)
+    olga, other, pia = (signed_in(site.tenancy, name) for name in ("olga", "olga", "pia"))
+    proposal = site.proposed(*site.connecting("s-21", olga))
+    told = site.tenancy.connections.state(olga, proposal)
+    assert told.proposal is not None and told.proposal.provider == "idp"
+    assert (told.connected, told.password, [one.id for one in told.offered]) == (
+        False, True, ["idp"],
+    )  # fmt: skip
+    token = site.tenancy.sessions.token(olga, minutes=5).identity
+    with pytest.raises(Denied):
+        site.tenancy.connections.confirm(token, proposal)
+    ticket, _ = site.connecting("s-21", olga)
+    for who, given in ((pia, proposal), (other, proposal), (olga, ticket), (olga, None)):
+        assert site.tenancy.connections.state(who, given).proposal is None
+        with pytest.raises(Unknown):
+            site.tenancy.connections.confirm(who, given)
+    refused = site.tenancy.trail.page(A, AuditFilter(action="user.connect", denied=True)).items
+    assert [one.actor for one in refused] == ["olga", "olga", "olga", "pia"]
+    site.refused("not-known", *site.went("s-21"))
+    site.tenancy.connections.confirm(olga, proposal)
+    assert site.sign_in("s-21").identity.user == "olga"
+    made = site.tenancy.trail.page(A, AuditFilter(action="user.connect", denied=False)).items[0]
+    assert (made.actor, dict(made.after or {})["provider"]) == ("olga", "idp")
+    told = site.tenancy.connections.state(olga, proposal)
+    assert (told.connected, told.subject, told.proposal) == (True, "s-21", None)
+    assert told.provider is not None and told.provider.id == "idp"
+
+
+def test_an_account_is_disconnected_with_the_password_and_other_sessions_end(site: Site) -> None:
+    site.provider()
+    olga = signed_in(site.tenancy, "olga")
+    proposal = site.proposed(*site.connecting("s-22", olga))
+    site.tenancy.connections.confirm(olga, proposal)
+    there = site.sign_in("s-22")
+    with pytest.raises(Invalid) as told:
+        site.tenancy.connections.end(olga, "a wrong password", None, client=HERE)
+    assert told.value.field == "password"
+    assert site.sign_in("s-22").identity.user == "olga"
+    site.disconnect(olga)
+    with pytest.raises(NotSignedIn):
+        site.tenancy.sessions.identify(there.token)
+    site.refused("not-known", *site.went("s-22"))
+    with pytest.raises(Exists):  # it would not take the password again
+        site.tenancy.connections.confirm(olga, proposal)
+    told_of = AuditFilter(action="user.disconnect")
+    assert [one.denied for one in site.tenancy.trail.page(A, told_of).items] == [False, True]
 
 
 def test_who_gets_a_password_from_an_owner_signs_in_with_it_only(site: Site) -> None:
@@ -416,7 +486,7 @@ def test_who_gets_a_password_from_an_owner_signs_in_with_it_only(site: Site) -> 
     site.tenancy.people.set_password(A, "lena", PASSWORD, by=SYSTEM)
     assert not site.tenancy.people.get(A, "lena").external
     site.refused("name-taken", *site.went("s-18"))
-    site.tenancy.openid.disconnect(signed_in(site.tenancy, "lena"))  # nothing is left to do
+    site.disconnect(signed_in(site.tenancy, "lena"))  # nothing is left to do
     entry = site.tenancy.trail.page(A, AuditFilter(action="user.password")).items[0]
     assert dict(entry.before or {}) == {"external": True}
 
@@ -446,7 +516,8 @@ def test_an_invited_person_signs_in_at_the_provider(site: Site) -> None:
     assert session.identity.may("vehicles:write")
     assert site.sign_in("s-8").identity.user == "hal"
     with pytest.raises(Invalid):
-        site.tenancy.openid.disconnect(session.identity)  # no other way in
+        site.disconnect(session.identity)  # no other way in
+    assert site.sign_in("s-8").identity.user == "hal"
 
 
 def test_domains_and_verified_addresses(site: Site) -> None:

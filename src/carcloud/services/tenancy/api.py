@@ -1,7 +1,7 @@
 """Tenants, their people, rights and keys, and the record of what was changed. Calls block briefly.
 
 `Tenancy` holds its parts: `tenants`, `people`, `invitations`, `second_factor`, `grants`, `keys`,
-`sessions`, `providers`, `openid`, `trail`.
+`sessions`, `providers`, `connections`, `openid`, `trail`.
 """
 
 import secrets
@@ -19,6 +19,7 @@ from carcloud.ports.records import Records
 from carcloud.services.tenancy import throttle
 from carcloud.services.tenancy.audit import append as record_changes
 from carcloud.services.tenancy.audit import origin
+from carcloud.services.tenancy.connections import PROPOSAL_S, Connections
 from carcloud.services.tenancy.desk import USER, Desk, note
 from carcloud.services.tenancy.errors import (
     Changed,
@@ -73,6 +74,7 @@ from carcloud.services.tenancy.types import (
     AuditFilter,
     AuditPage,
     ChainReport,
+    Connection,
     Enrolment,
     Grant,
     Identity,
@@ -82,6 +84,7 @@ from carcloud.services.tenancy.types import (
     NewKey,
     Offer,
     Project,
+    Proposal,
     ProviderRules,
     Reason,
     RoleInfo,
@@ -97,16 +100,16 @@ from carcloud.services.tenancy.types import (
 )
 
 __all__ = [
-    "EVERYTHING", "INSTALLATION", "LONGEST_NAME", "MAIN", "SYSTEM", "AccessKey", "Allowed",
-    "ApiKey", "AuditEntry", "AuditFilter", "AuditPage", "ChainReport", "Changed", "Client",
-    "Denied", "Enrolment", "Exists", "Grant", "Identity", "Invalid", "Invitation", "KnownLimits",
-    "LoginProvider", "NewInvitation", "NewKey", "NoSecret", "NotSignedIn", "Offer", "Passwords",
-    "Project", "ProviderRules", "Quota", "Reason", "RoleInfo", "Scope", "Seal",
-    "SecondFactorMissing", "SecondFactorNeeded", "SecondFactorState", "Session", "SessionInfo",
-    "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy", "TenantInfo", "TenantLimits",
-    "TenantState", "Throttled", "Unknown", "User", "check_limit", "deleted_tenants", "limit_in",
-    "locked_tenant", "mark_tenant", "metadata", "origin", "record_changes", "suspended_among",
-    "suspended_tenants",
+    "EVERYTHING", "INSTALLATION", "LONGEST_NAME", "MAIN", "PROPOSAL_S", "SYSTEM", "AccessKey",
+    "Allowed", "ApiKey", "AuditEntry", "AuditFilter", "AuditPage", "ChainReport", "Changed",
+    "Client", "Connection", "Denied", "Enrolment", "Exists", "Grant", "Identity", "Invalid",
+    "Invitation", "KnownLimits", "LoginProvider", "NewInvitation", "NewKey", "NoSecret",
+    "NotSignedIn", "Offer", "Passwords", "Project", "Proposal", "ProviderRules", "Quota", "Reason",
+    "RoleInfo", "Scope", "Seal", "SecondFactorMissing", "SecondFactorNeeded", "SecondFactorState",
+    "Session", "SessionInfo", "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy",
+    "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User", "check_limit",
+    "deleted_tenants", "limit_in", "locked_tenant", "mark_tenant", "metadata", "origin",
+    "record_changes", "suspended_among", "suspended_tenants",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))
@@ -135,9 +138,10 @@ class Tenancy:
         self.second_factor = SecondFactor(desk, self.people)
         self.sessions = Sessions(desk, self.keys, self.second_factor)
         self.providers = Providers(desk, self.grants)
+        self.connections = Connections(desk, self.providers, self.sessions)
         self.openid = OpenId(
             desk, provider_web, self.providers, self.people, self.grants, self.invitations,
-            self.sessions,
+            self.sessions, self.connections,
         )  # fmt: skip
         self.trail = Trail(desk)
         self.limits = TenantLimits(records, now)

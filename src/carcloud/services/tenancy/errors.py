@@ -10,11 +10,13 @@ class SecondFactorNeeded(NotSignedIn):
 
 
 class SignInRefused(NotSignedIn):
-    """Signing in at a provider did not work out; `why` is a short code for the console."""
+    """Signing in at a provider did not work out; `why` is a short code for the console, `back` the
+    page of it that tells."""
 
     def __init__(self, why: str, detail: str) -> None:
         super().__init__(detail)
         self.why = why
+        self.back = "/"
 
 
 class Throttled(Exception):

@@ -15,14 +15,15 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.model.time import SECOND
 from carcloud.ports.errors import Conflict
 from carcloud.ports.openid import ProviderFailed, ProviderRefused, ProviderWeb
 from carcloud.services.tenancy import audit, id_tokens, throttle
-from carcloud.services.tenancy.desk import USER, Desk, hashed, note
+from carcloud.services.tenancy.connections import Connections, spend
+from carcloud.services.tenancy.desk import USER, Desk
 from carcloud.services.tenancy.errors import (
     Denied,
     Exists,
@@ -34,11 +35,10 @@ from carcloud.services.tenancy.errors import (
 from carcloud.services.tenancy.grants import Grants
 from carcloud.services.tenancy.invitations import Invitations
 from carcloud.services.tenancy.people import People, check_person
-from carcloud.services.tenancy.proof import only_person
 from carcloud.services.tenancy.provider_facts import METHODS, ProviderFacts
 from carcloud.services.tenancy.providers import Providers
 from carcloud.services.tenancy.sessions import Client, Sessions
-from carcloud.services.tenancy.store import sessions, spent_sign_ins, users
+from carcloud.services.tenancy.store import users
 from carcloud.services.tenancy.text import printable
 from carcloud.services.tenancy.types import (
     EVERYTHING,
@@ -63,7 +63,7 @@ class OpenId:
 
     def __init__(
         self, desk: Desk, web: ProviderWeb | None, providers: Providers, people: People,
-        grants: Grants, invitations: Invitations, opening: Sessions,
+        grants: Grants, invitations: Invitations, opening: Sessions, connections: Connections,
     ) -> None:  # fmt: skip
         self._desk = desk
         self._facts = ProviderFacts(web)
@@ -72,6 +72,7 @@ class OpenId:
         self._grants = grants
         self._invitations = invitations
         self._sessions = opening
+        self._connections = connections
 
     def begin(
         self, provider: str, callback: str, *, back: str = "/", invitation: str | None = None,
@@ -93,7 +94,8 @@ class OpenId:
         self, who: Identity, provider: str, callback: str, *, back: str, password: str,
         code: str | None, client: Client,
     ) -> SignInBegun:  # fmt: skip
-        """As `begin`, for somebody whose account is connected when the browser comes back.
+        """As `begin`, for somebody whose account shall be connected: `finish` tells a proposal,
+        which `Connections.confirm` takes.
 
         Takes what signing in takes. Raises `Exists` for an account that is connected already,
         `Denied` for keys and tokens, and as `begin`.
@@ -152,24 +154,14 @@ class OpenId:
             _check_domain(chosen, claims)
             return self._let_in(chosen, claims, kept, hours, client)
         except SignInRefused as error:
+            error.back = _back(kept)
             self._note_refusal(tenant, kept, error)
             raise
         except (Unknown, Invalid, Denied, Exists, NotSignedIn) as error:
             refused = SignInRefused("not-possible", str(error))
+            refused.back = _back(kept)
             self._note_refusal(tenant, kept, refused)
             raise refused from error
-
-    def disconnect(self, who: Identity) -> None:
-        """Sign in with the password only again; raises `Invalid` where there is none, `Denied`."""
-        only_person(who)
-        with self._desk.records.transaction() as db:
-            row = db.execute(select(users).where(users.c.name == who.user)).one()
-            if row.external is None:
-                return
-            if row.password is None:
-                raise Invalid("password", "you have no password: ask an owner to set one")
-            db.execute(update(users).where(users.c.name == who.user).values(external=None))
-            note(db, who.tenant, who.user, "user.disconnect", who.user)
 
     def _opened(self, ticket: str | None) -> dict[str, Any]:
         try:
@@ -196,12 +188,9 @@ class OpenId:
             raise SignInRefused("provider-refused", f"the provider said {query['error'][:60]!r}")
 
     def _spend(self, kept: Mapping[str, Any]) -> None:
-        now = self._desk.now()
         try:
             with self._desk.records.transaction() as db:
-                db.execute(delete(spent_sign_ins).where(spent_sign_ins.c.expires <= now))
-                row = {"hash": hashed(kept["state"]), "expires": kept["expires"]}
-                db.execute(insert(spent_sign_ins).values(row))
+                spend(db, kept["state"], kept["expires"], self._desk.now())
         except Conflict as error:
             raise SignInRefused("used", "this sign-in was used already") from error
 
@@ -254,14 +243,12 @@ class OpenId:
         try:
             with self._desk.records.transaction() as db:
                 if kept["user"] is not None:
-                    self._connect(db, chosen, external, kept)
-                    return SignInDone(None, back)
+                    made = self._connections.propose(db, chosen, external, claims, kept)
+                    return SignInDone(None, back, made)
                 session = self._session(db, chosen, claims, external, kept, hours, client)
                 return SignInDone(session, back)
         except Conflict as error:
-            raise SignInRefused(
-                "name-taken", "there is a user of that name, or this identity is another's"
-            ) from error
+            raise SignInRefused("name-taken", "there is a user of that name") from error
 
     def _session(
         self, db: Connection, chosen: LoginProvider, claims: Mapping[str, Any], external: str,
@@ -302,22 +289,6 @@ class OpenId:
             self._grants.grant_in(db, chosen.tenant, name, role, EVERYTHING, by=by)
         return name
 
-    def _connect(
-        self, db: Connection, chosen: LoginProvider, external: str, kept: Mapping[str, Any]
-    ) -> None:
-        """Connect the account whose session began this and has not ended."""
-        still = (sessions.c.id == kept["session"]) & (sessions.c.user == kept["user"])
-        row = db.execute(select(users).where(users.c.name == kept["user"])).first()
-        if db.execute(select(sessions.c.id).where(still)).first() is None or row is None:
-            raise SignInRefused("too-late", "your session has ended meanwhile")
-        if chosen.tenant not in (row.tenant, INSTALLATION):
-            raise SignInRefused("kept-out", "the provider belongs to another tenant")
-        free = (users.c.name == row.name) & users.c.external.is_(None)
-        if db.execute(update(users).where(free).values(external=external)).rowcount == 0:
-            raise SignInRefused("not-possible", "this account was connected meanwhile")
-        told = {"provider": chosen.id}
-        note(db, Tenant(row.tenant), row.name, "user.connect", row.name, None, told)
-
     def _note_refusal(self, tenant: Tenant, kept: Mapping[str, Any], error: SignInRefused) -> None:
         actor = kept["user"] or kept["name"] or "-"
         told = {"why": error.why, "detail": printable(str(error)[:200])}
@@ -327,6 +298,11 @@ class OpenId:
         )  # fmt: skip
         with self._desk.records.transaction() as db:
             audit.append(db, [entry])
+
+
+def _back(kept: Mapping[str, Any]) -> str:
+    """Who wanted to connect is signed in, and learns on the page where it began why not."""
+    return "/" if kept["user"] is None else str(kept["back"])
 
 
 def _challenge(verifier: str) -> str:

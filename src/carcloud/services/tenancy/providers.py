@@ -40,9 +40,15 @@ class Providers:
         with self._desk.records.reading() as db:
             return [_provider(row) for row in db.execute(query)]
 
-    def shown(self) -> list[LoginProvider]:
-        """Those of the installation, which the sign-in page offers to everybody."""
-        return self.all(INSTALLATION)
+    def shown(self, wanted: str | None = None) -> list[LoginProvider]:
+        """Those of the installation, which the sign-in page offers to everybody, and the one whose
+        id somebody knows."""
+        mine = login_providers.c.tenant == INSTALLATION
+        if wanted is not None and SLUG.fullmatch(wanted):
+            mine |= login_providers.c.id == wanted
+        query = select(login_providers).where(mine).order_by(login_providers.c.id)
+        with self._desk.records.reading() as db:
+            return [_provider(row) for row in db.execute(query)]
 
     def get(self, db: Connection, provider: str) -> tuple[LoginProvider, str | None]:
         """One, with the secret of its client; raises `Unknown`."""

@@ -301,10 +301,37 @@ class SignInBegun:
 
 @dataclass(frozen=True, slots=True)
 class SignInDone:
-    """Who came back from a provider; no session where an account was connected only."""
+    """Who came back from a provider; a sealed proposal in place of a session where an account is
+    to be connected."""
 
     session: Session | None
     back: str  # the path to go on at
+    proposal: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An identity at a provider that waits for its owner's yes; `shown` is what they know it by."""
+
+    provider: str
+    name: str  # of the provider
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a person may sign in, and at which providers they could.
+
+    `provider` is None where it was removed since; `subject` is what it calls them.
+    """
+
+    connected: bool
+    provider: LoginProvider | None
+    subject: str
+    password: bool
+    second_factor: bool
+    offered: tuple[LoginProvider, ...]
+    proposal: Proposal | None
 
 
 @dataclass(frozen=True, slots=True)

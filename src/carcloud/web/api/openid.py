@@ -1,4 +1,4 @@
-"""Routes of OpenID Connect: providers and how they are set, signing in there, connecting."""
+"""Routes of OpenID Connect: providers and how they are set, and signing in there."""
 
 import asyncio
 from typing import Annotated, Any
@@ -10,10 +10,10 @@ from litestar.datastructures import Cookie
 from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath, FromQuery, JSONBody
 
-from carcloud.model.actions import ANYONE
 from carcloud.model.time import iso
 from carcloud.services.tenancy.api import (
     INSTALLATION,
+    PROPOSAL_S,
     LoginProvider,
     ProviderRules,
     SignInBegun,
@@ -29,7 +29,9 @@ from carcloud.web.security import same_origin
 from carcloud.web.signed_in import client_of, session_cookie
 
 CALLBACK = "/v1/session/openid/callback"
+CONNECT = "/v1/session/openid/connect"
 COOKIE = "carcloud_openid"
+PROPOSAL = "carcloud_connect"
 _TICKET_S = 600
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -84,15 +86,6 @@ class SignInAt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     back: Annotated[str, msgspec.Meta(max_length=500)] = "/"
     invitation: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     name: Annotated[str, msgspec.Meta(max_length=64)] | None = None
-
-
-class ConnectTo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The provider at which one wants to sign in from now on, and what signing in takes now:
-    `code` where the second factor is on."""
-
-    provider: _Id
-    password: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
-    code: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] | None = None
 
 
 class SendTo(msgspec.Struct, frozen=True):
@@ -183,11 +176,15 @@ async def remove_provider(
     "/session/openid",
     summary="Sign-in providers for everybody",
     security=[{}],
-    responses=errors(503),
+    description="Those of the installation, and `provider` if it is there: a tenant's own is told "
+    "to who knows its id.",
+    responses=errors(400, 503),
 )
-async def list_shown(tenancy: TheTenancy) -> Page[ShownProvider]:
-    """Providers of the installation."""
-    found = await asyncio.to_thread(tenancy.providers.shown)
+async def list_shown(
+    tenancy: TheTenancy, provider: FromQuery[str | None] = None
+) -> Page[ShownProvider]:
+    """Providers of the installation, and one that is known."""
+    found = await asyncio.to_thread(tenancy.providers.shown, provider)
     return Page([ShownProvider(one.id, one.name) for one in found], None, len(found))
 
 
@@ -218,51 +215,7 @@ async def begin_sign_in(
             client=client_of(request),
         )
     )
-    return _leaving(request, begun)
-
-
-@post(
-    "/session/openid/connect",
-    status_code=200,
-    summary="Connect one's account to a provider",
-    description="As `POST /session/openid`; from then on one may sign in there. Takes the "
-    "password, and a code where the second factor is on; wrong ones are counted as at signing in.",
-    opt=allows(ANYONE),
-    responses=errors(400, 401, 403, 404, 409, 413, 429, 503),
-)
-async def connect_account(
-    request: Request[Any, Any, Any],
-    data: JSONBody[ConnectTo],
-    caller: TheCaller,
-    tenancy: TheTenancy,
-    settings: TheSettings,
-    provider_threads: TheProviderThreads,
-) -> Response[SendTo]:
-    """Where to send the browser."""
-    begun = await provider_threads.run(
-        lambda: tenancy.openid.connect(
-            caller.identity,
-            data.provider,
-            public_url(request, settings) + CALLBACK,
-            back="/account",
-            password=data.password,
-            code=data.code,
-            client=client_of(request),
-        )
-    )
-    return _leaving(request, begun)
-
-
-@delete(
-    "/session/openid/connect",
-    status_code=204,
-    summary="Sign in with the password only again",
-    opt=allows(ANYONE),
-    responses=errors(400, 401, 403, 503, 507),
-)
-async def disconnect_account(caller: TheCaller, tenancy: TheTenancy) -> None:
-    """Take the connection back."""
-    await asyncio.to_thread(tenancy.openid.disconnect, caller.identity)
+    return leaving(request, begun)
 
 
 @get(
@@ -288,11 +241,11 @@ async def come_back(
             lambda: tenancy.openid.finish(ticket, given, hours=hours, client=client_of(request))
         )
     except SignInRefused as error:
-        return _redirect(f"/?refused={quote(error.why)}", [gone])
+        return _redirect(f"{error.back}?refused={quote(error.why)}", [gone])
     except Throttled:
         return _redirect("/?refused=throttled", [gone])
     if done.session is None:
-        return _redirect(done.back, [gone])
+        return _redirect(done.back, [gone, proposal_cookie(request, done.proposal)])
     mine = session_cookie(request, done.session.token, done.session.expires)
     return _redirect(done.back, [gone, mine])
 
@@ -301,7 +254,8 @@ def _redirect(path: str, cookies: list[Cookie]) -> Response[None]:
     return Response(None, status_code=303, headers={"Location": path}, cookies=cookies)
 
 
-def _leaving(request: Request[Any, Any, Any], begun: SignInBegun) -> Response[SendTo]:
+def leaving(request: Request[Any, Any, Any], begun: SignInBegun) -> Response[SendTo]:
+    """Sends a browser to a provider, with the ticket that it must bring back."""
     return Response(SendTo(begun.url), cookies=[_cookie(request, begun.ticket, _TICKET_S)])
 
 
@@ -314,6 +268,19 @@ def _cookie(request: Request[Any, Any, Any], ticket: str, seconds: int) -> Cooki
         max_age=seconds,
         httponly=True,
         samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+
+
+def proposal_cookie(request: Request[Any, Any, Any], proposal: str | None) -> Cookie:
+    """What waits for the yes of the person, for the page that asks; None takes it away."""
+    return Cookie(
+        key=PROPOSAL,
+        value=proposal or "",
+        path=CONNECT,
+        max_age=0 if proposal is None else PROPOSAL_S,
+        httponly=True,
+        samesite="strict",
         secure=request.url.scheme == "https",
     )
 
@@ -338,7 +305,6 @@ def _view(one: LoginProvider, callback: str) -> ProviderView:
 
 
 PUBLIC = [list_shown, begin_sign_in, come_back]
-MINE = [connect_account, disconnect_account]
 router = Router(
     "/", tags=["people"], route_handlers=[list_providers, set_provider, remove_provider]
 )

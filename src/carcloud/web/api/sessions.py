@@ -22,7 +22,7 @@ from carcloud.services.tenancy.api import (
     Throttled,
     Unknown,
 )
-from carcloud.web.api import invitations, openid, registration, second_factor
+from carcloud.web.api import connections, invitations, openid, registration, second_factor
 from carcloud.web.callers import Callers, allows, caller_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheSettings, TheTenancy
@@ -191,7 +191,7 @@ def router(callers: Callers) -> Router:
             sign_out,
             *second_factor.MINE,
             *invitations.MINE,
-            *openid.MINE,
+            *connections.MINE,
         ],
     )
     return Router(

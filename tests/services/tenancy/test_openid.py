@@ -42,6 +42,7 @@ from carcloud.services.tenancy.api import (
     Throttled,
     Unknown,
 )
+from tests.services.tenancy import pkce_provider
 from tests.services.tenancy.conftest import PASSWORD, QUICK, A, B, signed_in
 
 CALLBACK = "http://cloud.example/v1/session/openid/callback"
@@ -52,10 +53,11 @@ Change = Callable[[dict[str, Any]], Mapping[str, Any] | str]
 
 @dataclass
 class Tampering:
-    """The network of carcloud, which may change the ID token on its way."""
+    """The network of carcloud, which may change what goes and the ID token that comes."""
 
     real: OpenIdHttp = field(default_factory=lambda: OpenIdHttp(private=True))
     change: Change | None = None
+    verifier: str | None = "its own"  # of PKCE; None = sent none
     forms: list[Mapping[str, str]] = field(default_factory=list)
 
     def get(self, url: str) -> Mapping[str, Any]:
@@ -64,6 +66,9 @@ class Tampering:
     def post(
         self, url: str, form: Mapping[str, str], user: tuple[str, str] | None
     ) -> Mapping[str, Any]:
+        if self.verifier != "its own":
+            form = {k: v for k, v in form.items() if k != "code_verifier"}
+            form |= {} if self.verifier is None else {"code_verifier": self.verifier}
         self.forms.append(form)
         told = dict(self.real.post(url, form, user))
         if self.change is not None:
@@ -200,6 +205,23 @@ def test_the_code_is_bound_by_pkce_and_the_secret_of_the_client_is_checked(site:
     site.client = (site.client[0], "not the secret")
     site.provider(creates=True, role="viewer")
     site.refused("provider-refused", *site.went("s-3"))
+
+
+def test_a_provider_that_asks_for_pkce_lets_in_who_holds_the_verifier(site: Site) -> None:
+    """Its refusals show that it checks: of no verifier, and of the verifier of another sign-in."""
+    with pkce_provider.running() as issuer:
+        site.tenancy.providers.set(
+            A, "strict", name="Strict", issuer=issuer, client="carcloud", secret="",
+            rules=ProviderRules(creates=True, role="viewer"), by=SYSTEM,
+        )  # fmt: skip
+        assert site.sign_in("nina", "strict").identity.user == "nina"
+        first = site.web.forms[-1]["code_verifier"]
+        for verifier in (None, first):
+            site.web.verifier = verifier
+            site.refused("provider-refused", *site.went("nina", "strict"))
+        site.web.verifier = "its own"
+        assert site.sign_in("nina", "strict").identity.user == "nina"
+        assert site.web.forms[-1]["code_verifier"] != first
 
 
 def test_an_answer_works_once_and_for_its_own_sign_in(site: Site) -> None:

@@ -170,12 +170,12 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """One of the tenant's tables."""
+    """One of the tenant's tables; sizes are None for who is held to some vehicles."""
 
     name: str
-    rows: int
-    bytes: int
-    files: int
+    rows: int | None
+    bytes: int | None
+    files: int | None
     columns: tuple[Column, ...]
 
 

@@ -1,7 +1,7 @@
 """The lake port: open tables of history, one folder per tenant. Calls block; use a thread."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -174,9 +174,18 @@ class Lake(Protocol):
         """The tenant's tables, known ones also before their first row."""
 
     def query(
-        self, tenant: Tenant, sql: str, limits: QueryLimits, cancel: Cancel | None = None
+        self,
+        tenant: Tenant,
+        sql: str,
+        limits: QueryLimits,
+        cancel: Cancel | None = None,
+        *,
+        only: Collection[str] | None = None,
     ) -> QueryResult:
         """One read-only SELECT on the tenant's tables; raises `QueryRefused`, `QueryLimit`.
+
+        With `only`, no SQL gives away anything of the rows of other vehicles; a table that has no
+        column `vehicle` is refused.
 
         Raises `QueryCancelled` at once when `cancel` is asked; nothing works on the query then.
         """

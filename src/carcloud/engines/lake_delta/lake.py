@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from carcloud.engines.lake_delta.files import Files, LocalPlace, Place
 from carcloud.engines.lake_delta.known import Known
 from carcloud.engines.lake_delta.log import Log
 from carcloud.engines.lake_delta.parquet import Footers
+from carcloud.engines.lake_delta.passed import Among
 from carcloud.engines.lake_delta.read import count, read
 from carcloud.engines.lake_delta.schema import PARTITION
 from carcloud.engines.lake_delta.settings import Care
@@ -90,11 +91,18 @@ class DeltaLake:
         return [_info(name, self._known.shown(name, seen)) for name, seen in found.items()]
 
     def query(
-        self, tenant: Tenant, sql: str, limits: QueryLimits, cancel: Cancel | None = None
+        self,
+        tenant: Tenant,
+        sql: str,
+        limits: QueryLimits,
+        cancel: Cancel | None = None,
+        *,
+        only: Collection[str] | None = None,
     ) -> QueryResult:
         """One read-only SELECT on the tenant's tables.
 
         Raises `QueryRefused`, `QueryLimit`, `QueryCancelled` (the process it ran in is killed).
+        With `only`, rows of other vehicles are read where the SQL does not reach: `passed`.
 
         Times are TIMESTAMP in SQL, and UTC; in the result they carry the zone again.
         """
@@ -102,7 +110,8 @@ class DeltaLake:
             name: query.Source(name, seen, self._files(TableRef(tenant, name)), self._known)
             for name, seen in self._snapshots(tenant).items()
         }
-        return self._desk.run(tables, self._footers, sql, limits, cancel or Cancel())
+        chosen = None if only is None else Among.of(only)
+        return self._desk.run(tables, self._footers, sql, limits, cancel or Cancel(), chosen)
 
     def close(self) -> None:
         """End the processes that queries ran in; they end with this one otherwise."""

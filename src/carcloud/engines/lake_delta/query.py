@@ -16,6 +16,7 @@ import pyarrow as pa
 from carcloud.engines.lake_delta.files import Files
 from carcloud.engines.lake_delta.known import Known
 from carcloud.engines.lake_delta.parquet import Footers
+from carcloud.engines.lake_delta.passed import Among
 from carcloud.engines.lake_delta.read import Filter
 from carcloud.engines.lake_delta.schema import PARTITION, TIME
 from carcloud.engines.lake_delta.snapshot import DataFile, Snapshot
@@ -70,22 +71,29 @@ class Desk:
         sql: str,
         limits: QueryLimits,
         cancel: Cancel,
+        only: Among | None = None,
     ) -> QueryResult:
         """Run one SELECT within `limits`; raises `QueryRefused`, `QueryLimit`, `QueryCancelled`."""
         started = time.monotonic()
         with self._worker(limits, cancel) as worker, cancel.calls(worker.process.kill):
             ask = _Question(worker, started + limits.seconds, limits, cancel)
             admitted = ask({"sql": sql, "tables": list(tables)}).head
-            views, paths, size, named = [], [], 0, frozenset(admitted["columns"])
+            views, paths, size, named = {}, [], 0, frozenset(admitted["columns"])
             for name, needs in admitted["needs"].items():
                 source = tables[name].showing(named)
-                chosen = _needed(source, needs)
+                if only is not None:
+                    _check_vehicles(source)
+                chosen = _needed(source, needs, only)
                 source.files.fetch(file.path for file in chosen)
-                views.append(f'CREATE VIEW "{name}" AS {_view(source, footers, chosen)}')
+                views[name] = _view(source, footers, chosen)
+                if only is not None:
+                    wanted = None if admitted["whole"] else named
+                    views[name] = _passing(source, views[name], wanted, only.within(needs))
                 paths += [source.files.local(file.path) for file in chosen]
                 size += sum(file.size for file in chosen)
             question = {"sql": admitted["sql"], "views": views, "paths": paths}
-            reply = ask(question | {"rows": limits.rows, "threads": self._threads})
+            question |= {"rows": limits.rows, "threads": self._threads, "passed": only is not None}
+            reply = ask(question, b"" if only is None else only.arrow())
         rows = _zoned(pa.ipc.open_stream(reply.body).read_all())
         return QueryResult(rows, reply.head["truncated"], time.monotonic() - started, size)
 
@@ -183,11 +191,11 @@ class _Question:
     limits: QueryLimits
     cancel: Cancel
 
-    def __call__(self, head: dict[str, Any]) -> Message:
+    def __call__(self, head: dict[str, Any], body: bytes = b"") -> Message:
         left = self.deadline - time.monotonic()
         limits = {"seconds": left, "memory_mb": self.limits.memory_mb}
         try:
-            send(self.worker.requests, Message(head | limits))
+            send(self.worker.requests, Message(head | limits, body))
         except BrokenPipeError:
             self._gone()
         if not select.select([self.worker.replies], [], [], max(0.0, left) + _GRACE)[0]:
@@ -238,13 +246,37 @@ def _zoned(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _needed(source: Source, needs: list[list[Any]]) -> list[DataFile]:
+def _needed(source: Source, needs: list[list[Any]], only: Among | None) -> list[DataFile]:
     """The files that hold rows the query can need."""
     wanted = [
         Filter((first, last), None if vehicles is None else frozenset(vehicles))
         for first, last, vehicles in needs
     ]
-    return [f for f in source.seen.files.values() if any(w.may_hold(f) for w in wanted)]
+    chosen = [f for f in source.seen.files.values() if any(w.may_hold(f) for w in wanted)]
+    return chosen if only is None else [f for f in chosen if only.may_lie_in(f)]
+
+
+def _check_vehicles(source: Source) -> None:
+    """Raises `QueryRefused` for a table that does not tell whose its rows are."""
+    at = source.seen.schema.get_field_index("vehicle")
+    if at < 0 or source.seen.schema.field(at).type != pa.string():
+        why = "so only who may query on all vehicles can read it"
+        raise QueryRefused(f"the table {source.name} has no text column vehicle, {why}")
+
+
+def _passing(
+    source: Source, view: str, named: Collection[str] | None, vehicles: list[str] | None
+) -> str:
+    """The rows of a view that may be passed on; `named` columns (lower case), None = all.
+
+    `vehicles`: those of the allowed ones that the query asks for, where it names them.
+    """
+    schema = source.seen.schema
+    names = [*schema.names, PARTITION]
+    kept = names if named is None else [n for n in names if n.lower() in named or n == "vehicle"]
+    asked = "" if vehicles is None else f" AND list_contains({sql_list(vehicles)}, vehicle)"
+    columns = ", ".join(map(_quoted, kept))
+    return f"SELECT {columns} FROM ({view}) WHERE vehicle IN (FROM allowed){asked}"  # noqa: S608
 
 
 def _view(source: Source, footers: Footers, chosen: list[DataFile]) -> str:

@@ -38,12 +38,14 @@ _WIDEST = Filter()
 class Admitted:
     """A SELECT that may run: its text, and for each table it names the rows it can need.
 
-    `columns`: all words by which it may name a column, in lower case.
+    `columns`: all words by which it may name a column, in lower case. `whole`: it may need
+    columns that it does not name.
     """
 
     sql: str
     needs: Mapping[str, list[Filter]] = field(default_factory=dict)
     columns: frozenset[str] = frozenset()
+    whole: bool = True
 
 
 def admit(parser: duckdb.DuckDBPyConnection, sql: str, tables: list[str]) -> Admitted:
@@ -68,7 +70,7 @@ def admit(parser: duckdb.DuckDBPyConnection, sql: str, tables: list[str]) -> Adm
     for name, wanted in _needs(parser, tree):
         needs.setdefault(name, []).append(_WIDEST if name in shadowed else wanted)
     known = {name: filters for name, filters in needs.items() if name in tables}
-    return Admitted(statements[0].query, known, frozenset(_named(tree)))
+    return Admitted(statements[0].query, known, frozenset(_named(tree)), _takes_rows_whole(tree))
 
 
 def _tree(parser: duckdb.DuckDBPyConnection, sql: str) -> Node:
@@ -97,6 +99,23 @@ def _named(tree: Node) -> Iterator[str]:
     for node in _nodes(tree):
         for key in ("column_names", "using_columns"):
             yield from (str(name).lower() for name in node.get(key) or ())
+
+
+def _takes_rows_whole(tree: Node) -> bool:
+    """Whether columns may come in without their names: `*`, `NATURAL`, `signals` for a row."""
+    relations: set[str] = set()
+    named: set[str] = set()
+    for node in _nodes(tree):
+        renamed = "sample" in node and node.get("column_name_alias")
+        if node.get("class") == "STAR" or node.get("ref_type") == "NATURAL" or renamed:
+            return True
+        if "sample" in node and node.get("type") in ("PIVOT", "SHOW_REF"):
+            return True
+        if "sample" in node:
+            relations.update((str(node.get(key) or "").lower()) for key in ("alias", "table_name"))
+        if columns := node.get("column_names"):
+            named.add(str(columns[-1]).lower())
+    return not named.isdisjoint(relations)
 
 
 def _ctes(tree: Node) -> Iterator[Node]:

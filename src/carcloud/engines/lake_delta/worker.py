@@ -13,8 +13,8 @@ import signal
 import struct
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from carcloud import lean
+from carcloud.engines.lake_delta.passed import Passed, Passing
 from carcloud.engines.lake_delta.settings import MB
 from carcloud.engines.lake_delta.sql import admit
 from carcloud.ports.errors import QueryRefused
@@ -74,16 +75,17 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     _lock(parser, [])
     while (request := receive(requests)) is not None:
         with _limits(request.head["seconds"], request.head["memory_mb"]):
-            reply = _answer(parser, request.head)
+            reply = _answer(parser, request)
         send(replies, reply)
 
 
-def _answer(parser: duckdb.DuckDBPyConnection, head: dict[str, Any]) -> Message:
+def _answer(parser: duckdb.DuckDBPyConnection, request: Message) -> Message:
+    head = request.head
     try:
         if "tables" in head:
-            with _interrupted(parser, head["seconds"]):
+            with _interrupted(parser.interrupt, head["seconds"]):
                 return _admit(parser, head)
-        return _select(head)
+        return _select_passed(head, request.body) if head["passed"] else _select(head)
     except QueryRefused as refused:
         return Message({"refused": _without_paths(str(refused))})
     except (duckdb.Error, OSError, pa.ArrowException, MemoryError) as error:
@@ -97,20 +99,38 @@ def _admit(parser: duckdb.DuckDBPyConnection, head: dict[str, Any]) -> Message:
         name: [[*f.span, None if f.vehicles is None else sorted(f.vehicles)] for f in filters]
         for name, filters in admitted.needs.items()
     }
-    return Message({"sql": admitted.sql, "needs": needs, "columns": sorted(admitted.columns)})
+    words = {"columns": sorted(admitted.columns), "whole": admitted.whole}
+    return Message({"sql": admitted.sql, "needs": needs} | words)
 
 
 def _select(head: dict[str, Any]) -> Message:
-    memory = f"{head['memory_mb']}MiB"
-    options = _OPTIONS | {"threads": head["threads"], "memory_limit": memory}
-    with (
-        duckdb.connect(":memory:", config=options) as session,
-        _interrupted(session, head["seconds"]),
-    ):
-        for view in head["views"]:
-            session.execute(view)
+    with _session(head) as session, _interrupted(session.interrupt, head["seconds"]):
+        for name, view in head["views"].items():
+            session.execute(f'CREATE VIEW "{name}" AS {view}')
         _lock(session, head["paths"])
         return _first_rows(session, head["sql"], head["rows"])
+
+
+def _select_passed(head: dict[str, Any], vehicles: bytes) -> Message:
+    """As `_select`, on rows of some vehicles, in a session that can open no file."""
+    with (
+        closing(Passing(_session(head))) as passing,
+        _session(head) as session,
+        _interrupted(passing.interrupt, head["seconds"]),
+        _interrupted(session.interrupt, head["seconds"]),
+    ):
+        passing.allow(vehicles)
+        _lock(passing.reader, head["paths"])
+        for name, select in head["views"].items():
+            session.register(name, Passed(passing, select))
+        _lock(session, [])
+        return _first_rows(session, head["sql"], head["rows"])
+
+
+def _session(head: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    memory = f"{head['memory_mb']}MiB"
+    options = _OPTIONS | {"threads": head["threads"], "memory_limit": memory}
+    return duckdb.connect(":memory:", config=options)
 
 
 def _lock(session: duckdb.DuckDBPyConnection, paths: list[str]) -> None:
@@ -160,9 +180,9 @@ def _limits(seconds: float, memory_mb: int) -> Iterator[None]:
 
 
 @contextmanager
-def _interrupted(session: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    """Stop what runs in the session when time is up."""
-    timer = threading.Timer(max(0.0, seconds), session.interrupt)
+def _interrupted(interrupt: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Stop what runs in a session when time is up."""
+    timer = threading.Timer(max(0.0, seconds), interrupt)
     timer.daemon = True
     timer.start()
     try:

@@ -32,7 +32,7 @@ from carcloud.services.telemetry.history import (
 from carcloud.services.telemetry.ingest import Ingest
 from carcloud.services.telemetry.metrics import METRICS, Metric
 from carcloud.services.telemetry.presence import Presence
-from carcloud.services.telemetry.queries import Asker, Queries, QueryFigures, QueryOptions
+from carcloud.services.telemetry.queries import Asker, Only, Queries, QueryFigures, QueryOptions
 from carcloud.services.telemetry.query_quota import QueryQuota
 from carcloud.services.telemetry.status import StatusBoard
 from carcloud.services.telemetry.twin import Twin
@@ -88,6 +88,7 @@ __all__ = [
     "SignalValue",
     "Span",
     "Status",
+    "TableInfo",
     "Telemetry",
     "TooBusy",
     "Trail",
@@ -233,15 +234,22 @@ class Telemetry:
         return await asyncio.to_thread(self._lake.tables, tenant)
 
     async def query(
-        self, tenant: Tenant, sql: str, rows: int | None = None, asker: Asker | None = None
+        self,
+        tenant: Tenant,
+        sql: str,
+        rows: int | None = None,
+        asker: Asker | None = None,
+        *,
+        only: Only | None = None,
     ) -> QueryResult:
-        """One read-only SELECT.
+        """One read-only SELECT, on the rows of all vehicles, or of those that `only` gives when
+        its turn comes.
 
         Raises `QueryRefused`, `QueryLimit`, `TooBusy`, `OverLimit`, and `QueryCancelled` after
         `cancel_query`. `rows` None = as many as the settings allow. When the caller stops
         waiting, the query ends and its place is free.
         """
-        return await self._queries.run(tenant, sql, rows, asker)
+        return await self._queries.run(tenant, sql, rows, asker, only)
 
     def cancel_query(self, tenant: Tenant, asker: Asker) -> None:
         """End a query that `asker` runs in this process; raises `UnknownQuery`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from carcloud.ports.errors import QueryCancelled, QueryLimit
 from carcloud.ports.lake import Cancel, Lake, QueryLimits, QueryResult
 from carcloud.services.telemetry.errors import InvalidArgument, TooBusy, UnknownQuery
 from carcloud.services.telemetry.query_quota import QueryQuota
+
+Only = Callable[[], Collection[str]]  # the vehicles whose rows a query may see, when it begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,12 @@ class Queries:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def run(
-        self, tenant: Tenant, sql: str, rows: int | None, asker: Asker | None
+        self,
+        tenant: Tenant,
+        sql: str,
+        rows: int | None,
+        asker: Asker | None,
+        only: Only | None = None,
     ) -> QueryResult:
         """One SELECT; a caller that is cancelled, as when its client leaves, ends the query."""
         limits = self._options.limits
@@ -87,7 +95,7 @@ class Queries:
             self.figures.refused["query.waiting"] += 1
             raise TooBusy("queries of the tenant run, and as many as may wait do so")
         await self._quota.check(tenant)
-        running = self._begin(tenant, sql, limits)
+        running = self._begin(tenant, sql, limits, only)
         if key is not None:
             self._named[key] = running
         try:
@@ -109,23 +117,29 @@ class Queries:
         running.asked_to_end = True
         running.end()
 
-    def _begin(self, tenant: Tenant, sql: str, limits: QueryLimits) -> _Running:
+    def _begin(self, tenant: Tenant, sql: str, limits: QueryLimits, only: Only | None) -> _Running:
         cancel = Cancel()
-        work = asyncio.ensure_future(self._in_turn(tenant, sql, limits, cancel))
+        work = asyncio.ensure_future(self._in_turn(tenant, sql, limits, cancel, only))
         self.figures.running += 1
         self._asked[tenant] += 1
         work.add_done_callback(partial(self._answered, tenant))
         return _Running(cancel, work)
 
     async def _in_turn(
-        self, tenant: Tenant, sql: str, limits: QueryLimits, cancel: Cancel
+        self,
+        tenant: Tenant,
+        sql: str,
+        limits: QueryLimits,
+        cancel: Cancel,
+        only: Only | None,
     ) -> QueryResult:
         loop = asyncio.get_running_loop()
 
         def work() -> QueryResult:
             began, size = monotonic(), 0
             try:
-                result = self._lake.query(tenant, sql, limits, cancel)
+                seen = None if only is None else only()
+                result = self._lake.query(tenant, sql, limits, cancel, only=seen)
                 size = result.bytes
             finally:
                 seconds = monotonic() - began

@@ -1,6 +1,7 @@
 """Routes for tables and SQL."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -9,11 +10,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath
 
-from carcloud.services.telemetry.api import Asker, QueryResult
+from carcloud.services.telemetry.api import Asker, QueryResult, TableInfo
+from carcloud.services.vehicles.api import Filter
 from carcloud.web import exports
 from carcloud.web.callers import allows
 from carcloud.web.describe import errors
-from carcloud.web.given import TheCaller, TheTelemetry
+from carcloud.web.given import TheCaller, TheTelemetry, TheVehicles
 from carcloud.web.problems import Refused
 
 MOST_ROWS = 1_000_000  # of a file; JSON answers keep to the setting `query.rows`
@@ -27,12 +29,12 @@ class ColumnView(msgspec.Struct, frozen=True):
 
 
 class TableView(msgspec.Struct, frozen=True):
-    """One of the tenant's tables."""
+    """One of the tenant's tables; sizes are null for callers held to some vehicles."""
 
     name: str
-    rows: int
-    bytes: int
-    files: int
+    rows: int | None
+    bytes: int | None
+    files: int | None
     columns: list[ColumnView]
 
 
@@ -64,23 +66,19 @@ class Answer(msgspec.Struct, frozen=True):
     summary="Tables",
     description="The tables that SQL can read, with their columns.",
     responses=errors(401, 503),
-    opt=allows("tables:read"),
+    opt=allows("tables:read", narrowed=True),
 )
 async def read_tables(caller: TheCaller, telemetry: TheTelemetry) -> Tables:
     """The tenant's tables."""
-    found = await telemetry.tables(caller.tenant)
-    return Tables(
-        [
-            TableView(
-                info.name,
-                info.rows,
-                info.bytes,
-                info.files,
-                [ColumnView(name, kind) for name, kind in info.columns],
-            )
-            for info in found
-        ]
-    )
+    whole = caller.identity.scopes("tables:read") is None
+    return Tables([_table(info, whole) for info in await telemetry.tables(caller.tenant)])
+
+
+def _table(info: TableInfo, whole: bool) -> TableView:
+    columns = [ColumnView(name, kind) for name, kind in info.columns]
+    if not whole:
+        return TableView(info.name, None, None, None, columns)
+    return TableView(info.name, info.rows, info.bytes, info.files, columns)
 
 
 _EXAMPLE = Example(
@@ -99,7 +97,8 @@ _FILE = "the rows as a file, when the request accepts "
     status_code=200,
     summary="SQL",
     description=(
-        "Runs one read-only SELECT. The answer is JSON, or with `Accept: text/csv`, "
+        "Runs one read-only SELECT; it sees the rows of the vehicles on which the caller may "
+        "query. The answer is JSON, or with `Accept: text/csv`, "
         "`application/vnd.apache.parquet` or `application/vnd.apache.arrow.stream` a file; its "
         "header `X-Truncated` says whether there were more rows. The query ends when the client "
         "closes the connection, or by `DELETE /v1/queries/{id}` with the `id` that it chose."
@@ -108,17 +107,23 @@ _FILE = "the rows as a file, when the request accepts "
         200: ResponseSpec(Answer, description="Rows"),
         **errors(400, 401, 403, 409, 413, 429, 503),
     },
-    opt=allows("queries:run"),
+    opt=allows("queries:run", narrowed=True),
 )
 async def run_query(
     request: Request[Any, Any, Any],
     caller: TheCaller,
     telemetry: TheTelemetry,
+    vehicles: TheVehicles,
     data: Annotated[Question, Body(examples=[_EXAMPLE])],
 ) -> Response[Any]:
     """One SQL query."""
     asker = Asker(caller.user, data.id)
-    work = asyncio.ensure_future(telemetry.query(caller.tenant, data.sql, data.rows, asker))
+    within = caller.identity.scopes("queries:run")
+    only = None
+    if within is not None:
+        only = partial(vehicles.matching_ids, caller.tenant, Filter(within=within))
+    query = telemetry.query(caller.tenant, data.sql, data.rows, asker, only=only)
+    work = asyncio.ensure_future(query)
     result = await _unless_gone(request, work)
     kind = exports.wanted_format(request.headers.get("accept", ""))
     if kind is None:
@@ -136,7 +141,7 @@ async def run_query(
         "`POST /v1/query` answers 409. Asked of the process that runs the query."
     ),
     responses=errors(400, 401, 403, 404),
-    opt=allows("queries:run"),
+    opt=allows("queries:run", narrowed=True),
 )
 async def cancel_query(query_id: FromPath[str], caller: TheCaller, telemetry: TheTelemetry) -> None:
     """Cancel a query of one's own."""

@@ -1,0 +1,116 @@
+"""Callers held to vehicles with some labels: SQL and the live map show them no others."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from tests.web.conftest import PASSWORD
+
+from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.services.tenancy.api import SYSTEM, Scope
+from carcloud.services.vehicles.api import VehicleChange
+
+START = 1_770_000_000_000_000  # us
+NEAR, FAR = "LTESTLABEL0000001", "LTESTLABEL0000002"
+
+
+@pytest.fixture(scope="module")
+def fleet(cloud: Any, make_frame: Any) -> Any:
+    """Two vehicles that have reported, one at either depot."""
+    for number, (name, depot) in enumerate(((NEAR, "fjord"), (FAR, "delta"))):
+        cloud.register(name, labels={"depot": depot})
+        cloud.send(name, make_frame(START + number, speed=10.0 + number, lon=5.0, lat=60.0))
+    cloud.tenancy.people.create(
+        DEFAULT_TENANT, "frida", PASSWORD, "operator", Scope(labels={"depot": "fjord"}), by=SYSTEM
+    )
+    return cloud
+
+
+def move(cloud: Any, vehicle: str, depot: str) -> None:
+    change = VehicleChange(labels={"depot": depot})
+    cloud.vehicles.change(DEFAULT_TENANT, vehicle, change, actor="test")
+
+
+@contextmanager
+def moved(cloud: Any, vehicle: str, depot: str) -> Iterator[None]:
+    """The vehicle is at another depot for so long."""
+    before = cloud.vehicles.get(DEFAULT_TENANT, vehicle).labels["depot"]
+    move(cloud, vehicle, depot)
+    try:
+        yield
+    finally:
+        move(cloud, vehicle, before)
+
+
+def asked(client: httpx.Client, sql: str) -> list[Any]:
+    answer = client.post("/v1/query", json={"sql": sql})
+    assert answer.status_code == 200, answer.text
+    rows: list[Any] = answer.json()["rows"]
+    return rows
+
+
+def test_sql_sees_the_vehicles_of_that_moment(fleet: Any) -> None:
+    mine = "SELECT DISTINCT vehicle FROM signals ORDER BY 1"
+    with fleet.client("frida") as frida, fleet.client() as owner:
+        assert asked(frida, mine) == [[NEAR]]
+        assert asked(frida, f"SELECT count(*) FROM frames WHERE vehicle = '{FAR}'") == [[0]]  # noqa: S608
+        with moved(fleet, FAR, "fjord"):
+            assert asked(frida, mine) == [[NEAR], [FAR]]
+        with moved(fleet, NEAR, "delta"):
+            assert asked(frida, mine) == []
+        assert [FAR] in asked(owner, mine)
+        told = frida.post("/v1/query", json={"sql": "SELECT error(vehicle) FROM signals"})
+        assert told.status_code == 400
+        assert NEAR in told.text
+        assert FAR not in told.text
+
+
+def test_a_file_of_an_answer_holds_the_same_rows(fleet: Any) -> None:
+    with fleet.client("frida") as frida:
+        body = {"sql": "SELECT vehicle, received FROM signals"}
+        answer = frida.post("/v1/query", json=body, headers={"Accept": "text/csv"})
+        assert NEAR in answer.text
+        assert FAR not in answer.text
+
+
+def test_tables_come_without_their_sizes(fleet: Any) -> None:
+    with fleet.client("frida") as frida, fleet.client() as owner:
+        limited, whole = frida.get("/v1/tables").json(), owner.get("/v1/tables").json()
+        names = [one["name"] for one in limited["items"]]
+        assert names == [one["name"] for one in whole["items"]]
+        for one in limited["items"]:
+            assert (one["rows"], one["bytes"], one["files"]) == (None, None, None)
+            assert "vehicle" in [column["name"] for column in one["columns"]]
+        assert max(one["rows"] for one in whole["items"]) > 0
+
+
+def test_a_grant_in_a_project_holds_for_its_vehicles(fleet: Any, make_frame: Any) -> None:
+    name = "LTESTLABEL0000009"
+    fleet.register(name, labels={"project": "polar"})
+    fleet.send(name, make_frame(START, speed=1.0))
+    scope = Scope(project="main")  # of all vehicles without a label `project`
+    fleet.tenancy.people.create(DEFAULT_TENANT, "pelle", PASSWORD, "analyst", scope, by=SYSTEM)
+    with fleet.client("pelle") as pelle:
+        found = asked(pelle, "SELECT DISTINCT vehicle FROM signals")
+        assert [NEAR] in found
+        assert [name] not in found
+        refused = pelle.post("/v1/query", json={"sql": "FROM read_text('/etc/hostname')"})
+        assert refused.status_code == 400
+
+
+def test_who_may_not_query_is_refused_with_labels_too(fleet: Any) -> None:
+    scope = Scope(labels={"depot": "fjord"})
+    fleet.tenancy.people.create(DEFAULT_TENANT, "vera", PASSWORD, "viewer", scope, by=SYSTEM)
+    with fleet.client("vera") as vera, fleet.client("frida") as frida:
+        assert vera.post("/v1/query", json={"sql": "SELECT 1"}).status_code == 403
+        assert vera.delete("/v1/queries/x").status_code == 403
+        assert frida.delete("/v1/queries/x").status_code == 404
+
+
+def test_a_job_with_sql_needs_the_whole_tenant(fleet: Any) -> None:
+    """Its files would be seen by others of the project."""
+    job = {"kind": "query-export", "params": {"sql": "SELECT 1 AS one"}}
+    with fleet.client("frida") as frida:
+        assert frida.post("/v1/jobs", json=job).status_code == 403

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import httpx
 import pytest
 from tests.web.conftest import PASSWORD
+from tests.web.test_live import events
 
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.services.tenancy.api import SYSTEM, Scope
 from carcloud.services.vehicles.api import VehicleChange
+from carcloud.web import live, sight
 
 START = 1_770_000_000_000_000  # us
 NEAR, FAR = "LTESTLABEL0000001", "LTESTLABEL0000002"
@@ -114,3 +117,95 @@ def test_a_job_with_sql_needs_the_whole_tenant(fleet: Any) -> None:
     job = {"kind": "query-export", "params": {"sql": "SELECT 1 AS one"}}
     with fleet.client("frida") as frida:
         assert frida.post("/v1/jobs", json=job).status_code == 403
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server looks at the registry and at grants each time."""
+    monkeypatch.setattr(sight, "FRESH_S", 0.0)
+    monkeypatch.setattr(live, "CHECK_S", 0.0)
+
+
+def online(cloud: Any, *vehicles: str) -> None:
+    rows = [[vehicle, START, None, None, None] for vehicle in vehicles]
+    told = {"instance": "labels", "full": True, "open": rows, "closed": []}
+    cloud.tell_sessions(told)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_map_shows_what_lies_inside(fleet: Any, make_frame: Any) -> None:
+    """Another vehicle reports, comes in and goes out; then the one that was there goes out."""
+    pictures: list[Any] = []
+    silent = "LTESTLABEL0000003"
+    fleet.register(silent, labels={"depot": "fjord"})
+    with fleet.client("frida") as frida, frida.stream("GET", "/v1/live") as answer:
+        assert answer.status_code == 200
+        told = (data for kind, data in events(answer) if kind == "vehicles")
+        pictures.append(next(told))
+        fleet.send(FAR, make_frame(START + 2_000_000, speed=33.0, lon=5.1, lat=60.0))
+        online(fleet, FAR, silent)  # of these two, only one that never reported may be seen
+        pictures.append(next(told))
+        with moved(fleet, FAR, "fjord"):
+            pictures.append(next(told))
+        pictures.append(next(told))
+        with moved(fleet, NEAR, "delta"):
+            pictures.append(next(told))
+        pictures.append(next(told))
+    online(fleet)
+    shown = [[(row[0], row[4], row[7]) for row in one["rows"]] for one in pictures]
+    assert shown == [[(NEAR, 10.0, 0)], [(silent, None, 1)], [(FAR, 33.0, 1)], [], [],
+                     [(NEAR, 10.0, 0)]]  # fmt: skip
+    assert [one["full"] for one in pictures] == [True] + [False] * 5
+    assert [one.get("gone") for one in pictures] == [None, [], [], [FAR], [NEAR], []]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_status_counts_what_lies_inside(fleet: Any) -> None:
+    with fleet.client("frida") as frida, frida.stream("GET", "/v1/live") as answer:
+        told = (data for kind, data in events(answer) if kind == "status")
+        before = next(told)
+        assert set(before) == {"time", "connected", "vehicles"}
+        with moved(fleet, FAR, "fjord"):
+            counted = next(one for one in told if one["vehicles"] != before["vehicles"])
+        assert counted["vehicles"] == before["vehicles"] + 1
+        assert frida.get("/v1/status").status_code == 403
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_twin_of_a_vehicle_outside_is_not_told(fleet: Any, make_frame: Any) -> None:
+    with fleet.client("frida") as frida:
+        with frida.stream("GET", "/v1/live", params={"vehicle": FAR}) as answer:
+            seen = []
+            moving = moved(fleet, FAR, "fjord")
+            for kind, data in events(answer):
+                seen.append(kind)
+                if seen.count("status") == 2 and "inside" not in seen:
+                    assert "twin" not in seen
+                    moving.__enter__()
+                    seen.append("inside")
+                if kind == "twin":
+                    assert data["signals"]["Vehicle.Speed"][0] > 10.0
+                    break
+            moving.__exit__(None, None, None)
+        with frida.stream("GET", "/v1/live", params={"vehicle": NEAR}) as answer:
+            assert next(kind for kind, _ in events(answer) if kind == "twin")
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_stream_ends_when_its_grants_change(fleet: Any) -> None:
+    scope = Scope(labels={"depot": "fjord"})
+    fleet.tenancy.people.create(DEFAULT_TENANT, "gro", PASSWORD, "viewer", scope, by=SYSTEM)
+    grants = fleet.tenancy.grants
+    with fleet.client("gro") as gro:
+        with gro.stream("GET", "/v1/live") as answer:
+            told = events(answer)
+            next(told)
+            [before] = grants.all(DEFAULT_TENANT, "gro")
+            other = Scope(labels={"depot": "delta"})
+            grants.grant(DEFAULT_TENANT, "gro", "viewer", other, by=SYSTEM)
+            grants.revoke(DEFAULT_TENANT, before.id, by=SYSTEM)
+            for _ in told:
+                pass  # the server ends the stream
+        with gro.stream("GET", "/v1/live") as answer:
+            [first] = (data for kind, data in islice(events(answer), 2) if kind == "vehicles")
+            assert [row[0] for row in first["rows"]] == [FAR]

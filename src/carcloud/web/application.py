@@ -66,6 +66,7 @@ from carcloud.web.quick import give_in_turn, one_guard
 from carcloud.web.rates import RequestRates, add_rate_headers
 from carcloud.web.refusals import Refusals
 from carcloud.web.security import BodyLimit, add_headers, same_origin
+from carcloud.web.sight import Sights
 from carcloud.web.threads import Threads
 
 PROVIDER_CALLS = 32  # at the same time
@@ -198,7 +199,11 @@ def _dependencies(
         "settings": settings,
         "fleet": FleetView(services.vehicles, services.telemetry),
         "live": LiveFeed(
-            services.telemetry, status_json, figures, settings.whole("web.max_live_clients")
+            services.telemetry,
+            Sights(services.vehicles),
+            status_json,
+            figures,
+            settings.whole("web.max_live_clients"),
         ),
     }
     return {name: _always(thing) for name, thing in given.items()}

@@ -123,15 +123,16 @@ class Callers:
         return caller
 
     async def still_may(self, caller: Caller, action: str) -> bool:
-        """Whether a caller may still do `action`, in the same tenant; records that do not answer
-        are no reason to doubt it."""
+        """Whether a caller may still do `action` where they could, in the same tenant; records
+        that do not answer are no reason to doubt it."""
         try:
             now = await self.find(caller.token)
         except NotSignedIn:
             return False
         except EngineError:
             return True
-        return now.tenant == caller.tenant and now.identity.may(action)
+        where, before = now.identity.scopes(action), caller.identity.scopes(action)
+        return now.tenant == caller.tenant and where == before and where != ()
 
     def forget(self, token: str) -> None:
         """The session has ended."""

@@ -2,31 +2,53 @@
 
 Nothing is queued for a client. Each remembers the version it was last sent and gets what changed
 since, so a slow one skips steps and never holds memory; what many clients want at the same
-moment is encoded once.
+moment is encoded once. A client that may see some vehicles gets those in sight: one that comes into
+sight is told whole, one that leaves it is told as gone.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from litestar.types import Receive, Scope, Send
 
 from carcloud.model.ids import Tenant
-from carcloud.model.time import now_us
+from carcloud.model.time import iso, now_us
 from carcloud.ports.errors import EngineError
-from carcloud.services.telemetry.api import Overview, Telemetry, Twin
+from carcloud.services.telemetry.api import Overview, Presence, Telemetry, Twin
 from carcloud.web.observed import WebFigures
+from carcloud.web.sight import Sight, Sights, Within
 
 TICK_S = 0.5  # s between looks for changed vehicles
 STATUS_S = 0.95  # s between events `status`: every second tick
 CHECK_S = 5.0  # s between looks whether the client is still signed in
 HEARTBEAT_S = 15.0  # s between comments that keep proxies from closing the connection
 
-Versions = tuple[int, int]  # of the twin and of who is connected
+Versions = tuple[int, int, int]  # of the twin, of who is connected, and of who may be seen
 StatusJson = Callable[[Tenant], Awaitable[bytes]]
 StillSignedIn = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who follows: a tenant's picture, all of it or what lies `within`, and one twin."""
+
+    tenant: Tenant
+    vehicle: str | None = None
+    within: Within | None = None  # None = all vehicles
+    expires_us: int | None = None
+
+
+@dataclass(slots=True)
+class _Told:
+    """What one client has been sent."""
+
+    versions: Versions | None = None
+    sight: Sight | None = None
+    twin: int = 0
 
 
 class LiveFeed:
@@ -35,11 +57,13 @@ class LiveFeed:
     def __init__(
         self,
         telemetry: Telemetry,
+        sights: Sights,
         status_json: StatusJson,
         figures: WebFigures | None = None,
         most_clients: int = 500,
     ) -> None:
         self._telemetry = telemetry
+        self._sights = sights
         self._status_json = status_json
         self._rows: dict[tuple[Tenant, Versions | None, Versions], bytes] = {}
         self._status: dict[Tenant, tuple[float, bytes]] = {}
@@ -53,20 +77,15 @@ class LiveFeed:
         return room
 
     async def events(
-        self,
-        tenant: Tenant,
-        vehicle: str | None,
-        expires_us: int | None,
-        still_signed_in: StillSignedIn,
+        self, viewer: Viewer, still_signed_in: StillSignedIn
     ) -> AsyncGenerator[bytes, None]:
         """Events for one client until it leaves or its session ends."""
         self._figures.live_clients += 1
         try:
-            seen: Versions | None = None
-            seen_twin, told_status = 0, 0.0
+            sent, told_status = _Told(), 0.0
             told = checked = time.monotonic()
             yield b"retry: 2000\n\n"
-            while expires_us is None or now_us() < expires_us:
+            while viewer.expires_us is None or now_us() < viewer.expires_us:
                 now = time.monotonic()
                 if now - checked >= CHECK_S:
                     checked = now
@@ -74,14 +93,9 @@ class LiveFeed:
                         break
                 if now - told_status >= STATUS_S:
                     told_status = told = now
-                    yield await self._status_event(tenant)
-                rows, seen = await self._vehicles_event(tenant, seen)
-                if rows:
-                    yield rows
-                if vehicle is not None:
-                    twin_event, seen_twin = await self._twin_event(tenant, vehicle, seen_twin)
-                    if twin_event:
-                        yield twin_event
+                    yield await self._status_event(viewer)
+                for event in await self._changes(viewer, sent):
+                    yield event
                 if now - told >= HEARTBEAT_S:
                     told = now
                     yield b": still here\n\n"
@@ -89,54 +103,92 @@ class LiveFeed:
         finally:
             self._figures.live_clients -= 1
 
-    async def _status_event(self, tenant: Tenant) -> bytes:
+    async def _status_event(self, viewer: Viewer) -> bytes:
+        try:
+            if viewer.within is not None:
+                return await self._count_event(viewer.tenant, viewer.within)
+            return await self._whole_status_event(viewer.tenant)
+        except EngineError:
+            return b": no status\n\n"
+
+    async def _whole_status_event(self, tenant: Tenant) -> bytes:
         made, event = self._status.get(tenant, (0.0, b""))
         if time.monotonic() - made < STATUS_S / 2:
             return event
-        try:
-            event = _event("status", await self._status_json(tenant))
-        except EngineError:
-            return b": no status\n\n"
+        event = _event("status", await self._status_json(tenant))
         self._status[tenant] = (time.monotonic(), event)
         return event
 
-    async def _vehicles_event(
-        self, tenant: Tenant, seen: Versions | None
-    ) -> tuple[bytes, Versions | None]:
-        """What changed since `seen`; everything when it is None."""
-        try:
-            twin = await self._telemetry.twins(tenant)
-            presence = await self._telemetry.presence(tenant)
-        except EngineError:
-            return b"", seen  # told by the event `status`
-        present = (twin.version, presence.version(tenant))
-        if seen == present:
-            return b"", seen
-        key = (tenant, seen, present)
-        if key not in self._rows:
-            came = None if seen is None else presence.changed_since(tenant, seen[1])
-            shown = _changed(twin, seen, came)
-            online = presence.online(tenant)
-            full = {"full": seen is None, "rows": _rows(shown, online, came)}
-            if len(self._rows) > 16:
-                self._rows.clear()
-            self._rows[key] = _event("vehicles", msgspec.json.encode(full))
-        return self._rows[key], present
+    async def _count_event(self, tenant: Tenant, within: Within) -> bytes:
+        """The status of a caller who sees some vehicles: how many these are, and nothing else."""
+        inside = (await self._sights.of(tenant, within)).vehicles
+        online = (await self._telemetry.presence(tenant)).online(tenant)
+        counts = {"connected": len(online & inside), "vehicles": len(inside)}
+        return _event("status", msgspec.json.encode({"time": iso(now_us()), **counts}))
 
-    async def _twin_event(self, tenant: Tenant, vehicle: str, seen: int) -> tuple[bytes, int]:
+    async def _changes(self, viewer: Viewer, sent: _Told) -> list[bytes]:
+        """Events of what is new; none while an engine is down, which `status` tells."""
         try:
-            twin = await self._telemetry.twins(tenant)
+            twin = await self._telemetry.twins(viewer.tenant)
+            presence = await self._telemetry.presence(viewer.tenant)
+            sight = None
+            if viewer.within is not None:
+                sight = await self._sights.of(viewer.tenant, viewer.within)
         except EngineError:
-            return b"", seen
-        version = twin.version_of(vehicle)
-        found = twin.get(vehicle) if version > seen else None
-        if found is None:
-            return b"", seen
-        signals = {
-            path: (reading.value, reading.time_us // 1000)
-            for path, reading in found.signals.items()
-        }
-        return _event("twin", msgspec.json.encode({"signals": signals})), version
+            return []
+        versions = (twin.version, presence.version(viewer.tenant), sight.number if sight else 0)
+        found = []
+        if versions != sent.versions:
+            key = (viewer.tenant, sent.versions, versions)
+            if key not in self._rows:
+                if len(self._rows) > 16:
+                    self._rows.clear()
+                self._rows[key] = _vehicles_event(viewer.tenant, twin, presence, sent, sight)
+            found.append(self._rows[key])
+            sent.versions, sent.sight = versions, sight
+        if viewer.vehicle is not None:
+            hidden = sight is not None and viewer.vehicle not in sight.vehicles
+            event, sent.twin = (b"", 0) if hidden else _twin_event(twin, viewer.vehicle, sent.twin)
+            found.append(event)
+        return [event for event in found if event]
+
+
+def _vehicles_event(
+    tenant: Tenant, twin: Twin, presence: Presence, sent: _Told, sight: Sight | None
+) -> bytes:
+    """What changed since `sent`: everything when that is nothing, of what is in sight."""
+    seen = sent.versions
+    came = None if seen is None else presence.changed_since(tenant, seen[1])
+    online = presence.online(tenant)
+    if sight is None:
+        told = {"full": seen is None, "rows": _rows(_changed(twin, seen, came), online, came)}
+        return _event("vehicles", msgspec.json.encode(told))
+    inside = sight.vehicles
+    online &= inside
+    if seen is None or came is None:
+        rows = _rows(twin.overviews(inside), online, None)
+        return _event("vehicles", msgspec.json.encode({"full": True, "rows": rows}))
+    before = frozenset() if sent.sight is None else sent.sight.vehicles
+    entered = inside - before
+    changed = [row for row in twin.changed_since(seen[0]) if row.vehicle in inside]
+    there = {row.vehicle for row in changed}
+    changed += twin.overviews(((came & inside) | entered) - there)
+    rows = _rows(changed, online, (came & inside) | (entered & online))
+    gone = sorted(before - inside)
+    if not rows and not gone:
+        return b""  # what others do is not told, not even that they do something
+    return _event("vehicles", msgspec.json.encode({"full": False, "rows": rows, "gone": gone}))
+
+
+def _twin_event(twin: Twin, vehicle: str, seen: int) -> tuple[bytes, int]:
+    version = twin.version_of(vehicle)
+    found = twin.get(vehicle) if version > seen else None
+    if found is None:
+        return b"", seen
+    signals = {
+        path: (reading.value, reading.time_us // 1000) for path, reading in found.signals.items()
+    }
+    return _event("twin", msgspec.json.encode({"signals": signals})), version
 
 
 def _changed(twin: Twin, seen: Versions | None, came: set[str] | None) -> list[Overview]:

@@ -72,6 +72,7 @@ __all__ = [
     "InvalidArgument",
     "Metric",
     "Overview",
+    "Presence",
     "Problem",
     "QueryFigures",
     "QueryOptions",

@@ -18,7 +18,7 @@ from carcloud.services.vehicles.api import Vehicles
 from carcloud.web.callers import allows, token_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheLiveFeed, TheTelemetry, TheVehicles
-from carcloud.web.live import EventStream
+from carcloud.web.live import EventStream, Viewer
 from carcloud.web.problems import Refused
 
 READY_S = 2.0  # s that an engine has to answer
@@ -118,10 +118,12 @@ _EVENTS = ResponseSpec(
     description=(
         "Server-sent events. `status` each second; `vehicles` {full, rows: [[id, lon, lat, "
         "heading, speed_kmh, soc_pct, alarm_level, online, time_ms]]}, first all, then those that "
-        "changed; with `vehicle`, `twin` {signals: {path: [value, time_ms]}} when it changes."
+        "changed; with `vehicle`, `twin` {signals: {path: [value, time_ms]}} when it changes. "
+        "Where the caller may see some vehicles only, all is of those; `vehicles` also has `gone: "
+        "[id]`, of vehicles that lie outside from now on, and `status` only counts vehicles."
     ),
-    responses={200: _EVENTS, **errors(400, 401, 429)},
-    opt=allows("telemetry:read"),
+    responses={200: _EVENTS, **errors(400, 401, 403, 429)},
+    opt=allows("telemetry:read", narrowed=True),
 )
 async def follow_live(
     caller: TheCaller,
@@ -135,9 +137,9 @@ async def follow_live(
     if not live.has_room():
         raise Refused(429, "too many live connections", headers={"Retry-After": "10"})
     name = None if vehicle is None else vehicle_id(vehicle)
-    events = live.events(
-        caller.tenant, name, caller.expires_us, lambda: callers.still_may(caller, "telemetry:read")
-    )
+    within = caller.identity.scopes("telemetry:read")
+    viewer = Viewer(caller.tenant, name, within, caller.expires_us)
+    events = live.events(viewer, lambda: callers.still_may(caller, "telemetry:read"))
     return EventStream(events)
 
 

@@ -1,0 +1,67 @@
+"""Which vehicles a caller sees who is held to a project or to labels, as it is now."""
+
+import asyncio
+import itertools
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from carcloud.model.ids import Tenant
+from carcloud.ports.errors import EngineError
+from carcloud.services.tenancy.api import Scope
+from carcloud.services.vehicles.api import Filter, Vehicles
+
+FRESH_S = 2.0  # s for which the registry is not asked again
+REMEMBERED = 500  # groups of callers who see the same
+
+Within = tuple[Scope, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The vehicles of some scopes; another number means that they have changed."""
+
+    number: int
+    vehicles: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Kept:
+    sight: Sight | None = None
+    asked: float = 0.0  # monotonic s
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Sights:
+    """Asks the registry once for all callers with the same scopes."""
+
+    def __init__(self, vehicles: Vehicles) -> None:
+        self._vehicles = vehicles
+        self._kept: OrderedDict[tuple[Tenant, frozenset[str]], _Kept] = OrderedDict()
+        self._numbers = itertools.count(1)
+
+    async def of(self, tenant: Tenant, within: Within) -> Sight:
+        """What lies inside; raises `Unavailable` where that was never known."""
+        key = (tenant, frozenset(scope.text for scope in within))
+        kept = self._kept.setdefault(key, _Kept())
+        self._kept.move_to_end(key)
+        while len(self._kept) > REMEMBERED:
+            self._kept.popitem(last=False)
+        async with kept.lock:
+            if kept.sight is None or time.monotonic() - kept.asked >= FRESH_S:
+                kept.sight = await self._ask(tenant, within, kept.sight)
+                kept.asked = time.monotonic()
+            return kept.sight
+
+    async def _ask(self, tenant: Tenant, within: Within, before: Sight | None) -> Sight:
+        what = Filter(within=within)
+        try:
+            found = await asyncio.to_thread(self._vehicles.matching_ids, tenant, what)
+        except EngineError:
+            if before is None:
+                raise
+            return before
+        inside = frozenset(map(str, found))
+        if before is not None and before.vehicles == inside:
+            return before
+        return Sight(next(self._numbers), inside)

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from carcloud.app.forgetting import forget_once
 from carcloud.engines.lake_delta.files_s3 import Cache, S3Place
 from carcloud.engines.lake_delta.lake import DeltaLake
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
+from carcloud.ports.errors import Unavailable
 from carcloud.services.tenancy.api import Tenancy, TenantState, mark_tenant
 
 
@@ -26,4 +29,25 @@ def test_copies_of_deleted_tenants_go_and_others_stay(tmp_path: Path) -> None:
         mark_tenant(db, Tenant("leaver"), TenantState.DELETED)
     forget_once(records, lake)
     assert (copies["leaver"].exists(), copies["stayer"].exists()) == (False, True)
+    records.close()
+
+
+def test_copies_that_cannot_be_removed_hold_up_no_others(tmp_path: Path) -> None:
+    records = SqlRecords(f"sqlite:///{tmp_path / 'records.db'}")
+    tenancy = Tenancy(records)
+    cache, elsewhere = tmp_path / "cache", tmp_path / "elsewhere"
+    for name in ("a-stuck", "b-leaver", "c-stuck"):
+        tenancy.tenants.ensure(name)
+        with records.transaction() as db:
+            mark_tenant(db, Tenant(name), TenantState.DELETED)
+    (cache / "b-leaver" / "lake").mkdir(parents=True)
+    elsewhere.mkdir()
+    for name in ("a-stuck", "c-stuck"):  # a link is not followed, and is no folder to remove
+        (cache / name).mkdir()
+        (cache / name / "lake").symlink_to(elsewhere)
+    lake = DeltaLake(S3Place("s3://bucket/lake", {}, Cache(cache, 10**9)))
+    with pytest.raises(Unavailable, match="a-stuck"):
+        forget_once(records, lake)
+    assert not (cache / "b-leaver" / "lake").exists()
+    assert elsewhere.exists()
     records.close()

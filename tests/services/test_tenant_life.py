@@ -1,11 +1,12 @@
 """Deletions and exports of tenants against others that act at once, on both databases."""
 
+import asyncio
 import errno
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -19,6 +20,7 @@ from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Unavailable
 from carcloud.ports.lake import TableCopy, TableRef
+from carcloud.services.compute.api import Jobs, Kinds
 from carcloud.services.storage import places
 from carcloud.services.storage.api import Invalid as InvalidPlace
 from carcloud.services.storage.api import Storage
@@ -38,6 +40,7 @@ from carcloud.services.tenant_life.api import (
     ExportState,
     Maker,
     Reach,
+    Steps,
     TenantLife,
     TooLate,
     UnknownExport,
@@ -95,6 +98,13 @@ class Site:
     def deleter(self) -> Deleter:
         parts: Any = None  # asked only for what is due
         return Deleter(self.records, parts, parts, settle_s=0.0, now=self.now)
+
+    def steps(self) -> Steps:
+        jobs: Any = Jobs(self.records, self.blobs, cast("Any", None), Kinds([]))
+        none: Any = None  # no stream is asked
+        return Steps(
+            self.records, self.lake, self.blobs, none, self.storage, jobs, Reach(TABLES), {}
+        )
 
     def maker(self) -> Maker:
         def room() -> int | None:
@@ -179,6 +189,35 @@ def test_a_deletion_that_begins_meanwhile_is_not_cancelled(site: Site, meanwhile
     with pytest.raises(TooLate):
         cancelled.result(10)
     assert site.state() is TenantState.DELETING
+
+
+def test_an_export_asked_for_as_the_deletion_begins_is_refused_or_goes_with_it(
+    site: Site, meanwhile: Any
+) -> None:
+    site.tenancy.tenants.set_state(ALPHA, TenantState.SUSPENDED, actor="t")
+    done = site.exported(ALPHA)
+    site.life.deletions.ask(ALPHA, ALPHA, actor="first")
+    with site.records.transaction() as db:
+        locked_tenant(db, ALPHA)  # as an export does while it is asked for
+        begun = meanwhile(site.deleter()._due)
+        assert not begun.done()
+        row = dict(db.execute(select(exports)).mappings().one())
+        late = {"id": "late", "state": ExportState.WAITING.value, "blob": None}
+        db.execute(insert(exports).values({**row, **late}))
+    [found] = begun.result(10)
+    assert found.state is DeletionState.RUNNING
+    assert {one.id for one in site.life.exports.all(ALPHA)} == {done, "late"}
+    asyncio.run(site.steps().close(ALPHA))  # what was there first goes
+    assert site.life.exports.all(ALPHA) == []
+    with site.records.transaction() as db:  # and now the deletion is first
+        db.execute(update(deletions).values(state=DeletionState.WAITING.value))
+    with site.records.transaction() as db:
+        locked_tenant(db, ALPHA)
+        db.execute(update(deletions).values(state=DeletionState.RUNNING.value))
+        asked = meanwhile(site.life.exports.ask, ALPHA, actor="second")
+    with pytest.raises(TooLate):
+        asked.result(10)
+    assert site.life.exports.all(ALPHA) == []
 
 
 def test_only_a_tenant_that_is_to_be_deleted_is(site: Site) -> None:

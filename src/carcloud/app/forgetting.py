@@ -30,6 +30,12 @@ def forgetting(engines: Engines) -> asyncio.Task[None]:
 
 
 def forget_once(records: Records, lake: Lake) -> None:
-    """Raises `EngineError`."""
+    """Tries all of them, then raises the first `EngineError` there was."""
+    troubles: list[EngineError] = []
     for tenant in deleted_tenants(records):
-        lake.forget(tenant)
+        try:
+            lake.forget(tenant)
+        except EngineError as error:
+            troubles.append(error)
+    if troubles:
+        raise troubles[0]

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.model.time import iso
@@ -104,6 +104,7 @@ class Deleter:
             if db.execute(select(deletions.c.id).where(begin | going)).first() is None:
                 return []
         with self._records.transaction() as db:
+            _hold(db, begin)
             values = {"state": DeletionState.RUNNING.value, "began": now, "since": now}
             db.execute(update(deletions).where(begin).values(values))
             rows = db.execute(select(deletions).where(going).order_by(deletions.c.asked))
@@ -195,6 +196,16 @@ class Deleter:
             values = {"problem": None, "since": self._now(), **values}
         with self._records.transaction() as db:
             db.execute(update(deletions).where(deletions.c.id == found.id).values(values))
+
+
+def _hold(db: Connection, begin: ColumnElement[bool]) -> None:
+    """Wait for what is asked for in these tenants at the moment, such as an export: it is there
+    when the deletion begins, or finds that it has begun. Rows are locked in the order in which
+    `Deletions.cancel` does it."""
+    mine = select(deletions.c.tenant).where(begin).order_by(deletions.c.id)
+    found = db.execute(mine.with_for_update(of=deletions)).scalars().all()
+    these = select(_tenants.c.id).where(_tenants.c.id.in_(found)).order_by(_tenants.c.id)
+    db.execute(these.with_for_update(key_share=True))
 
 
 def _left(counted: Mapping[str, Any]) -> dict[str, Any]:

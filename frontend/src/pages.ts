@@ -35,6 +35,7 @@ export const PAGES: readonly PageEntry[] = [
     section: 'fleet',
     icon: 'map',
     needs: ['telemetry:read'],
+    partly: true,
   },
   {
     name: 'vehicles',
@@ -72,6 +73,7 @@ export const PAGES: readonly PageEntry[] = [
     section: 'data',
     icon: 'sql',
     needs: ['queries:run'],
+    partly: true,
   },
   {
     name: 'dead-letters',

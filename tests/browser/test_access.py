@@ -1,6 +1,7 @@
 """Pages on which access is given, looked into and taken back."""
 
 import base64
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from carcloud.model.time import now_us
 from carcloud.services.tenancy import totp
-from tests.browser.conftest import Cloud
+from tests.browser.conftest import Cloud, until
 
 pytestmark = [
     pytest.mark.browser,
@@ -100,6 +101,45 @@ def test_a_person_is_added_and_sees_only_what_they_may(page: Page, browser: Brow
     detail.get_by_test_id("disable").click()
     page.get_by_test_id("confirm").click()
     expect(detail).to_contain_text("Disabled", timeout=LONG)
+
+
+def test_who_is_held_to_labels_sees_those_vehicles_on_the_map_and_in_sql(
+    page: Page, browser: Browser, cloud: Cloud
+):
+    vin = page.request.get(f"{cloud.url}/v1/vehicles").json()["items"][4]["id"]
+    labelled(page, cloud, vin, {"shift": "nights"})
+    body = {"name": "nina", "password": PASSWORD, "role": "operator"}
+    body |= {"scope": {"labels": {"shift": "nights"}}}
+    made = page.request.post(f"{cloud.url}/v1/users", data=body)
+    assert made.ok, made.text()
+
+    with person(browser, cloud, "nina", PASSWORD, "/sql") as hers:
+        expect(hers.get_by_test_id("sql-within")).to_contain_text("shift=nights", timeout=LONG)
+        assert {"Map", "SQL", "Vehicles"} <= set(offered(hers))
+        counts = hers.get_by_test_id("health-connected")
+        expect(counts).to_have_text(re.compile(r"^1\s*/\s*1$"), timeout=LONG)
+        expect(hers.get_by_test_id("health-dead-letters")).to_have_count(0)
+        editor = hers.get_by_test_id("sql-editor")
+        editor.click()
+        hers.keyboard.press("Control+a")
+        hers.keyboard.insert_text("SELECT DISTINCT vehicle FROM signals")
+        hers.keyboard.press("Control+Enter")
+        expect(hers.get_by_test_id("result-summary")).to_contain_text("1 row", timeout=LONG)
+        expect(hers.get_by_label("Result", exact=True).first).to_contain_text(vin)
+
+        hers.goto(f"{cloud.url}/?vehicle={vin}")
+        until(hers, f"JSON.stringify(window.carcloudMap?.ids()) === '[\"{vin}\"]'")
+        expect(hers.get_by_test_id("vehicle-panel")).to_contain_text("km/h", timeout=LONG)
+        labelled(page, cloud, vin, {"shift": None})
+        until(hers, "window.carcloudMap?.ids().length === 0")
+        expect(hers.get_by_test_id("vehicle-panel")).to_have_count(0, timeout=LONG)
+
+
+def labelled(page: Page, cloud: Cloud, vin: str, labels: dict[str, str | None]) -> None:
+    changed = page.request.patch(
+        f"{cloud.url}/v1/vehicles/{vin}", data={"labels": labels}, headers={"If-Match": "*"}
+    )
+    assert changed.ok, changed.text()
 
 
 def test_a_role_is_made_and_who_can_why_answers(page: Page, cloud: Cloud):

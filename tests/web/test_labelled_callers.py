@@ -3,18 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.web.conftest import PASSWORD
 from tests.web.test_live import events
+from tests.web.test_permissions import OPEN, routes
 
+from carcloud.model.actions import ANYONE
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.services.tenancy.api import SYSTEM, Scope
 from carcloud.services.vehicles.api import VehicleChange
 from carcloud.web import live, sight
 
+DOCS = Path(__file__).parents[2] / "docs"
 START = 1_770_000_000_000_000  # us
 NEAR, FAR = "LTESTLABEL0000001", "LTESTLABEL0000002"
 
@@ -209,3 +213,18 @@ def test_a_stream_ends_when_its_grants_change(fleet: Any) -> None:
         with gro.stream("GET", "/v1/live") as answer:
             [first] = (data for kind, data in islice(events(answer), 2) if kind == "vehicles")
             assert [row[0] for row in first["rows"]] == [FAR]
+
+
+def test_what_needs_the_whole_tenant_is_refused_and_listed_in_the_docs(fleet: Any) -> None:
+    """Of routes that look at no scopes themselves none opens by accident."""
+    page = (DOCS / "access.md").read_text()
+    listed = page[page.index("| action | what | why |") : page.index("Nobody can give more")]
+    with fleet.client("frida") as frida:
+        for method, path, opt in routes(fleet.app):
+            whole = opt.get("action", ANYONE) != ANYONE and not opt["narrowed"]
+            if whole and "{vehicle" not in path and (method, path) not in OPEN:
+                answer = frida.request(method, path.replace("{", "").replace("}", ""), json={})
+                assert answer.status_code == 403, (method, path, answer.text)
+                assert f"`{opt['action']}`" in listed, (
+                    f"tell in docs/access.md why {path} is refused"
+                )

@@ -23,7 +23,7 @@ OPEN = {
 }  # fmt: skip
 
 
-def _routes(app: Litestar) -> list[tuple[str, str, dict[str, Any]]]:
+def routes(app: Litestar) -> list[tuple[str, str, dict[str, Any]]]:
     found = []
     for route in app.routes:
         if isinstance(route, HTTPRoute):
@@ -34,7 +34,7 @@ def _routes(app: Litestar) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def test_every_route_declares_its_action(cloud: Any) -> None:
-    api = [one for one in _routes(cloud.app) if one[1].startswith("/v1")]
+    api = [one for one in routes(cloud.app) if one[1].startswith("/v1")]
     assert len(api) > 30
     for method, path, opt in api:
         if (method, path) in OPEN or path.startswith("/v1/openapi.json"):
@@ -55,7 +55,7 @@ def test_the_console_has_words_for_every_action() -> None:
 
 
 def test_a_route_without_a_session_is_refused(cloud: Any, anybody: httpx.Client) -> None:
-    for method, path, _ in _routes(cloud.app):
+    for method, path, _ in routes(cloud.app):
         if path.startswith("/v1") and (method, path) not in OPEN and "openapi" not in path:
             answer = anybody.request(method, path.replace("{", "").replace("}", ""))
             assert answer.status_code == 401, (method, path, answer.text)

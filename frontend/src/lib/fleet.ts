@@ -69,6 +69,7 @@ export class Fleet {
     const told = event.rows.map((row) => fromRow(row, kept.get(row[0])))
     if (event.full) this.vehicles.clear()
     for (const vehicle of told) this.vehicles.set(vehicle.id, vehicle)
+    for (const id of event.gone ?? []) this.vehicles.delete(id)
     return told
   }
 

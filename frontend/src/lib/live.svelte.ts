@@ -3,7 +3,7 @@ import { session } from './session.svelte'
 import { api } from './api'
 import { Fleet } from './fleet'
 import { Tracks } from './tracks'
-import type { FleetEvent, Status, TwinEvent } from './types'
+import type { FleetEvent, LiveStatus, TwinEvent } from './types'
 import { withQuery } from './http'
 
 export type Link = 'idle' | 'connecting' | 'open' | 'reconnecting'
@@ -18,7 +18,7 @@ export function waitBefore(attempt: number, random: number): number {
 
 class Live {
   link = $state<Link>('idle')
-  status = $state.raw<Status | null>(null)
+  status = $state.raw<LiveStatus | null>(null)
   /** Rises with every change of the fleet; read it to depend on `fleet`. */
   revision = $state(0)
   readonly fleet = new Fleet()
@@ -80,9 +80,10 @@ class Live {
         this.#alive()
         take(JSON.parse((message as MessageEvent<string>).data) as E)
       })
-    on<Status>('status', (status) => (this.status = status))
+    on<LiveStatus>('status', (status) => (this.status = status))
     on<FleetEvent>('vehicles', (event) => {
       for (const vehicle of this.fleet.apply(event)) this.tracks.add(vehicle)
+      for (const id of event.gone ?? []) this.tracks.remove(id)
       this.revision++
     })
     on<TwinEvent>('twin', (event) => this.#onTwin?.(event))

@@ -87,6 +87,12 @@ describe('fleet', () => {
     expect([...fleet.vehicles.keys()]).toEqual(['B'])
     expect(motionOf(fleet.vehicles.get('B')!)).toBe('offline')
   })
+  it('lets go of vehicles that may not be seen any more', () => {
+    const fleet = new Fleet()
+    fleet.apply({ full: true, rows: [row('A', 1, 1), row('B', 2, 2)] })
+    fleet.apply({ full: false, rows: [row('C', 3, 3)], gone: ['A'] })
+    expect([...fleet.vehicles.keys()]).toEqual(['B', 'C'])
+  })
   it('derives the course from two places', () => {
     const fleet = new Fleet()
     fleet.apply({ full: true, rows: [row('A', 10, 0)] })

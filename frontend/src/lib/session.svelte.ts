@@ -68,6 +68,13 @@ class SessionState {
     return this.may(action) || !!this.current?.parts.some((part) => part.actions.includes(action))
   }
 
+  /** The scopes to which an action is limited; none where it is allowed on the whole tenant. */
+  scopesOf(action: string): string[] {
+    if (this.may(action)) return []
+    const parts = this.current?.parts.filter((part) => part.actions.includes(action))
+    return parts?.map((part) => part.scope) ?? []
+  }
+
   /** Nobody is signed out whom the server has not heard of. */
   async signOut(): Promise<void> {
     try {

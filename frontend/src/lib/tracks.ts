@@ -27,6 +27,11 @@ export class Tracks {
     this.#points = 0
   }
 
+  remove(id: string): void {
+    this.#points -= this.#tracks.get(id)?.length ?? 0
+    this.#tracks.delete(id)
+  }
+
   add({ id, lon, lat, time }: Pick<FleetVehicle, 'id' | 'lon' | 'lat' | 'time'>): void {
     if (lon === null || lat === null) return
     const track = this.#tracks.get(id) ?? []

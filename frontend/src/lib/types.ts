@@ -61,6 +61,9 @@ export interface Status {
   roles: Role[]
 }
 
+/** The event `status`: who may see some vehicles only is told how many there are, no more. */
+export type LiveStatus = Pick<Status, 'time' | 'connected' | 'vehicles'> & Partial<Status>
+
 /** id, lon, lat, heading, speed km/h, state of charge %, alarm level, online 0/1, Unix ms */
 export type FleetRow = [
   string,
@@ -77,6 +80,8 @@ export type FleetRow = [
 export interface FleetEvent {
   full: boolean
   rows: FleetRow[]
+  /** vehicles that may not be seen any more */
+  gone?: string[]
 }
 
 export type Lifecycle = 'registered' | 'active' | 'suspended' | 'retired'
@@ -222,9 +227,10 @@ export interface Column {
 
 export interface Table {
   name: string
-  rows: number
-  bytes: number
-  files: number
+  /** sizes are null for who may see some vehicles only */
+  rows: number | null
+  bytes: number | null
+  files: number | null
   columns: Column[]
 }
 

@@ -8,6 +8,7 @@ export default {
   'sql.cancel': 'Cancel',
   'sql.running': 'Running…',
   'sql.cancelled': 'Cancelled.',
+  'sql.within': 'Rows of the vehicles that you may see:',
   'sql.times': 'Times are UTC (TIMESTAMP). As local time:',
   'sql.insert': 'Insert at the cursor',
   'sql.zoneHint': 'Time zone of the times shown here',

@@ -8,6 +8,7 @@ export default {
   'sql.cancel': '取消',
   'sql.running': '正在运行…',
   'sql.cancelled': '已取消。',
+  'sql.within': '仅含您可查看车辆的数据行：',
   'sql.times': '时间为 UTC（TIMESTAMP）。换算为本地时间：',
   'sql.insert': '插入到光标处',
   'sql.zoneHint': '此处显示时间所用的时区',

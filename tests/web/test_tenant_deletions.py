@@ -12,12 +12,16 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from carcloud.app.forgetting import forget_once
 from carcloud.cli import main
 from carcloud.engines.blobs_object import ObjectBlobs
+from carcloud.engines.lake_delta.lake import DeltaLake
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import event_subject, usage_subject
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Unavailable
+from carcloud.services.storage import places
+from carcloud.services.storage.api import Moved, Storage
 from carcloud.services.tenancy.api import INSTALLATION
 from carcloud.services.tenant_life.api import NotYet
 
@@ -289,6 +293,14 @@ def test_the_last_count_looks_into_the_tenant_s_own_bucket(
     cloud.settle(tenant, "placed-leaver")
     place = {"url": "s3://zqx-own", "options": {"secret_access_key": "zqxpassphrase"}}
     cloud.storage.places.change(tenant, **place, sealed=None, actor="test")
+    records, blobs = cloud.tenancy._desk.records, cloud.storage.places._blobs
+    another = Storage(  # as another process has it, in which puts are on their way all the time
+        records, blobs, secret=bytes(32), open_blobs=lambda _url, _options: own
+    )  # fmt: skip
+    bucket = another.buckets.create(tenant, "zqx-placed", project="main", actor="test")
+    puts = [another.kept.body(tenant, "exports/late.tar"), another.objects.body(bucket)]
+    for put in puts:
+        put.write(b"begun before")
     with operator(cloud) as client:
         suspend(client, tenant)
         assert asked(client, tenant).status_code == 201
@@ -308,5 +320,16 @@ def test_the_last_count_looks_into_the_tenant_s_own_bucket(
         monkeypatch.setattr(steps, "forget_place", broken)
         done = deleted(cloud, client, tenant)
     assert list(own.list("")) == [] and not breaks
+    monkeypatch.setattr(places, "REMEMBER_S", 0.0)  # a second later
+    for put in (*puts, another.kept.body(tenant, "exports/new.tar"), another.objects.body(bucket)):
+        for work in (lambda put=put: put.write(b"and late"), put.finish):
+            with pytest.raises(Moved):
+                work()
+        put.abort()
+    assert list(own.list("")) == []
+    assert not [one.key for one in blobs.list(f"{tenant}/")]
+    another.places._opened[tenant] = ("what opens it", own)
+    forget_once(records, DeltaLake(tmp_path / "lake"), another)
+    assert tenant not in another.places._opened and tenant not in another.places._known
     assert done["certificate"]["rounds"] == 2
     assert done["certificate"]["after"]["records"] == {}

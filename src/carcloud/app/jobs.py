@@ -41,6 +41,7 @@ class JobsRole:
         self.forwarding = make_forwarding(settings, engines)
         limits = KnownLimits(self._tenancy.limits)
         storage = make_storage(settings, engines, limits)
+        self.kept = storage
         self.storage = StorageCare(storage, engines.stream, settings)
         life = TenantLife(engines.records, storage)
         maker = make_maker(settings, engines, storage)
@@ -155,7 +156,7 @@ async def run_jobs(settings: Settings, instance: str) -> None:
         begin(reporter.run, "the status report"),
         begin(lambda: in_turn(engines.records, "chores", role.chores), "the chores"),
         begin(runner.run, "the runner of jobs"),
-        forgetting(engines),
+        forgetting(engines, role.kept),
     ]
     run.write_ready("jobs", {})
     await stopped.wait()

@@ -105,7 +105,7 @@ async def run_web(settings: Settings, instance: str, listeners: Mapping[str, int
         tasks = [
             begin(reporter.run, "the status report"),
             begin(lambda: _each_second(known, rates, services), "the limits of tenants"),
-            forgetting(engines),
+            forgetting(engines, services.storage),
             begin(lambda: give_signs(services.tenancy, token), "the key of local commands"),
         ]
         await stopped.wait()

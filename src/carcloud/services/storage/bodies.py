@@ -4,8 +4,9 @@ import base64
 import hashlib
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -49,7 +50,10 @@ class Extent:
 
 
 class Body:
-    """Bytes that come in pieces; they are kept when `finish` returns. Calls block."""
+    """Bytes that come in pieces; they are kept when `finish` returns. Calls block.
+
+    `write` and `finish` raise `Moved` once the tenant is deleted.
+    """
 
     def __init__(
         self,
@@ -58,11 +62,13 @@ class Body:
         sealing: tuple[str, bytes] | None,
         algorithm: Algorithm | None = None,
         *,
+        check: Callable[[Tenant], None],
         blob: str | None = None,
         place: str | None = None,
     ) -> None:
-        """`blob` = where the bytes lie, else a name of their own among the objects; `place` = the
-        mark of where they go."""
+        """`check` raises where nothing may be written any more; `blob` = where the bytes lie, else
+        a name of their own among the objects; `place` = the mark of where they go."""
+        self._check = partial(check, tenant)
         self.blob = blob or blob_key(tenant, new_id())
         self._place = place
         self.size = 0
@@ -80,6 +86,7 @@ class Body:
 
     def write(self, data: bytes) -> None:
         """Add bytes."""
+        self._check()
         self.size += len(data)
         self._md5.update(data)
         if self._checksum is not None:
@@ -98,6 +105,7 @@ class Body:
 
     def finish(self) -> StoredBody:
         """Make the bytes durable."""
+        self._check()
         writer = self._open()
         if self._sealer is not None:
             writer.write(self._sealer.finish())

@@ -19,7 +19,8 @@ class Kept:
         """Bytes to come, under `<tenant>/<name>`; `name` is used this once."""
         mark = self._places.mark(tenant)  # before the blobs: never newer than they
         sealing, blobs = self._places.sealing(tenant), self._places.blobs(tenant)
-        return Body(blobs, tenant, sealing, blob=f"{tenant}/{name}", place=mark)
+        check = self._places.check_writable
+        return Body(blobs, tenant, sealing, check=check, blob=f"{tenant}/{name}", place=mark)
 
     def read(self, tenant: Tenant, body: StoredBody, start: int, end: int) -> Iterator[bytes]:
         """The bytes from `start` to `end` in pieces; raises `NotFound`, `Unreadable`."""

@@ -12,7 +12,7 @@ from carcloud.codecs.s3.conditions import Span
 from carcloud.codecs.s3.documents import ToDelete
 from carcloud.ports.records import Records
 from carcloud.services.storage import rows
-from carcloud.services.storage.bodies import Body, Reader
+from carcloud.services.storage.bodies import Body, Reader, blob_key, new_id
 from carcloud.services.storage.commits import GroupCommit
 from carcloud.services.storage.errors import IsMarker, NoKey, NoVersion, StorageRefusal, WrongPart
 from carcloud.services.storage.places import Places
@@ -45,7 +45,8 @@ class Objects:
         tenant = bucket.tenant
         sealing = self._places.sealing(tenant)
         mark = self._places.mark(tenant)  # before the blobs: never newer than they
-        return Body(self._places.blobs(tenant), tenant, sealing, algorithm, place=mark)
+        check, blobs = self._places.check_writable, self._places.blobs(tenant)
+        return Body(blobs, tenant, sealing, algorithm, check=check, place=mark)
 
     def put(
         self,
@@ -231,9 +232,10 @@ class Objects:
     def _linked(self, target: Bucket, body: StoredBody) -> StoredBody:
         """The same sealed or plain bytes under a blob of their own."""
         mark, blobs = self._places.mark(target.tenant), self._places.blobs(target.tenant)
-        fresh = Body(blobs, target.tenant, None)
-        blobs.copy(body.blob, fresh.blob)
-        return StoredBody(fresh.blob, body.size, b"", body.checksum, body.key, body.salt, mark)
+        self._places.check_writable(target.tenant)
+        fresh = blob_key(target.tenant, new_id())
+        blobs.copy(body.blob, fresh)
+        return StoredBody(fresh, body.size, b"", body.checksum, body.key, body.salt, mark)
 
 
 def _row(db: Connection, bucket: Bucket, key: str, version: str | None) -> Any:

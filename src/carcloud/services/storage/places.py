@@ -20,7 +20,7 @@ from carcloud.services.storage.errors import Invalid, Moved, Unreadable
 from carcloud.services.storage.sealing import cipher_of
 from carcloud.services.storage.store import buckets, garbage, keys, places
 from carcloud.services.storage.types import TenantStorage
-from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.tenancy.api import AuditEntry, deleted_among, record_changes
 
 REMEMBER_S = 1.0  # what another process changed is seen after so long
 _NONCE = 12  # bytes
@@ -37,6 +37,7 @@ class _Place:
     options: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None  # id of the newest key
     mark: str = ""  # tells the place from others; empty = that of the installation
+    gone: bool = False  # the tenant is deleted
     asked: float = 0.0
 
 
@@ -57,7 +58,7 @@ class Places:
         self._wrap = None if secret is None else AESGCM(secret)
         self._now = now
         self._known: dict[Tenant, _Place] = {}
-        self._opened: dict[tuple[str, str], Blobs] = {}
+        self._opened: dict[Tenant, tuple[str, Blobs]] = {}  # with what opens them
         self._keys: dict[str, tuple[float, bytes]] = {}
         self._guard = threading.Lock()
 
@@ -68,11 +69,25 @@ class Places:
             return self._blobs
         if self._open_blobs is None:
             raise Unreadable("this process cannot open the tenant's own bucket")
-        name = (place.told.url, json.dumps(dict(place.options), sort_keys=True))
+        name = json.dumps([place.told.url, dict(place.options)], sort_keys=True)
         with self._guard:
-            if name not in self._opened:
-                self._opened[name] = self._open_blobs(place.told.url, place.options)
-            return self._opened[name]
+            opened_by, blobs = self._opened.get(tenant, ("", self._blobs))
+            if opened_by != name:
+                blobs = self._open_blobs(place.told.url, place.options)
+                self._opened[tenant] = name, blobs
+            return blobs
+
+    def check_writable(self, tenant: Tenant) -> None:
+        """Raises `Moved` a second after the tenant was deleted, at the latest: whoever still holds
+        its place writes no more there."""
+        if self._place(tenant).gone:
+            raise Moved("the tenant is deleted")
+
+    def forget(self, tenant: Tenant) -> None:
+        """Keep nothing in memory of how its place is reached."""
+        with self._guard:
+            self._known.pop(tenant, None)
+            self._opened.pop(tenant, None)
 
     def mark(self, tenant: Tenant) -> str:
         """What new bytes remember of the place that they go to, see `check`."""
@@ -192,17 +207,20 @@ class Places:
             with self._records.reading() as db:
                 known = self._read(db, tenant)
             self._known[tenant] = known
+            if not known.told.url:
+                self._opened.pop(tenant, None)
         return known
 
     def _read(self, db: Connection, tenant: Tenant) -> _Place:
         row = db.execute(select(places).where(places.c.tenant == tenant)).mappings().first()
         newest = select(keys.c.id).where(keys.c.tenant == tenant)
         key = db.execute(newest.order_by(keys.c.created.desc(), keys.c.id).limit(1)).scalar()
+        gone = bool(deleted_among(db, [tenant]))
         if row is None:
-            return _Place(TenantStorage(tenant), {}, key, asked=time.monotonic())
+            return _Place(TenantStorage(tenant), {}, key, gone=gone, asked=time.monotonic())
         plain = self._plain(tenant, row["options"])
         told = TenantStorage(tenant, row["url"], row["sealed"])
-        return _Place(told, plain, key, _mark(row["url"], plain), time.monotonic())
+        return _Place(told, plain, key, _mark(row["url"], plain), gone, time.monotonic())
 
     def _plain(self, tenant: Tenant, options: bytes | None) -> dict[str, str]:
         return {} if options is None else dict(json.loads(self._unwrapped(tenant, options)))

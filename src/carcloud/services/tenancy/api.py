@@ -56,6 +56,7 @@ from carcloud.services.tenancy.store import metadata, users
 from carcloud.services.tenancy.tenants import (
     Tenants,
     check_name,
+    deleted_among,
     deleted_tenants,
     locked_tenant,
     mark_tenant,
@@ -108,8 +109,8 @@ __all__ = [
     "RoleInfo", "Scope", "Seal", "SecondFactorMissing", "SecondFactorNeeded", "SecondFactorState",
     "Session", "SessionInfo", "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy",
     "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User", "check_limit",
-    "deleted_tenants", "limit_in", "locked_tenant", "mark_tenant", "metadata", "origin",
-    "record_changes", "suspended_among", "suspended_tenants",
+    "deleted_among", "deleted_tenants", "limit_in", "locked_tenant", "mark_tenant", "metadata",
+    "origin", "record_changes", "suspended_among", "suspended_tenants",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

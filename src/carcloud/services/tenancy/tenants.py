@@ -176,6 +176,12 @@ def suspended_among(db: Connection, wanted: Iterable[Tenant]) -> set[Tenant]:
     return {Tenant(found) for found in db.execute(select(tenants.c.id).where(stopped)).scalars()}
 
 
+def deleted_among(db: Connection, wanted: Iterable[Tenant]) -> set[Tenant]:
+    """Those of the tenants of which only the id is kept."""
+    gone = tenants.c.id.in_(set(wanted)) & (tenants.c.state == TenantState.DELETED.value)
+    return {Tenant(found) for found in db.execute(select(tenants.c.id).where(gone)).scalars()}
+
+
 def _found(row: Any, tenant: Tenant) -> TenantInfo:
     if row is None or row.state == TenantState.DELETED.value:
         raise Unknown(f"there is no tenant {tenant!r}")

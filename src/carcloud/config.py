@@ -206,6 +206,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("compute.queues", "", "Queues whose jobs run here, with commas between; empty = all"),
     Setting("compute.log_mb", 16, "Largest log of one attempt at a job"),
     Setting("compute.artifact_mb", 512, "Largest artifact of a job"),
+    Setting("compute.table_mb", 256, "Most Arrow data that a job may write into tables at once"),
     Setting("compute.script_disk_mb", 1024, "Most that a script may write, in memory"),
     Setting("compute.script_processes", 64, "Most processes and threads of a script"),
     Setting(

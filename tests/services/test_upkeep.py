@@ -13,6 +13,9 @@ class OneBroken:
     def __init__(self) -> None:
         self.cared: list[str] = []
 
+    def names(self, tenant: Tenant) -> list[str]:
+        return ["frames", "made_by_a_job"] if tenant == "a" else []
+
     def upkeep(self, table: TableRef, *, keep_days: int | None) -> Any:
         if table.name == "signals":
             raise ValueError("no such thing")
@@ -25,4 +28,5 @@ def test_a_table_that_fails_does_not_keep_the_others_from_care() -> None:
     tenants = [Tenant("a"), Tenant("b")]
     troubles = upkeep_round(cast(Lake, lake), tenants, Retention(None, None, None))
     assert [tenant for tenant, _ in troubles] == tenants
-    assert lake.cared == ["a.frames", "a.dead_letters", "b.frames", "b.dead_letters"]
+    cared = ["a.frames", "a.dead_letters", "a.made_by_a_job", "b.frames", "b.dead_letters"]
+    assert lake.cared == cared

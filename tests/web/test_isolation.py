@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 
+from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
+from carcloud.ports.lake import TableRef
+from carcloud.services.compute.table_rows import as_rows
 
 MARK = "zqxowned"  # in every name that the owner chooses
 SIGNAL = "Vehicle.Speed"
@@ -23,7 +27,7 @@ NOTHING = {  # as an id of the kind that a parameter takes, of a thing that neve
     "tenant": "zqxnone", "model": "zqxnone", "letter": "1-1-1-1", "link": "zqxnone",
     "platform_id": "ZQXNONE0000000001", "job_id": "1" * 32, "schedule": "zqxnone",
     "budget": "1" * 32, "bucket": "zqxnone", "query_id": "1" * 32,
-    "provider": "1" * 16, "export": "1" * 16,
+    "provider": "1" * 16, "export": "1" * 16, "table": "zqxnone",
 }  # fmt: skip
 FIXED = {"name": "answer.parquet", "limit": "jobs", "period": "2026-01", "book": "1" * 32}
 JOB = {"kind": "query-export", "params": {"sql": "SELECT 1 AS answer"}}
@@ -114,8 +118,16 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
             "letter": letters[0]["id"], "link": link["name"], "platform_id": platform,
             "job_id": job["id"], "schedule": schedule["name"], "budget": budget["id"],
             "bucket": bucket, "query_id": "2" * 32, "provider": "2" * 16, "export": "2" * 16,
+            "table": made_table(cloud, tenant),
         }  # fmt: skip
         yield Owned(client, ids)
+
+
+def made_table(cloud: Any, tenant: str) -> str:
+    """A table as a job of the owner makes it."""
+    rows = as_rows(pa.table({"vehicle": [MARK]}))
+    cloud.lake.append(TableRef(Tenant(tenant), f"{MARK}_stats"), rows, writer="job-1", seq=1)
+    return f"{MARK}_stats"
 
 
 @pytest.fixture(scope="module")

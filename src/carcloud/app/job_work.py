@@ -13,7 +13,6 @@ from carcloud.engines.sandbox_bwrap import BwrapSandbox, Packages
 from carcloud.ports.compute import Desk
 from carcloud.rundir import RunDir
 from carcloud.services.compute.api import Bounds, Stores, perform
-from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
 from carcloud.services.tenancy.api import TenantLimits
 
@@ -46,6 +45,7 @@ def work(desk: Desk, argument: bytes) -> bytes:
                 "disk_mb": settings.whole("compute.script_disk_mb"),
                 "processes": settings.whole("compute.script_processes"),
             },
+            settings.whole("compute.table_mb") * 1_000_000,
         ),
     )
 
@@ -68,18 +68,18 @@ def _stores(data: str) -> Stores:
     packages = None
     if settings.flag("compute.requirements"):
         packages = Packages(folder / "script-packages", settings.text("compute.index"))
-    records, blobs = open_records(settings), open_blobs(settings)
+    records, blobs, lake = open_records(settings), open_blobs(settings), open_lake(settings)
     storage = Storage(
         records,
         blobs,
         secret=sealing_secret(settings),
         open_blobs=open_own_blobs,
         limit=TenantLimits(records).limit,
-        elsewhere=lambda tenant: Metering(records).sizes().get(tenant, {}).get("lake", 0),
+        elsewhere=lambda tenant: sum(table.bytes for table in lake.tables(tenant)),
     )
     return Stores(
         records,
-        open_lake(settings),
+        lake,
         blobs,
         storage,
         BwrapSandbox(folder, packages),

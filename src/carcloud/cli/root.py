@@ -47,6 +47,7 @@ COMMANDS = (
     Row("costs", "costs", "See what the tenant costs; budgets, statements, prices."),
     Row("quotas", "quotas", "See what a tenant may take, and change it."),
     Row("query", "query", "Ask the lake in SQL."),
+    Row("tables", "lake_tables", "List tables of the lake, drop those that jobs made."),
     Row("decode", "decode", "Decode captured frames to JSON."),
     Row("simulate", "simulate", "Drive a simulated fleet against any address."),
     Row("settings", "settings", "List every setting, its value and what it does."),

@@ -36,6 +36,11 @@ class Cloud:
         return shaped(get("/v1/tables", Items[Table]), lambda found: found.items)
 
     @call
+    def drop_table(self, name: str) -> Call[None]:
+        """Take away a table that a job made, with all its rows."""
+        return nothing("DELETE", "/v1/tables/{table}", place={"table": name})
+
+    @call
     def signals(self) -> Call[tuple[Signal, ...]]:
         """Every signal that some protocol can deliver."""
         return shaped(get("/v1/signals", Items[Signal]), lambda found: found.items)

@@ -170,12 +170,16 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """One of the tenant's tables; sizes are None for who is held to some vehicles."""
+    """One of the tenant's tables; sizes are None for who is held to some vehicles.
+
+    `built_in`: every tenant has it, and it cannot be dropped.
+    """
 
     name: str
     rows: int | None
     bytes: int | None
     files: int | None
+    built_in: bool
     columns: tuple[Column, ...]
 
 

@@ -27,6 +27,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("models:write", "Add and change vehicle models", ("operator", "engineer")),
     Action("telemetry:read", "See signals, frames, positions and alarms", _ALL),
     Action("tables:read", "See which tables there are", _ALL),
+    Action("tables:write", "Have jobs write tables, drop such tables", ("engineer",)),
     Action("queries:run", "Ask the tenant's tables in SQL", ("operator", "engineer", "analyst")),
     Action("dead-letters:read", "See frames that could not be read", _ALL),
     Action("dead-letters:reprocess", "Read them again", ("operator", "engineer")),

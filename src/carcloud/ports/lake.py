@@ -58,6 +58,7 @@ class TableInfo:
     columns: Sequence[tuple[str, str]]  # (name, type)
     min_time_us: int | None = None
     max_time_us: int | None = None
+    known: bool = False  # every tenant has it: a `KnownTable`
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class Lake(Protocol):
         writer: str,
         seq: int,
         after: int | None = None,
+        replace: bool = False,
     ) -> bool:
         """Add rows in one atomic commit that also records `(writer, seq)`.
 
@@ -158,8 +160,22 @@ class Lake(Protocol):
         table already has `seq` or a later one of this writer. When this returns True the rows
         are synced to disk. An empty `rows` still records `seq`. With `after`, the commit stands
         only where the writer is at just this position: `Conflict` where another process that
-        writes under its name came between.
+        writes under its name came between. With `replace` the rows and columns stand instead of
+        all that were there; who reads sees all of the old or all of the new.
         """
+
+    def check(self, table: TableRef, columns: pa.Schema, *, replace: bool = False) -> None:
+        """Raises `ValueError`, naming the column, where such rows cannot be written now."""
+
+    def drop(self, table: TableRef) -> bool:
+        """Take a table away; False where there is none.
+
+        It is gone for readers at once; upkeep frees its bytes. The positions of its writers stay.
+        Raises `ValueError` for a table that is known.
+        """
+
+    def names(self, tenant: Tenant) -> list[str]:
+        """The names of all tables that were ever written, those that were dropped too."""
 
     def position(self, table: TableRef, writer: str) -> int:
         """The last `seq` this writer committed; 0 before the first."""

@@ -24,10 +24,12 @@ from carcloud.ports.errors import (
     Unavailable,
 )
 from carcloud.services.telemetry.api import (
+    BuiltInTable,
     InvalidArgument,
     TooBusy,
     UnknownDeadLetter,
     UnknownQuery,
+    UnknownTable,
 )
 from carcloud.services.tenancy.api import Denied
 
@@ -108,6 +110,8 @@ TRANSLATIONS: dict[type[Exception], Translate] = {
     OverLimit: over_limit,
     InvalidArgument: lambda e: Refused(400, str(e), field=e.field),
     UnknownDeadLetter: lambda e: Refused(404, f"there is no dead letter {e}"),
+    UnknownTable: lambda e: Refused(404, f"there is no table {e}"),
+    BuiltInTable: lambda e: Refused(409, f"{e} is a table of carcloud's own, and stays"),
     UnknownQuery: lambda e: Refused(404, f"you run no query {e}"),
     QueryCancelled: lambda e: Refused(409, str(e), code="query-cancelled"),
     QueryRefused: lambda e: Refused(400, str(e), field="sql", code="query-refused"),

@@ -14,10 +14,13 @@ from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.engines.sandbox_bwrap import BwrapSandbox
 from carcloud.ports.compute import Desk
+from carcloud.services.compute import query_export, script
 from carcloud.services.compute.api import Bounds, Context, JobFailed, Kind, Kinds, Stores, perform
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
 from carcloud.services.compute.script import KIND as SCRIPT
 from carcloud.services.storage.api import Storage
+from carcloud.services.telemetry.tables import TABLES
+from carcloud.services.tenancy.api import TenantLimits
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +100,32 @@ def large(context: Context[Text]) -> Any:
     return None
 
 
+class _Killing:
+    """The lake, but that the process is killed as soon as a commit stands."""
+
+    def __init__(self, lake: Any) -> None:
+        self._lake = lake
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lake, name)
+
+    def append(self, *args: Any, **more: Any) -> bool:
+        self._lake.append(*args, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("killed")
+
+
+def _killed_at_commits(run: Any, attempts: int) -> Any:
+    """`run`, killed after its first commit in each of so many attempts."""
+
+    def killed(context: Context[Any]) -> Any:
+        if context.attempt <= attempts:
+            context.tables._lake = _Killing(context.lake)  # type: ignore[attr-defined]
+        return run(context)
+
+    return killed
+
+
 KINDS = Kinds(
     [
         *(
@@ -105,7 +134,10 @@ KINDS = Kinds(
         ),
         QUERY_EXPORT,
         SCRIPT,
-    ]
+        Kind("script-killed", "", script.Params, _killed_at_commits(script.run, 2)),
+        Kind("export-killed", "", query_export.Params, _killed_at_commits(query_export.run, 3)),
+    ],
+    built_in=[table.name for table in TABLES],
 )
 
 
@@ -118,9 +150,16 @@ def work(desk: Desk, argument: bytes) -> bytes:
     given = msgspec.msgpack.decode(argument, type=Given)
     folder = Path(given.folder)
     records = SqlRecords(f"sqlite:///{folder / 'records.sqlite'}")
-    lake, blobs = DeltaLake(folder / "tenants"), ObjectBlobs(folder / "blobs")
-    stores = Stores(records, lake, blobs, Storage(records, blobs), BwrapSandbox(folder))
-    bounds = Bounds(1_000_000, {"disk_mb": 300, "processes": 40})
+    lake = DeltaLake(folder / "tenants", known=TABLES)
+    blobs = ObjectBlobs(folder / "blobs")
+    storage = Storage(
+        records,
+        blobs,
+        limit=TenantLimits(records).limit,
+        elsewhere=lambda tenant: sum(table.bytes for table in lake.tables(tenant)),
+    )
+    stores = Stores(records, lake, blobs, storage, BwrapSandbox(folder))
+    bounds = Bounds(1_000_000, {"disk_mb": 300, "processes": 40}, 2_000_000)
     try:
         return perform(given.order, desk.tell, KINDS, stores, bounds)
     finally:

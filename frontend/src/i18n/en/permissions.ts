@@ -7,6 +7,7 @@ export default {
   'action.models.write': 'Add and change vehicle models',
   'action.telemetry.read': 'See signals, frames, positions and alarms',
   'action.tables.read': 'See which tables there are',
+  'action.tables.write': 'Have jobs write tables, drop such tables',
   'action.queries.run': 'Ask the tenant’s tables in SQL',
   'action.dead-letters.read': 'See frames that could not be read',
   'action.dead-letters.reprocess': 'Read them again',

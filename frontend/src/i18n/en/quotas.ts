@@ -26,6 +26,7 @@ export default {
   'limit.frames_per_second': 'Frames',
   'limit.stored_bytes': 'Stored data',
   'limit.buckets': 'Buckets',
+  'limit.tables': 'Tables made by jobs',
   'limit.query_seconds': 'Query time',
   'limit.queries': 'Queries',
   'limit.jobs': 'Running jobs',

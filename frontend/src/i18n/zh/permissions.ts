@@ -6,6 +6,7 @@ export default {
   'action.models.write': '添加和修改车型',
   'action.telemetry.read': '查看信号、报文、位置和报警',
   'action.tables.read': '查看有哪些数据表',
+  'action.tables.write': '让任务写入数据表，删除这类数据表',
   'action.queries.run': '用 SQL 查询租户的数据表',
   'action.dead-letters.read': '查看无法解析的报文',
   'action.dead-letters.reprocess': '重新解析这些报文',

@@ -25,6 +25,7 @@ export default {
   'limit.frames_per_second': '报文速率',
   'limit.stored_bytes': '存储数据',
   'limit.buckets': '存储桶数',
+  'limit.tables': '任务建立的数据表',
   'limit.query_seconds': '查询时长',
   'limit.queries': '查询',
   'limit.jobs': '运行中的任务',

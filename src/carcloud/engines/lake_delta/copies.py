@@ -12,7 +12,7 @@ from carcloud.ports.lake import TableCopy
 def copy_of(name: str, log: Log) -> TableCopy | None:
     """The table as it is now; None where nobody has written it."""
     seen = log.refresh()
-    if seen.version < 0:
+    if seen.version < 0 or seen.dropped:
         return None
     actions: list[Action] = [
         commit_info("RESTORE"),

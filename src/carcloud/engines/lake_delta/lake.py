@@ -61,6 +61,7 @@ class DeltaLake:
         writer: str,
         seq: int,
         after: int | None = None,
+        replace: bool = False,
     ) -> bool:
         """Add rows in one synced commit with `(writer, seq)`; False when that is there already.
 
@@ -70,7 +71,23 @@ class DeltaLake:
         if seq < 1:
             raise ValueError(f"seq {seq}: a writer's positions start at 1")
         step = write.Step(writer, seq, after)
-        return write.append(self._log(table), rows, step, self._known.first(table.name))
+        first = self._known.first(table.name)
+        return write.append(self._log(table), rows, step, first, replace=replace)
+
+    def check(self, table: TableRef, columns: pa.Schema, *, replace: bool = False) -> None:
+        """Raises `ValueError`, naming the column, where such rows cannot be written."""
+        seen, first = self._log(table).refresh(), self._known.first(table.name)
+        write.schema_with(seen, columns, first, replace=replace)
+
+    def drop(self, table: TableRef) -> bool:
+        """Take a table away; False where there is none, `ValueError` for a known one."""
+        if table.name in self._known.names:
+            raise ValueError(f"every tenant has the table {table.name!r}")
+        return write.drop(self._log(table))
+
+    def names(self, tenant: Tenant) -> list[str]:
+        """The names of all tables that were ever written, those that were dropped too."""
+        return sorted(filter(_TABLE.fullmatch, self._place.at(_folder(tenant)).folders()))
 
     def position(self, table: TableRef, writer: str) -> int:
         """The last `seq` this writer committed; 0 before the first."""
@@ -88,7 +105,8 @@ class DeltaLake:
     def tables(self, tenant: Tenant) -> list[TableInfo]:
         """The tenant's tables, by name."""
         found = self._snapshots(tenant)
-        return [_info(name, self._known.shown(name, seen)) for name, seen in found.items()]
+        known = self._known
+        return [_info(name, known.shown(name, seen), known) for name, seen in found.items()]
 
     def query(
         self,
@@ -119,11 +137,12 @@ class DeltaLake:
 
     def upkeep(self, table: TableRef, *, keep_days: int | None) -> Upkeep:
         """Merge small files, drop dates older than `keep_days`, delete what nobody needs."""
-        return upkeep.run(self._log(table), keep_days)
+        most = None if table.name in self._known.names else self._care.whole_bytes
+        return upkeep.run(self._log(table), keep_days, most)
 
     def copies(self, tenant: Tenant) -> Iterator[TableCopy]:
         """The tenant's tables that have been written, each as it is when it is asked for."""
-        for name in sorted(filter(_TABLE.fullmatch, self._place.at(_folder(tenant)).folders())):
+        for name in self.names(tenant):
             if copy := copy_of(name, self._log(TableRef(tenant, name))):
                 yield copy
 
@@ -157,10 +176,9 @@ class DeltaLake:
     def _snapshots(self, tenant: Tenant) -> dict[str, Snapshot]:
         """The newest snapshot of every table that exists or is known."""
         found: dict[str, Snapshot] = {}
-        there = filter(_TABLE.fullmatch, self._place.at(_folder(tenant)).folders())
-        for name in sorted(self._known.names.union(there)):
+        for name in sorted(self._known.names.union(self.names(tenant))):
             seen = self._log(TableRef(tenant, name)).refresh()
-            if name in self._known.names or seen.version >= 0:
+            if name in self._known.names or (seen.version >= 0 and not seen.dropped):
                 found[name] = seen
         return found
 
@@ -180,7 +198,7 @@ def _folder(name: Tenant) -> str:
     return f"{tenant(name)}/lake"
 
 
-def _info(name: str, seen: Snapshot) -> TableInfo:
+def _info(name: str, seen: Snapshot, known: Known) -> TableInfo:
     files = list(seen.files.values())
     spans = [file.bounds.time for file in files if file.bounds]
     columns = [(field.name, str(field.type)) for field in seen.schema]
@@ -192,4 +210,5 @@ def _info(name: str, seen: Snapshot) -> TableInfo:
         columns=[*columns, (PARTITION, "date32[day]")],
         min_time_us=min((first for first, _ in spans), default=None),
         max_time_us=max((last for _, last in spans), default=None),
+        known=name in known.names,
     )

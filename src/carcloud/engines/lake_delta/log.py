@@ -20,7 +20,7 @@ from deltalake.exceptions import DeltaError
 from carcloud.engines.lake_delta.files import Files
 from carcloud.engines.lake_delta.schema import PARTITION, to_delta
 from carcloud.engines.lake_delta.settings import Care
-from carcloud.engines.lake_delta.snapshot import Action, Snapshot
+from carcloud.engines.lake_delta.snapshot import DROPPED, Action, Snapshot
 from carcloud.ports.errors import EngineError, Unavailable
 
 FOLDER = "_delta_log"
@@ -81,6 +81,18 @@ class Log:
         table.create_checkpoint()
         self.files.sync(f"{FOLDER}/{table.version():020d}.checkpoint.parquet")
         self.files.sync(_POINTER)
+
+    def forget_past(self) -> None:
+        """A checkpoint of what is now, and away with the log before: it tells of rows that went.
+
+        A failure is logged, not raised: the next turn tries again.
+        """
+        try:
+            if self._pointer().get("version", -1) < self.refresh().version:
+                self.checkpoint()
+            self._clean()
+        except (DeltaError, OSError, EngineError) as error:
+            _log.warning("lake: the log of %s stays: %s", self.files.root, error)
 
     def _clean(self) -> None:
         """Delete what the newest checkpoint makes superfluous, once it is old enough."""
@@ -167,9 +179,13 @@ def create_actions(schema: pa.Schema, care: Care) -> list[Action]:
     return [{"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}, {"metaData": metadata}]
 
 
-def evolve_action(seen: Snapshot, schema: pa.Schema) -> Action:
-    """The action that gives the table more columns."""
-    return {"metaData": {**seen.metadata, "schemaString": to_delta(schema)}}
+def evolve_action(seen: Snapshot, schema: pa.Schema, *, dropped: bool = False) -> Action:
+    """The action that gives the table other columns, and says whether it is there at all."""
+    told = {k: v for k, v in (seen.metadata.get("configuration") or {}).items() if k != DROPPED}
+    if dropped:
+        told[DROPPED] = "true"
+    changed = {"schemaString": to_delta(schema), "configuration": told}
+    return {"metaData": {**seen.metadata, **changed}}
 
 
 def commit_info(operation: str) -> Action:

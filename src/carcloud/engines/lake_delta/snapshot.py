@@ -17,6 +17,8 @@ Action = dict[str, Any]
 COLUMNS_TAG = "carcloud.columns"
 LEVEL_TAG = "carcloud.level"
 RUN_TAG = "carcloud.run"
+BYTES_TAG = "carcloud.bytes"
+DROPPED = "carcloud.dropped"  # in the configuration of a table that is there no more
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -47,6 +49,7 @@ class DataFile:
     columns: int | None = None
     level: int = 0
     run: str = ""
+    nbytes: int = 0  # as Arrow data; 0 = not known
 
     @property
     def day_us(self) -> tuple[int, int]:
@@ -65,6 +68,11 @@ class Snapshot:
     files: Mapping[str, DataFile] = field(default_factory=dict)
     writers: Mapping[str, int] = field(default_factory=dict)
     removed: Mapping[str, int] = field(default_factory=dict)  # path -> ms when removed
+
+    @property
+    def dropped(self) -> bool:
+        """Whether somebody dropped the table and nobody has written it since."""
+        return (self.metadata.get("configuration") or {}).get(DROPPED) == "true"
 
     def after(self, version: int, actions: Iterable[Action]) -> "Snapshot":
         """The table after one more commit (or after a checkpoint's actions)."""
@@ -108,7 +116,12 @@ def add_action(file: DataFile) -> Action:
             _stats_side(file.bounds, 1),
         )
         stats["nullCount"] = dict.fromkeys(KEYS, 0)
-    tags = {COLUMNS_TAG: str(file.columns), LEVEL_TAG: str(file.level), RUN_TAG: file.run}
+    tags = {
+        COLUMNS_TAG: str(file.columns),
+        LEVEL_TAG: str(file.level),
+        RUN_TAG: file.run,
+        BYTES_TAG: str(file.nbytes),
+    }
     return {
         "path": quote(file.path, safe="/=-._"),
         "partitionValues": {PARTITION: file.date},
@@ -161,6 +174,7 @@ def _data_file(add: Action) -> DataFile:
         columns=int(columns) if columns else None,
         level=int(tags.get(LEVEL_TAG) or 0),
         run=tags.get(RUN_TAG) or "",
+        nbytes=int(tags.get(BYTES_TAG) or 0),
     )
 
 

@@ -38,13 +38,19 @@ WHOLE = 100
 _ALWAYS = Filter().span
 
 
-def run(log: Log, keep_days: int | None) -> Upkeep:
-    """One round on one table."""
+def run(log: Log, keep_days: int | None, most: int | None = None) -> Upkeep:
+    """One round on one table.
+
+    `most`: Arrow bytes of files that may be merged together, for tables whose rows may all be of
+    one vehicle: such a merge is one piece.
+    """
     before = log.refresh()
     if before.version < 0:
         return Upkeep()
+    if before.dropped:
+        log.forget_past()
     expired = _expire(log, keep_days) if keep_days is not None else 0
-    notes = _merge_all(log)
+    notes = _merge_all(log, most)
     after = log.refresh()
     freed = _vacuum(after, log.files, log.care)
     return Upkeep(len(before.files), len(after.files), expired, freed, notes)
@@ -68,14 +74,14 @@ def _expire(log: Log, keep_days: int) -> int:
     return rows
 
 
-def _merge_all(log: Log) -> list[str]:
+def _merge_all(log: Log, most: int | None) -> list[str]:
     """Merge until nothing is due; a merge that somebody else overtook waits for the next round."""
     notes: list[str] = []
     for date in sorted({file.date for file in log.refresh().files.values()}):
         while True:
             seen = log.refresh()
             of_date = [file for file in seen.files.values() if file.date == date]
-            due = _due(of_date, log.care)
+            due = _due(of_date if most is None else _small(of_date, most), log.care)
             if due is None:
                 break
             chosen, level = due
@@ -88,8 +94,21 @@ def _merge_all(log: Log) -> list[str]:
     return notes
 
 
+def _small(of_date: Sequence[DataFile], most: int) -> list[DataFile]:
+    """The smallest files, as many as are `most` bytes together."""
+    taken: list[DataFile] = []
+    for file in sorted(of_date, key=lambda file: file.nbytes or most):
+        most -= file.nbytes or most
+        if most < 0:
+            break
+        taken.append(file)
+    return taken
+
+
 def _due(of_date: Sequence[DataFile], care: Care) -> tuple[list[DataFile], int] | None:
     """The files of one date to be merged next, and the level that makes."""
+    if not of_date:
+        return None
     if whole := _whole_due(of_date, care):
         return whole, WHOLE
     runs: dict[int, set[str]] = {}

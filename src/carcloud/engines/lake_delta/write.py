@@ -14,7 +14,13 @@ from carcloud.engines.lake_delta.log import Log, commit_info, create_actions, ev
 from carcloud.engines.lake_delta.parquet import Encoding, bounds_of, encode, usual_encoding
 from carcloud.engines.lake_delta.schema import KEYS, conform, evolve
 from carcloud.engines.lake_delta.settings import Care
-from carcloud.engines.lake_delta.snapshot import Action, DataFile, Snapshot, add_action
+from carcloud.engines.lake_delta.snapshot import (
+    Action,
+    DataFile,
+    Snapshot,
+    add_action,
+    remove_action,
+)
 from carcloud.model.time import DAY
 from carcloud.ports.errors import Conflict, EngineError
 
@@ -31,6 +37,7 @@ class _Draft:
     base: Snapshot  # what they were written for
     schema: pa.Schema
     files: Sequence[DataFile]
+    replace: bool  # instead of all that is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +58,20 @@ class Step:
         return False
 
 
-def append(log: Log, rows: pa.Table, step: Step, first: pa.Schema) -> bool:
+def append(
+    log: Log, rows: pa.Table, step: Step, first: pa.Schema, *, replace: bool = False
+) -> bool:
     """Add rows and the writer's step in one commit; False when the writer is there already.
 
-    `first`: the columns that a new table begins with, besides those of the rows.
+    `first`: the columns that a new table begins with, besides those of the rows. With `replace`
+    the commit also takes away what was there, and the table begins anew.
     """
     while True:
         seen = log.refresh()
         if step.done(seen):
             return False
-        schema = evolve(seen.schema if len(seen.schema) else first, rows.schema)
-        draft = _Draft(seen, schema, write_by_date(log, conform(rows, schema)))
+        schema = schema_with(seen, rows.schema, first, replace=replace)
+        draft = _Draft(seen, schema, write_by_date(log, conform(rows, schema)), replace)
         try:
             version = log.commit(lambda now, d=draft: _actions(now, d, step, log.care))  # type: ignore[misc]
         except Unsure:  # the commit names the files: they must stay
@@ -75,19 +85,53 @@ def append(log: Log, rows: pa.Table, step: Step, first: pa.Schema) -> bool:
         discard(log, draft.files)  # the writer was overtaken by itself, or the columns changed
 
 
+def schema_with(
+    seen: Snapshot, columns: pa.Schema, first: pa.Schema, *, replace: bool
+) -> pa.Schema:
+    """The table's columns once rows with `columns` are in it; raises `ValueError`."""
+    anew = replace or seen.dropped or not len(seen.schema)
+    return evolve(first if anew else seen.schema, columns)
+
+
+def drop(log: Log) -> bool:
+    """Take a table away; False where there is none.
+
+    Its log stays: other processes see there that it went, and a writer whose rows went with it
+    does not write them again.
+    """
+
+    def build(now: Snapshot) -> list[Action] | None:
+        if now.version < 0 or now.dropped:
+            return None
+        bare = evolve_action(now, pa.schema(list(KEYS.items())), dropped=True)
+        return [commit_info("DROP"), bare, *_removes(now)]
+
+    version = log.commit(build)
+    if version is not None:
+        log.tend(version)
+    return version is not None
+
+
+def _removes(now: Snapshot) -> list[Action]:
+    return [{"remove": remove_action(file, now_ms())} for file in now.files.values()]
+
+
 def _actions(now: Snapshot, draft: _Draft, step: Step, care: Care) -> list[Action] | None:
     """What to commit; None where the writer is there already or the files lack new columns."""
-    if step.done(now) or now.schema != draft.base.schema:
+    base = draft.base
+    if step.done(now) or now.schema != base.schema or now.dropped != base.dropped:
         return None
     txn = {"txn": {"appId": step.writer, "version": step.seq, "lastUpdated": now_ms()}}
     adds = [{"add": add_action(file)} for file in draft.files]
-    return [commit_info("WRITE"), txn, *_table_actions(now, draft.schema, care), *adds]
+    gone = _removes(now) if draft.replace else []
+    return [commit_info("WRITE"), txn, *_table_actions(now, draft.schema, care), *gone, *adds]
 
 
 def _table_actions(seen: Snapshot, schema: pa.Schema, care: Care) -> list[Action]:
     if seen.version < 0:
         return create_actions(schema, care)
-    return [] if schema == seen.schema else [evolve_action(seen, schema)]
+    same = schema == seen.schema and not seen.dropped
+    return [] if same else [evolve_action(seen, schema)]
 
 
 def write_by_date(log: Log, rows: pa.Table) -> list[DataFile]:
@@ -146,6 +190,7 @@ def write_file(log: Log, place: Placed, rows: pa.Table, encoding: Encoding) -> D
         columns=rows.num_columns,
         level=place.level,
         run=place.run,
+        nbytes=rows.nbytes,
     )
 
 

@@ -17,6 +17,7 @@ from carcloud.services.compute.buckets import Into, Objects
 from carcloud.services.compute.errors import JobFailed
 from carcloud.services.compute.keys import artifact_key, check_artifact_name
 from carcloud.services.compute.notes import Log, Made, Note, Point, Progress
+from carcloud.services.compute.tables import MOST_BYTES, Tables
 from carcloud.services.compute.types import Artifact
 
 Params = TypeVar("Params")
@@ -42,8 +43,10 @@ class Context(Generic[Params]):
     most_artifact_bytes: int
     find_artifact: Callable[[str, str], Artifact]  # (job, name), of the same tenant
     objects: Objects
+    tables: Tables
     sandbox: Sandbox | None = None
     script_limits: Mapping[str, int] = field(default_factory=dict)  # `disk_mb`, `processes`
+    most_table_bytes: int = MOST_BYTES
     cpu_seconds: float = 0.0  # of processes that the engine may not see
     _told: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)

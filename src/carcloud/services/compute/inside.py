@@ -20,8 +20,10 @@ from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import InvalidJob, JobFailed
 from carcloud.services.compute.kinds import Kinds
 from carcloud.services.compute.notes import Answer, Order, encode
+from carcloud.services.compute.tables import MOST_BYTES, TenantTables
 from carcloud.services.compute.types import Artifact
 from carcloud.services.storage.api import Storage
+from carcloud.services.tenancy.api import limit_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Bounds:
 
     artifact_bytes: int = 512_000_000
     script: Mapping[str, int] = field(default_factory=lambda: {"disk_mb": 4096, "processes": 256})
+    table_bytes: int = MOST_BYTES
 
 
 def perform(
@@ -90,6 +93,18 @@ def _context(
             raise JobFailed(f"job {job} has no artifact {name!r}", again=False)
         return found
 
+    def most_tables() -> int:
+        with stores.records.reading() as db:
+            return limit_in(db, tenant, "tables")
+
+    tables = TenantTables(
+        stores.lake,
+        tenant,
+        given.job,
+        room=lambda size: stores.storage.check_room(tenant, size),
+        most=most_tables,
+        most_bytes=bounds.table_bytes,
+    )
     return Context(
         tenant=tenant,
         project=given.project,
@@ -106,7 +121,9 @@ def _context(
         find_artifact=artifact,
         objects=ProjectObjects(stores.storage, tenant, given.project),
         sandbox=stores.sandbox,
+        tables=tables,
         script_limits=bounds.script,
+        most_table_bytes=bounds.table_bytes,
     )
 
 

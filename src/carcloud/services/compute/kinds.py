@@ -1,6 +1,6 @@
 """Kinds of jobs: what a service registers so that tenants can have it done."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import msgspec
 
 from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import InvalidJob
+from carcloud.services.compute.tables import WRITE, named, own_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class Kind:
     """A row of the registry.
 
     `params` is a msgspec Struct; `run` is called in a process of its own and returns what JSON can
-    carry. It may be called again after a crash: what it leaves behind must bear that.
+    carry. It may be called again after a crash: what it leaves behind must bear that. Parameters
+    called `tables` (by name) and `table` (with a `name`) are tables of the lake that it writes.
     """
 
     name: str
@@ -27,10 +29,11 @@ class Kind:
 
 
 class Kinds(Mapping[str, Kind]):
-    """The registry."""
+    """The registry; no kind writes a table that is `built_in`."""
 
-    def __init__(self, kinds: Iterable[Kind] = ()) -> None:
+    def __init__(self, kinds: Iterable[Kind] = (), *, built_in: Collection[str] = ()) -> None:
         self._kinds: dict[str, Kind] = {}
+        self._built_in = frozenset(built_in)
         for kind in kinds:
             self.register(kind)
 
@@ -54,14 +57,19 @@ class Kinds(Mapping[str, Kind]):
         if name not in self._kinds:
             raise InvalidJob("kind", f"there is no kind {name!r}: {', '.join(self._kinds)}")
         try:
-            return msgspec.convert(dict(params), self._kinds[name].params)
+            checked = msgspec.convert(dict(params), self._kinds[name].params)
         except msgspec.ValidationError as error:
             raise InvalidJob("params", str(error)) from error
+        for table in named(params):
+            if why := own_name(table, self._built_in):
+                raise InvalidJob("params", why)
+        return checked
 
     def needed(self, name: str, params: Mapping[str, Any]) -> list[str]:
         """The actions that a submitter must be allowed; raises `InvalidJob`."""
         given = self.checked(name, params)
-        return sorted({*self._kinds[name].needs, *self._kinds[name].also(given)})
+        tables = [WRITE] if named(params) else []
+        return sorted({*self._kinds[name].needs, *self._kinds[name].also(given), *tables})
 
     def schema(self, name: str) -> dict[str, Any]:
         """JSON Schema of a kind's parameters."""

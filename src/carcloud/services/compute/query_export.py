@@ -16,6 +16,7 @@ from carcloud.services.compute.buckets import WRITE, Into
 from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import JobFailed
 from carcloud.services.compute.kinds import Kind
+from carcloud.services.compute.tables import IntoTable, NewRows
 
 MOST_ROWS = 50_000_000
 _PLACE = re.compile(r"\{(from|to)\}")
@@ -30,7 +31,8 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"s
     """A SELECT and the form of its rows.
 
     With `from` and `to` it runs once for each `step_hours` of that time, and `{from}` and `{to}` in
-    the SQL stand for the ends of the step: so an export of any size goes piece by piece.
+    the SQL stand for the ends of the step: so an export of any size goes piece by piece. With
+    `table` the rows go there; files are made besides only where `into` asks for them.
     """
 
     sql: Annotated[str, msgspec.Meta(min_length=1, max_length=100_000)]
@@ -40,25 +42,46 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"s
     end: str | None = None
     step_hours: Annotated[float, msgspec.Meta(gt=0, le=24 * 366)] = 24.0
     into: Into | None = None
+    table: IntoTable | None = None
 
 
 def run(context: Context[Params]) -> dict[str, Any]:
-    """Write `<file>.<format>`, or `<file>-0000.<format>` and so on, as artifacts."""
+    """Write `<file>.<format>`, or `<file>-0000.<format>` and so on, as artifacts; or a table."""
     params = context.params
     steps = list(_steps(params))
+    in_files = params.table is None or params.into is not None
     rows = written = 0
     for number, (sql, span) in enumerate(steps):
-        table = _ask(context, sql)
-        suffix = f"-{number:04d}" if len(steps) > 1 else ""
-        name = f"{params.file}{suffix}.{params.format}"
-        data, media = _bytes(table, params.format), _MEDIA[params.format]
-        made = context.artifact(name, data, media, params.into)
-        rows += table.num_rows
-        written += made.bytes
-        context.log(f"{name}: {table.num_rows} rows, {made.bytes} bytes{span}")
+        found = _ask(context, sql)
+        rows += found.num_rows
+        if params.table is not None:
+            _into_table(context, params.table, found, number + 1, span)
+        if in_files:
+            suffix = f"-{number:04d}" if len(steps) > 1 else ""
+            written += _into_file(context, f"{params.file}{suffix}.{params.format}", found, span)
         context.metric("rows", rows)
         context.progress((number + 1) / len(steps), f"{rows} rows")
-    return {"rows": rows, "bytes": written, "files": len(steps)}
+    result = {"rows": rows, "bytes": written, "files": len(steps) * in_files}
+    if params.table is None:
+        return result
+    return {**result, "tables": [{**msgspec.structs.asdict(params.table), "rows": rows}]}
+
+
+def _into_file(context: Context[Params], name: str, found: pa.Table, span: str) -> int:
+    """One artifact; returns its bytes."""
+    params = context.params
+    data, media = _bytes(found, params.format), _MEDIA[params.format]
+    made = context.artifact(name, data, media, params.into)
+    context.log(f"{name}: {found.num_rows} rows, {made.bytes} bytes{span}")
+    return made.bytes
+
+
+def _into_table(
+    context: Context[Params], table: IntoTable, found: pa.Table, part: int, span: str
+) -> None:
+    (written,) = context.tables.write([NewRows(table.name, found, table.mode)], part)
+    told = f"{written.rows} rows{span}"
+    context.log(f"table {table.name}: {'in there already' if written.rows is None else told}")
 
 
 def _steps(params: Params) -> Iterator[tuple[str, str]]:
@@ -141,7 +164,7 @@ def _text(value: Any) -> str | None:
 
 KIND = Kind(
     "query-export",
-    "SQL on the tenant's tables into Parquet, CSV or Arrow files",
+    "SQL on the tenant's tables into Parquet, CSV or Arrow files, or a table",
     Params,
     run,
     ("queries:run",),

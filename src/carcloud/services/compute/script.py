@@ -16,6 +16,14 @@ from carcloud.services.compute.buckets import READ, WRITE, BucketName, Into, too
 from carcloud.services.compute.context import Context
 from carcloud.services.compute.errors import JobFailed
 from carcloud.services.compute.kinds import Kind
+from carcloud.services.compute.table_files import read_files, reading_limits
+from carcloud.services.compute.tables import (
+    MOST_TABLES,
+    NewRows,
+    TableFile,
+    TableName,
+    Written,
+)
 
 MOST_SOURCE = 256_000  # characters
 _NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,60}$"
@@ -45,6 +53,9 @@ class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A script and what it needs; what it leaves goes `into` a bucket too.
 
+    `tables` says which of its files become rows of which table: the name of a Parquet or Arrow
+    file below /job/out, or with `mode` whether it is added or stands instead of all others.
+
     `requirements` are wheels such as `numpy==2.1.0`, if the operator allows any. `disk_mb` bounds
     what it writes, `processes` counts threads too, `cpu_seconds` null = its time on all its `cpus`.
     """
@@ -57,10 +68,11 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     processes: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 32
     cpu_seconds: Annotated[float, msgspec.Meta(gt=0)] | None = None
     into: Into | None = None
+    tables: Annotated[dict[TableName, str | TableFile], msgspec.Meta(max_length=MOST_TABLES)] = {}
 
 
 def run(context: Context[Params]) -> Any:
-    """Run the script; what it leaves in /job/out becomes artifacts."""
+    """Run the script; what it leaves in /job/out becomes artifacts, and rows of tables."""
     began = time.monotonic()
     sandbox = _sandbox(context)
     try:
@@ -80,9 +92,43 @@ def run(context: Context[Params]) -> Any:
             script = Script(params.source, params.arguments, inputs, outputs, limits, packages)
             end = sandbox.run(script, context.write, lambda told: _told(context, told))
             _keep(context, outputs, end)
+            left_s = context.timeout_s - (time.monotonic() - began) - _CALL_S
+            tables = _tables(
+                context,
+                sandbox,
+                Path(name),
+                end,
+                reading_limits(limits, left_s, context.most_table_bytes),
+            )
     except (NoSandbox, NoPackages) as error:
         raise JobFailed(str(error), again=False) from error
-    return _judged(context, end)
+    result = _judged(context, end)
+    return {**result, "tables": tables} if tables else result
+
+
+def _tables(
+    context: Context[Params], sandbox: Sandbox, folder: Path, end: ScriptEnd, limits: Limits
+) -> list[Written]:
+    """Write the tables of a script that ended well; files that it did not leave are its error."""
+    wanted = {
+        name: TableFile(given) if isinstance(given, str) else given
+        for name, given in context.params.tables.items()
+    }
+    if end.error is not None or not wanted:
+        return []
+    for name, given in wanted.items():
+        if given.file not in end.files:
+            raise JobFailed(f"table {name}: the script left no file {given.file}", again=False)
+    context.progress(1.0, "writing tables")
+    files = {name: folder / "out" / given.file for name, given in wanted.items()}
+    most = context.most_table_bytes
+    with read_files(sandbox, folder / "tables", files, limits, most) as rows:
+        batch = [NewRows(name, rows[name], given.mode) for name, given in wanted.items()]
+        written = context.tables.write(batch)
+    for one in written:
+        told = "an attempt before wrote it" if one.rows is None else f"{one.rows} rows, {one.mode}"
+        context.log(f"[table {one.name}: {told}]")
+    return written
 
 
 def _sandbox(context: Context[Params]) -> Sandbox:

@@ -14,6 +14,7 @@ from carcloud.services.compute.errors import InvalidJob, JobEnded
 from carcloud.services.compute.kinds import Kinds
 from carcloud.services.compute.rows import find_job, new_id
 from carcloud.services.compute.store import edges, jobs
+from carcloud.services.compute.tables import named
 from carcloud.services.compute.types import ENDED, Job, NewJob, State
 from carcloud.services.tenancy.api import AuditEntry, limit_in, record_changes
 
@@ -127,13 +128,16 @@ def release_waiting(db: Connection, succeeded: str, now_us: int) -> None:
 
 
 def told(job: Job) -> dict[str, object]:
-    """A job as the audit keeps it: not its parameters, which may be long and the tenant's own."""
+    """A job as the audit keeps it: not its parameters, which may be long and the tenant's own,
+    but for the tables that it writes."""
+    tables = named(job.params)
     return {
         "kind": job.kind,
         "name": job.name,
         "queue": job.queue,
         "priority": job.priority,
         "schedule": job.schedule,
+        **({"tables": tables} if tables else {}),
     }
 
 

@@ -12,15 +12,17 @@ from carcloud.model.streams import FRAMES
 from carcloud.model.time import now_us
 from carcloud.ports.blobs import Blobs
 from carcloud.ports.errors import EngineError
-from carcloud.ports.lake import Lake, QueryResult, TableInfo
+from carcloud.ports.lake import Lake, QueryResult, TableInfo, TableRef
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
 from carcloud.services.telemetry.dead_letters import DeadLetters, metadata
 from carcloud.services.telemetry.errors import (
+    BuiltInTable,
     InvalidArgument,
     TooBusy,
     UnknownDeadLetter,
     UnknownQuery,
+    UnknownTable,
 )
 from carcloud.services.telemetry.history import (
     MAX_PATHS,
@@ -58,12 +60,14 @@ from carcloud.services.telemetry.types import (
     Trail,
     VehicleTwin,
 )
+from carcloud.services.tenancy.api import AuditEntry, record_changes
 
 __all__ = [
     "MAX_POINTS",
     "METRICS",
     "AlarmInterval",
     "Asker",
+    "BuiltInTable",
     "DeadLetter",
     "DecodeFrame",
     "Disk",
@@ -96,6 +100,7 @@ __all__ = [
     "Twin",
     "UnknownDeadLetter",
     "UnknownQuery",
+    "UnknownTable",
     "VehicleTwin",
     "metadata",
 ]
@@ -124,6 +129,7 @@ class Telemetry:
         quota: QueryQuota | None = None,
     ) -> None:
         self._lake = lake
+        self._records = records
         self._stream = stream
         self._twins = Twins(lake, stream, blobs)
         self._presence = Presence(stream)
@@ -233,6 +239,26 @@ class Telemetry:
     async def tables(self, tenant: Tenant) -> list[TableInfo]:
         """The tenant's tables."""
         return await asyncio.to_thread(self._lake.tables, tenant)
+
+    async def drop_table(self, tenant: Tenant, name: str, *, actor: str) -> None:
+        """Take away a table that a job made; raises `UnknownTable`, `BuiltInTable`.
+
+        SQL does not find it any more at once; its bytes are freed by the next care of the lake.
+        """
+
+        def drop() -> None:
+            found = next((one for one in self._lake.tables(tenant) if one.name == name), None)
+            if found is None:
+                raise UnknownTable(name)
+            if found.known:
+                raise BuiltInTable(name)
+            before = {"rows": found.rows, "bytes": found.bytes}
+            with self._records.transaction() as db:  # rolled back where the lake is away
+                record_changes(db, [AuditEntry(tenant, actor, "table.drop", name, before, None)])
+                if not self._lake.drop(TableRef(tenant, name)):
+                    raise UnknownTable(name)
+
+        await asyncio.to_thread(drop)
 
     async def query(
         self,

@@ -17,5 +17,13 @@ class UnknownQuery(LookupError):
     """The caller has no query of that id which runs."""
 
 
+class UnknownTable(LookupError):
+    """The tenant has no table of that name."""
+
+
+class BuiltInTable(ValueError):
+    """Every tenant has the table of that name, and keeps it."""
+
+
 class TooBusy(RuntimeError):
     """As many queries run as may run at the same time. Trying again later may work."""

@@ -1,7 +1,7 @@
-"""Background care of the telemetry tables: merge small files, drop what is too old."""
+"""Background care of the tables of the lake: merge small files, drop what is too old."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from carcloud.model.ids import Tenant
@@ -28,7 +28,8 @@ def upkeep_round(
     days = {SIGNALS: keep.signals, RAW: keep.frames, LETTERS: keep.dead_letters}
     troubles: list[tuple[Tenant, str]] = []
     for tenant in tenants:
-        for table, keep_days in days.items():
+        for table in [*days, *_others(lake, tenant, days, troubles)]:
+            keep_days = days.get(table)
             try:
                 done = lake.upkeep(TableRef(tenant, table), keep_days=keep_days)
             except EngineError as error:
@@ -44,3 +45,15 @@ def upkeep_round(
                     tenant, table, done.files_before, done.files_after, done.rows_expired,
                 )  # fmt: skip
     return troubles
+
+
+def _others(
+    lake: Lake, tenant: Tenant, known: Collection[str], troubles: list[tuple[Tenant, str]]
+) -> list[str]:
+    """Tables that jobs of the tenant made, also those that were dropped: their rows stay until
+    somebody takes them away."""
+    try:
+        return [name for name in lake.names(tenant) if name not in known]
+    except EngineError as error:
+        troubles.append((tenant, f"{tenant}: {error}"))
+        return []

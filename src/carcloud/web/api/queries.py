@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, Router, delete, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from litestar.params import Body, FromPath
+from litestar.params import Body, FromPath, PathParameter
 
 from carcloud.services.telemetry.api import Asker, QueryResult, TableInfo
 from carcloud.services.vehicles.api import Filter
@@ -18,6 +18,9 @@ from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheTelemetry, TheVehicles
 from carcloud.web.problems import Refused
 
+TablePath = Annotated[
+    str, PathParameter(pattern="^[a-z][a-z0-9_]{0,62}$", description="Name of the table")
+]
 MOST_ROWS = 1_000_000  # of a file; JSON answers keep to the setting `query.rows`
 
 
@@ -29,12 +32,16 @@ class ColumnView(msgspec.Struct, frozen=True):
 
 
 class TableView(msgspec.Struct, frozen=True):
-    """One of the tenant's tables; sizes are null for callers held to some vehicles."""
+    """One of the tenant's tables; sizes are null for callers held to some vehicles.
+
+    `built_in`: every tenant has it, and it cannot be dropped.
+    """
 
     name: str
     rows: int | None
     bytes: int | None
     files: int | None
+    built_in: bool
     columns: list[ColumnView]
 
 
@@ -77,8 +84,20 @@ async def read_tables(caller: TheCaller, telemetry: TheTelemetry) -> Tables:
 def _table(info: TableInfo, whole: bool) -> TableView:
     columns = [ColumnView(name, kind) for name, kind in info.columns]
     if not whole:
-        return TableView(info.name, None, None, None, columns)
-    return TableView(info.name, info.rows, info.bytes, info.files, columns)
+        return TableView(info.name, None, None, None, info.known, columns)
+    return TableView(info.name, info.rows, info.bytes, info.files, info.known, columns)
+
+
+@delete(
+    "/tables/{table:str}",
+    summary="Drop a table",
+    description="With all its rows, for good. Only tables that jobs made; built-in ones stay.",
+    responses=errors(400, 401, 403, 404, 409, 503, 507),
+    opt=allows("tables:write"),
+)
+async def drop_table(table: TablePath, caller: TheCaller, telemetry: TheTelemetry) -> None:
+    """Take away a table that a job made."""
+    await telemetry.drop_table(caller.tenant, table, actor=caller.user)
 
 
 _EXAMPLE = Example(
@@ -176,4 +195,6 @@ def _answer(result: QueryResult) -> Answer:
     return Answer(columns, exports.rows(result.table), result.truncated, seconds)
 
 
-router = Router("/", tags=["query"], route_handlers=[read_tables, run_query, cancel_query])
+router = Router(
+    "/", tags=["query"], route_handlers=[read_tables, drop_table, run_query, cancel_query]
+)

@@ -177,6 +177,8 @@ async def read_quotas(
     found = await asyncio.to_thread(tenancy.limits.quotas, caller.tenant)
     used = await used_of(caller.tenant, metering, vehicles, telemetry)
     used |= await taken_of(caller.tenant, storage, jobs)
+    tables = await telemetry.tables(caller.tenant)
+    used["tables"] = sum(not table.known for table in tables)
     return Page([quota_view(quota, used) for quota in found], None, len(found))
 
 

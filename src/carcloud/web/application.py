@@ -25,7 +25,7 @@ from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
-from carcloud.web import console, reference
+from carcloud.web import console, document, reference
 from carcloud.web.api import (
     audit,
     buckets,
@@ -285,7 +285,8 @@ def _openapi() -> OpenAPIConfig:
             "`next_cursor`; ask again with `cursor`. What is edited has an `ETag`; send it back in "
             "`If-Match`."
         ),
-        path="/v1/openapi.json",
+        path=document.PATH,
+        openapi_router=document.Document().router(),
         render_plugins=[JsonRenderPlugin(path="/", media_type=MediaType.JSON)],
         tags=TAGS,
         security=[{"session": []}, {"token": []}],

@@ -1,6 +1,7 @@
 """The lake port: one suite, run on every engine behind it; then what is Delta's alone."""
 
 import errno
+import io
 import os
 import random
 import signal
@@ -83,6 +84,10 @@ def again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
 @pytest.fixture
 def lake(again: Opened) -> Lake:
     return again()
+
+
+ONE_ENGINE = pytest.mark.parametrize("walled", ["delta"], indirect=True)
+"""For what the process that runs a query proves alone: it reads local files, also with S3."""
 
 
 def rows(*given: tuple[str, int, int], **columns: list[object] | pa.Array) -> pa.Table:
@@ -414,9 +419,20 @@ def test_table_info(lake: Lake) -> None:
 # --- SQL for people -----------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def walled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Lake, Path]]:
+    """A lake with a tenant's tables and another's, only read, and the folder that it is in."""
+    root = tmp_path_factory.mktemp("walled")
+    lake = _fill(ENGINES[request.param](root, request))
+    yield lake, root
+    lake.close()  # type: ignore[attr-defined]
+
+
 @pytest.fixture
-def filled(lake: Lake) -> Lake:
-    return _fill(lake)
+def filled(walled: tuple[Lake, Path]) -> Lake:
+    return walled[0]
 
 
 def _fill(lake: Lake) -> Lake:
@@ -574,17 +590,6 @@ ATTACKS = [
 ]
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
-def walled(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Lake, Path]]:
-    """A lake with a tenant's tables and another's, and the folder that it is in."""
-    root = tmp_path_factory.mktemp("walled")
-    lake = _fill(ENGINES[request.param](root, request))
-    yield lake, root
-    lake.close()  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_nothing_but_the_tenants_tables_can_be_reached(
     walled: tuple[Lake, Path], attack: str
@@ -599,6 +604,7 @@ def test_nothing_but_the_tenants_tables_can_be_reached(
     assert sorted(root.rglob("*")) == before
 
 
+@pytest.mark.parametrize("walled", ["delta-s3"], indirect=True)
 @pytest.mark.parametrize(
     "attack",
     [
@@ -615,20 +621,15 @@ def test_nothing_but_the_tenants_tables_can_be_reached(
         "COPY signals TO '{s3}.copy'",
     ],
 )
-def test_sql_reaches_no_address(
-    request: pytest.FixtureRequest, tmp_path: Path, s3_endpoint: str, attack: str
-) -> None:
+def test_sql_reaches_no_address(walled: tuple[Lake, Path], s3_endpoint: str, attack: str) -> None:
     """A real object of another tenant, by its address: the worker has neither keys nor network."""
-    lake = _in_s3(tmp_path, request)
-    lake.append(SIGNALS, rows(("a", 0, 1)), writer="w", seq=1)
-    lake.append(TableRef(OTHER, "secrets"), rows(("SECRET", 0, 1)), writer="w", seq=1)
-    file = next(file for file in tmp_path.rglob("*.parquet") if "secrets" in file.parts)
-    key = f"lake/{tmp_path.name}/{OTHER}{str(file).split(f'/{OTHER}', 1)[1]}"
+    lake, root = walled
+    file = next(file for file in root.rglob("*.parquet") if "secrets" in file.parts)
+    key = f"lake/{root.name}/{OTHER}{str(file).split(f'/{OTHER}', 1)[1]}"
     s3, http = f"s3://{BUCKET}/{key}", f"{s3_endpoint}/{BUCKET}/{key}"
     assert obstore.head(lake._place.store, key.split("/", 2)[2])["size"] > 0  # type: ignore[attr-defined]
     with pytest.raises(QueryRefused):
         lake.query(TENANT, attack.format(s3=s3, http=http), QueryLimits())
-    lake.close()  # type: ignore[attr-defined]
 
 
 def test_even_what_slips_through_opens_no_address(tmp_path: Path, s3_endpoint: str) -> None:
@@ -642,7 +643,8 @@ def test_even_what_slips_through_opens_no_address(tmp_path: Path, s3_endpoint: s
         session.execute("LOAD httpfs")
 
 
-def test_errors_help_and_show_no_paths(filled: Lake, tmp_path: Path) -> None:
+def test_errors_help_and_show_no_paths(walled: tuple[Lake, Path]) -> None:
+    filled, root = walled
     with pytest.raises(QueryRefused, match=r"no table trips. Tables: frames, signals"):
         select(filled, "SELECT * FROM trips")
     with pytest.raises(QueryRefused, match=r'"Vehicle\.Speed"'):
@@ -655,7 +657,7 @@ def test_errors_help_and_show_no_paths(filled: Lake, tmp_path: Path) -> None:
         select(filled, "SELEC 1")
     with pytest.raises(QueryRefused) as failed:
         select(filled, "SELECT vehicle::INTEGER FROM signals")
-    assert str(tmp_path) not in str(failed.value)
+    assert str(root) not in str(failed.value)
 
 
 def test_times_are_utc(filled: Lake) -> None:
@@ -675,6 +677,7 @@ def test_more_rows_than_the_limit_are_cut(filled: Lake) -> None:
     assert filled.query(TENANT, "FROM range(100000000000)", QueryLimits(rows=3)).truncated
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     "sql",
     [
@@ -689,6 +692,7 @@ def test_a_query_stops_when_its_time_is_up(filled: Lake, sql: str) -> None:
         select(filled, sql, seconds=0.3)
 
 
+@ONE_ENGINE
 def test_a_query_stops_when_its_memory_is_up(filled: Lake) -> None:
     greedy = [
         "SELECT list(range) FROM range(100000000)",
@@ -702,6 +706,7 @@ def test_a_query_stops_when_its_memory_is_up(filled: Lake) -> None:
     assert select(filled, "SELECT count(*) n FROM signals", memory_mb=64) == [{"n": 40}]
 
 
+@ONE_ENGINE
 def test_a_lost_worker_does_not_harm_the_next_query(filled: Lake) -> None:
     def ask(count: int) -> None:
         for _ in range(count):
@@ -717,6 +722,20 @@ def test_a_lost_worker_does_not_harm_the_next_query(filled: Lake) -> None:
 ENDLESS = "SELECT sum(hash(range)) FROM range(100000000000000)"
 
 
+def test_what_a_library_prints_is_no_answer() -> None:
+    """A progress bar that DuckDB wrote between the answers made the lake wait for ever."""
+    script = (
+        "import os\n"
+        "from carcloud.engines.lake_delta import worker\n"
+        "replies = worker.own_replies()\n"
+        "os.write(1, b'100%')\n"
+        "worker.send(replies, worker.Message({'x': 1}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert sql_worker.receive(io.BytesIO(done.stdout)) == sql_worker.Message({"x": 1})
+
+
+@ONE_ENGINE
 def test_a_cancelled_query_ends_at_once_and_frees_its_place(filled: Lake) -> None:
     """Two run, as many as may, and a third waits; all are cancelled, none waits for its limit."""
     cancels = [Cancel() for _ in range(3)]
@@ -741,6 +760,7 @@ def test_a_cancelled_query_ends_at_once_and_frees_its_place(filled: Lake) -> Non
     assert select(filled, "SELECT count(*) n FROM signals", seconds=20) == [{"n": 40}]
 
 
+@ONE_ENGINE
 def test_a_query_that_was_cancelled_before_it_began_does_not_run(filled: Lake) -> None:
     cancel = Cancel()
     cancel.ask()
@@ -758,7 +778,7 @@ def test_upkeep_under_concurrent_appends_keeps_the_rows(lake: Lake, again: Opene
 
     def write() -> None:
         try:
-            for seq in range(1, 41):
+            for seq in range(1, 25):
                 batch = [(f"v{i}", (i * 7 + seq) * 3600 * SECOND, seq) for i in range(12)]
                 assert lake.append(SIGNALS, rows(*batch), writer="w", seq=seq)
         finally:
@@ -770,14 +790,14 @@ def test_upkeep_under_concurrent_appends_keeps_the_rows(lake: Lake, again: Opene
 
     _together([write, keep, keep])
     expected = Counter(
-        (f"v{i}", (i * 7 + seq) * 3600 * SECOND, seq) for seq in range(1, 41) for i in range(12)
+        (f"v{i}", (i * 7 + seq) * 3600 * SECOND, seq) for seq in range(1, 25) for i in range(12)
     )
     assert keys_of(lake.read(SIGNALS, Slice())) == expected
-    assert select(lake, "SELECT count(*) n FROM signals") == [{"n": 480}]
+    assert select(lake, "SELECT count(*) n FROM signals") == [{"n": 288}]
     result = other.upkeep(SIGNALS, keep_days=None)
     assert result.files_after <= result.files_before
     assert keys_of(other.read(SIGNALS, Slice())) == expected
-    assert other.position(SIGNALS, "w") == 40
+    assert other.position(SIGNALS, "w") == 24
 
 
 def test_upkeep_makes_fewer_files(lake: Lake) -> None:
@@ -985,6 +1005,7 @@ def test_an_open_date_is_not_sorted_as_a_whole(tmp_path: Path) -> None:
     assert lake.tables(TENANT)[0].files == 5
 
 
+@ONE_ENGINE
 def test_an_answer_has_a_limit_of_bytes(filled: Lake) -> None:
     sql = "SELECT repeat('x', 20000) AS text FROM range(10000)"
     found = filled.query(TENANT, sql, QueryLimits(rows=10_000, seconds=60, memory_mb=1024))

@@ -218,6 +218,15 @@ def sql_list(texts: list[str]) -> str:
     return "[{}]".format(", ".join("'{}'".format(text.replace("'", "''")) for text in texts))
 
 
+def own_replies() -> BinaryIO:
+    """The pipe to the lake, for us alone: DuckDB writes a progress bar to stdout after 2 s."""
+    replies = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return replies
+
+
 if __name__ == "__main__":
     lean.without_pandas()
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(sys.stdin.buffer, own_replies())

@@ -1,6 +1,8 @@
 """What holds for all tests: how busy the machine is says nothing about the code."""
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +15,18 @@ settings.load_profile("carcloud")
 
 pa.array([0])  # loads pandas, for seconds, which must not fall within what a test times
 
+# No test asks a server of the world, whose authorities each HTTP client would read for 30 ms.
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
+
 BEGAN = time.monotonic()
 TOGETHER = ("tests/browser/", "tests/operation/")  # each shares one cloud, and a browser
+LONGEST = (  # begin first, so that no worker has one of them left when the others are done
+    "tests/browser/",
+    "tests/ports/test_lake.py",
+    "tests/test_docs_examples.py",
+    "tests/web/test_contract.py",
+    "tests/ports/test_stream.py",
+)
 
 
 class Files(LoadScopeScheduling):
@@ -29,6 +41,15 @@ class Files(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Files:
     config.option.loadscopereorder = False
     return Files(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        ranks = (at for at, place in enumerate(LONGEST) if item.nodeid.startswith(place))
+        return next(ranks, len(LONGEST))
+
+    items.sort(key=rank)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

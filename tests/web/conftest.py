@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from argon2 import PasswordHasher
 from litestar import Litestar
 from tests.services.compute.kinds import Given
 
@@ -40,7 +41,14 @@ from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
-from carcloud.services.tenancy.api import EVERYTHING, INSTALLATION, SYSTEM, Exists, Tenancy
+from carcloud.services.tenancy.api import (
+    EVERYTHING,
+    INSTALLATION,
+    SYSTEM,
+    Exists,
+    Passwords,
+    Tenancy,
+)
 from carcloud.services.tenant_life.api import (
     Census,
     Contents,
@@ -56,6 +64,7 @@ from carcloud.web.serve import serve
 
 T = TypeVar("T")
 PASSWORD = "correct horse battery"
+QUICK = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))  # weak, for tests
 ROOM = 1 << 30  # bytes
 SPEED = "Vehicle.Speed"
 CELLS = "Vehicle.Powertrain.TractionBattery.CellVoltage.CellVoltages"
@@ -291,7 +300,9 @@ class _running:
         )
         self.ingesting = asyncio.create_task(self.ingest.run())
         provider_web = OpenIdHttp(private=True)
-        tenancy = Tenancy(self.records, secret=bytes(32), provider_web=provider_web)
+        tenancy = Tenancy(
+            self.records, secret=bytes(32), passwords=QUICK, provider_web=provider_web
+        )
         vehicles = Vehicles(self.records)
         tenancy.tenants.ensure("default")
         tenancy.tenants.ensure("other")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
 from carcloud.app.first_start import prepare
 from carcloud.codecs.gbt32960.frame import build
@@ -29,6 +29,7 @@ QUIET = (
 )  # fmt: skip
 VEHICLES = 20
 REFUSED: list[str] = []  # answers to the page of the test that runs
+SESSIONS: dict[str, list[Any]] = {}  # url of a cloud -> cookies of its administrator
 
 
 @pytest.hookimpl(wrapper=True)
@@ -141,14 +142,23 @@ def signed_in(
             else troubles.append(f"foreign request {request.url}")
         ),
     )
-    admin = {"user": "admin", "password": cloud.password}
-    answer = opened.request.post(f"{cloud.url}/v1/session", data=admin)
-    assert answer.ok, answer.text()
+    _sign_in(opened, cloud)
     page.goto(f"{cloud.url}/account")
     page.get_by_test_id("health-connected").wait_for()
     yield page
     opened.close()
     assert troubles == []
+
+
+def _sign_in(context: BrowserContext, cloud: Cloud) -> None:
+    """With the session of the test before, unless that has ended."""
+    context.add_cookies(SESSIONS.get(cloud.url, []))
+    if cloud.url in SESSIONS and context.request.get(f"{cloud.url}/v1/session").ok:
+        return
+    admin = {"user": "admin", "password": cloud.password}
+    answer = context.request.post(f"{cloud.url}/v1/session", data=admin)
+    assert answer.ok, answer.text()
+    SESSIONS[cloud.url] = context.cookies()
 
 
 def _note_refusal(answer: Response) -> None:

@@ -41,13 +41,6 @@ def person(
     assert troubles == []
 
 
-@pytest.fixture
-def page(browser: Browser, cloud: Cloud) -> Iterator[Page]:
-    """The first administrator, who owns the first tenant too."""
-    with person(browser, cloud, "admin", cloud.password) as page:
-        yield page
-
-
 def add(page: Page, cloud: Cloud, name: str, role: str) -> None:
     body = {"name": name, "password": PASSWORD, "role": role}
     made = page.request.post(f"{cloud.url}/v1/users", data=body)

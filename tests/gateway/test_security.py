@@ -228,7 +228,7 @@ def test_activations_that_are_refused_by_flag(server, tmp_path, settings, flag):
     run(scene())
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300))
 def test_no_activation_breaks_the_clerk(body):
     from carcloud.gateway.gbt32960.keys import _Refused, kept_form, read_activation, read_key
@@ -246,7 +246,7 @@ def test_no_activation_breaks_the_clerk(body):
             parse(kept)
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 @given(reports(2025), st.binary(max_size=6), st.booleans())
 def test_the_signature_is_found_where_the_reference_finds_it(unit, rest, signed):
     if signed:

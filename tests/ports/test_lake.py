@@ -354,7 +354,7 @@ def _wanted(row: tuple[str, int, int], what: Slice) -> bool:
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     batches=st.lists(st.lists(ROW, max_size=20), min_size=1, max_size=5),
     slices=st.lists(SLICES, min_size=1, max_size=8),

@@ -397,6 +397,7 @@ def test_kill_under_load_loses_and_repeats_nothing(server: NatsServer) -> None:
     load.check()
 
 
+@pytest.mark.soak
 def test_any_server_of_a_cluster_may_be_killed(cluster: Cluster) -> None:
     """Each in turn, one at a time; writing and reading go on within ten seconds."""
     load = Load()

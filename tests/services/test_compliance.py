@@ -130,7 +130,7 @@ def test_what_was_not_recorded_is_handed_out_again(site):
     assert first.seq == 2
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     sizes=st.lists(st.integers(0, 9), min_size=1, max_size=12),
     piece=st.integers(1, 12),

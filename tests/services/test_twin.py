@@ -73,7 +73,7 @@ def read_back(twin: Twin, vehicle: str) -> dict[str, tuple[Any, int]]:
 
 
 @given(st.lists(st.lists(ROW, max_size=12), max_size=4))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_columnar_merge_equals_the_plain_one(batches: list[list[dict[str, Any]]]) -> None:
     twin = Twin()
     for batch in batches:

@@ -27,10 +27,10 @@ def same(one: Readings, other: Readings) -> bool:
 
 @pytest.fixture(scope="module")
 def hours() -> tuple[Fleet, dict[str, np.ndarray]]:
-    """Three hours of 150 cars, second by second."""
+    """Two hours of 150 cars, second by second."""
     fleet = Fleet(150, 11, START)
     kept: dict[str, list[np.ndarray]] = {}
-    for _ in range(3 * 3600):
+    for _ in range(2 * 3600):
         fleet.step(1.0)
         moment = {
             "speed": fleet.journey.speed,

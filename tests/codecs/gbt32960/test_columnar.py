@@ -36,7 +36,7 @@ ROW_COLUMNS = ("vehicle", "time", "source", "digest", "partial", "out_of_range")
 VOLTS = "Vehicle.Powertrain.TractionBattery.CurrentVoltage"
 AMPS = "Vehicle.Powertrain.TractionBattery.CurrentCurrent"
 POWER = "Vehicle.Powertrain.TractionBattery.CurrentPower"
-relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module", autouse=True)

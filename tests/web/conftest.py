@@ -339,7 +339,7 @@ class _running:
             Metering(self.records), life,
         )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
-        app = create_app(services, settings, pages=self.pages)
+        self.app = app = create_app(services, settings, pages=self.pages)
         self.web = serve(app, "127.0.0.1", 0)
         address = await self.web.__aenter__()
         loop = asyncio.get_running_loop()

@@ -152,8 +152,11 @@ class SqlRecords:
     def version_at_hand(self) -> int | None:
         """A number that grows with every change of a versioned table, by this process or another;
         None = it takes `version`, which may wait. Raises `Unavailable`."""
+        known = self._version.fresh()
+        if known is not None or self._version.waits:
+            return known
         with _port_errors():
-            return self._version.at_hand()
+            return self._version.ask()
 
     def version(self) -> int:
         """The number as it is now; raises `Unavailable`."""

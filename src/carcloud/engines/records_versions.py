@@ -83,6 +83,8 @@ class SqliteVersion:
     """Of an SQLite database: its `data_version`, a look at shared memory, tells whether anybody
     has committed anything; only then is the table read. Neither waits for a writer."""
 
+    waits = False
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
@@ -92,11 +94,9 @@ class SqliteVersion:
         self._changes = 0
         self._asked = float("-inf")
 
-    def at_hand(self) -> int | None:
-        """The number as it is now, or was 2 ms ago."""
-        if time.monotonic() - self._asked < _SQLITE_FRESH_S:
-            return self._version
-        return self.ask()
+    def fresh(self) -> int | None:
+        """The number as it was 2 ms ago or later; None = not asked since."""
+        return self._version if time.monotonic() - self._asked < _SQLITE_FRESH_S else None
 
     def ask(self) -> int:
         """The number as it is now."""
@@ -133,14 +133,16 @@ class SqliteVersion:
 class PostgresVersion:
     """Of a PostgreSQL database: asked again after `FRESH_S`, or when this process made a change."""
 
+    waits = True  # for the server's answer
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._asked = float("-inf")
         self._changes = 0
         self._version = 0
 
-    def at_hand(self) -> int | None:
-        """The number, if it was asked a moment ago."""
+    def fresh(self) -> int | None:
+        """The number, if it was asked a moment ago; None = it was not."""
         return self._version if time.monotonic() - self._asked < FRESH_S else None
 
     def ask(self) -> int:

@@ -13,6 +13,7 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import Guard
 
 from carcloud import __version__
 from carcloud.config import Settings
@@ -63,6 +64,7 @@ from carcloud.web.live import LiveFeed
 from carcloud.web.observed import WebFigures
 from carcloud.web.problems import Translate, exception_handlers
 from carcloud.web.quick import give_in_turn, one_guard
+from carcloud.web.quick_reads import QuickReads
 from carcloud.web.rates import RequestRates, add_rate_headers
 from carcloud.web.refusals import Refusals
 from carcloud.web.security import BodyLimit, add_headers, same_origin
@@ -106,22 +108,25 @@ def create_app(
     asking = Threads("openid", PROVIDER_CALLS)
     callers = Callers(services.tenancy, _labels_of(services.vehicles))
     most_bytes = settings.whole("web.max_body_mb") * 1_000_000
+    rates = rates or RequestRates()
+    guard = one_guard((callers.guard(), rates.guard(), same_origin, callers.permission()))
+    given = {
+        **_given(services, callers, settings, figures),
+        "s3": s3 or S3Address(),
+        "engines": engines,
+        "provider_threads": asking,
+        "registration_limits": registration.limits_of(settings),
+    }
     app = Litestar(
         route_handlers=[
-            _guarded(callers, rates or RequestRates()),
+            _guarded(guard),
             sessions.router(callers),
             operation.public,
             _facts_route(settings, demo),
             *reference.ROUTES,
             console.routes(pages),
         ],
-        dependencies={
-            **_dependencies(services, callers, settings, figures),
-            "s3": _always(s3 or S3Address()),
-            "engines": _always(engines),
-            "provider_threads": _always(asking),
-            "registration_limits": _always(registration.limits_of(settings)),
-        },
+        dependencies={name: _always(thing) for name, thing in given.items()},
         exception_handlers=exception_handlers(_translations(), refusals.note),
         before_send=[add_headers(settings.text("web.tiles")), add_rate_headers],
         lifespan=[_running(services, refusals, asking)],
@@ -132,6 +137,7 @@ def create_app(
         debug=False,
     )
     give_in_turn(app)
+    app.asgi_handler = QuickReads(app, callers, rates, guard, given)
     return app
 
 
@@ -140,13 +146,11 @@ def version() -> str:
     return __version__
 
 
-def _guarded(callers: Callers, rates: RequestRates) -> Router:
+def _guarded(guard: Guard) -> Router:
     """All routes that need somebody who is signed in."""
     return Router(
         "/v1",
-        guards=[
-            one_guard((callers.guard(), rates.guard(), same_origin, callers.permission())),
-        ],
+        guards=[guard],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         route_handlers=[
             people.router,
@@ -178,14 +182,16 @@ def _guarded(callers: Callers, rates: RequestRates) -> Router:
     )
 
 
-def _dependencies(
+def _given(
     services: Services, callers: Callers, settings: Settings, figures: WebFigures | None
-) -> dict[str, Provide]:
+) -> dict[str, Any]:
+    """What routes may name."""
+
     async def status_json(tenant: Tenant) -> bytes:
         view = await operation.present_status(tenant, services.telemetry, services.vehicles)
         return msgspec.json.encode(view)
 
-    given: dict[str, Any] = {
+    return {
         "tenancy": services.tenancy,
         "vehicles": services.vehicles,
         "telemetry": services.telemetry,
@@ -206,7 +212,6 @@ def _dependencies(
             settings.whole("web.max_live_clients"),
         ),
     }
-    return {name: _always(thing) for name, thing in given.items()}
 
 
 def _always(thing: Any) -> Provide:

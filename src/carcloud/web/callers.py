@@ -113,11 +113,16 @@ class Callers:
     async def _of(self, who: Identity, vehicle: str) -> Mapping[str, str]:
         return await asyncio.to_thread(self._labels, who.tenant, vehicle)
 
-    async def find(self, token: str) -> Caller:
-        """The caller of a token; raises `NotSignedIn`."""
+    def at_hand(self, token: str) -> Caller | None:
+        """The caller of a token that was looked up a moment ago and is still good."""
         asked, caller = self._known.get(token, (0.0, None))
         if caller is None or time.monotonic() - asked > REMEMBER_S:
-            caller = await self._ask(token)
+            return None
+        return caller if caller.expires_us is None or caller.expires_us > now_us() else None
+
+    async def find(self, token: str) -> Caller:
+        """The caller of a token; raises `NotSignedIn`."""
+        caller = self.at_hand(token) or await self._ask(token)
         if caller.expires_us is not None and caller.expires_us <= now_us():
             raise NotSignedIn("the session has ended: sign in again")
         return caller

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from litestar.types import Receive, Send
@@ -40,7 +41,10 @@ class WebFigures:
     def count(self, route: str, status: int, seconds: float) -> None:
         """One request has been answered."""
         self.requests[route, str(status)] += 1
-        self.seconds.setdefault(route, Histogram(_BOUNDS)).observe(seconds)
+        histogram = self.seconds.get(route)
+        if histogram is None:
+            histogram = self.seconds[route] = Histogram(_BOUNDS)
+        histogram.observe(seconds)
 
     def counters(self) -> dict[str, float]:
         """As the process reports them."""
@@ -97,10 +101,14 @@ class Observed:
         level = logging.DEBUG if scope["method"] in _QUIET else logging.INFO
         if status >= 500:
             level = logging.WARNING
-        # The query string stays out: it is the caller's business.
-        log.log(
-            level, "%s %s %d %.1f ms", scope["method"], scope["path"], status, seconds * 1000
-        )  # fmt: skip
+        if log.isEnabledFor(level):  # the query string stays out: it is the caller's business
+            ms = seconds * 1000
+            log.log(level, "%s %s %d %.1f ms", scope["method"], scope["path"], status, ms)
+
+
+@lru_cache(1024)
+def _below(template: str) -> str:
+    return "/".join(template.split("/")[:3])
 
 
 def route_class(template: str | None, path: str) -> str:
@@ -110,7 +118,7 @@ def route_class(template: str | None, path: str) -> str:
         return template if template in ("/healthz", "/readyz", "/metrics") else "pages"
     if template is None:
         return "unknown"
-    return "/".join(template.split("/")[:3])
+    return _below(template)
 
 
 def _request_id(scope: Any) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from litestar.connection import ASGIConnection
-from litestar.datastructures import MutableScopeHeaders
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Message, Scope
 
@@ -58,6 +57,16 @@ class RequestRates:
 
         return within_rate
 
+    def take_at_hand(self, tenant: Tenant, scope: Any) -> bool:
+        """Count one request, if it is within the rate."""
+        bucket = self._refilled(tenant)
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        bucket.taken += 1
+        self._note(scope, bucket)
+        return True
+
     async def take(self, tenant: Tenant) -> None:
         """Count one request; raises `OverLimit` when there are too many, after a wait."""
         bucket = self._refilled(tenant)
@@ -99,9 +108,13 @@ class RequestRates:
 
 async def add_rate_headers(message: Message, scope: Scope) -> None:
     """A hook that tells what is left of the rate."""
-    told = scope.get(_SCOPE)
-    if message["type"] == "http.response.start" and isinstance(told, tuple):
-        headers = MutableScopeHeaders.from_message(message)
+    if message["type"] != "http.response.start":
+        return
+    told: Any = scope.get(_SCOPE)
+    if told is not None:
         rate, left = told
-        headers["RateLimit-Policy"] = f'"requests";q={rate};w=1'
-        headers["RateLimit"] = f'"requests";r={left};t=1'
+        message["headers"] = [
+            *message["headers"],
+            (b"ratelimit-policy", b'"requests";q=%d;w=1' % rate),
+            (b"ratelimit", b'"requests";r=%d;t=1' % left),
+        ]

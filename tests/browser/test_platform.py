@@ -149,6 +149,28 @@ def test_a_job_is_started_watched_and_cancelled(page: Page, cloud: Cloud):
     expect(dialog.locator("[name='params.step_hours']")).to_have_value("1")
 
 
+def test_a_job_shows_its_table_which_sql_reads_and_a_person_drops(page: Page, cloud: Cloud):
+    params = {"sql": "SELECT 'seen' AS word", "table": {"name": "shown_by_a_job"}}
+    job = page.request.post(
+        f"{cloud.url}/v1/jobs", data={"kind": "query-export", "params": params}
+    ).json()
+    page.goto(f"{cloud.url}/jobs/{job['id']}")
+    table = page.get_by_test_id("job-tables")
+    expect(table).to_contain_text("1 rows added", timeout=LONG)
+    table.get_by_role("link", name="shown_by_a_job").click()
+    page.get_by_test_id("run-sql").click(timeout=LONG)
+    expect(page.get_by_test_id("result-summary")).to_contain_text("1 rows", timeout=LONG)
+    expect(page.get_by_role("grid").or_(page.get_by_role("table"))).to_contain_text("seen")
+    page.get_by_text("shown_by_a_job", exact=True).click()
+    page.get_by_role("button", name="Drop table shown_by_a_job").click()
+    page.locator("[name=typed]").fill("shown_by_a_job")
+    page.get_by_test_id("confirm").click()
+    expect(page.get_by_text("shown_by_a_job", exact=True)).to_have_count(0, timeout=LONG)
+    names = [one["name"] for one in page.request.get(f"{cloud.url}/v1/tables").json()["items"]]
+    assert "shown_by_a_job" not in names
+    assert "signals" in names
+
+
 def test_a_schedule_tells_its_next_times_and_is_paused(page: Page, cloud: Cloud):
     page.goto(f"{cloud.url}/jobs?tab=schedules")
     page.get_by_test_id("add-schedule").click()

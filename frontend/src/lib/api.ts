@@ -50,6 +50,8 @@ export const api = {
     }),
   signals: () => json<T.Page<T.CatalogueSignal>>('/v1/signals'),
   tables: () => json<T.Page<T.Table>>('/v1/tables'),
+  dropTable: (name: string) =>
+    json<void>(`/v1/tables/${encodeURIComponent(name)}`, { method: 'DELETE' }),
   query: (sql: string, rows: number, id: string, signal: AbortSignal) =>
     json<T.QueryResult>('/v1/query', { method: 'POST', json: { sql, rows, id }, signal }),
   cancelQuery: (id: string) =>

@@ -92,6 +92,13 @@ export interface Artifact {
   created: string
 }
 
+/** A table of the lake that a job wrote; rows null: an attempt before the last one did. */
+export interface JobTable {
+  name: string
+  mode: string
+  rows: number | null
+}
+
 export interface Schedule {
   name: string
   cron: string
@@ -150,6 +157,23 @@ export const jobPath = (id: string): string => `/jobs/${encodeURIComponent(id)}`
 
 export const artifactUrl = (id: string, name: string): string =>
   `${job(id)}/artifacts/${name.split('/').map(encodeURIComponent).join('/')}`
+
+/** The tables that a job wrote, as its result tells; kinds may tell anything there. */
+export function tablesOf(one: JobDetail): JobTable[] {
+  const told = (one.result as { tables?: unknown } | null)?.tables
+  if (!Array.isArray(told)) return []
+  return (told as (Partial<JobTable> | null)[])
+    .filter((table) => typeof table?.name === 'string')
+    .map((table) => ({
+      name: table?.name ?? '',
+      mode: table?.mode ?? '',
+      rows: table?.rows ?? null,
+    }))
+}
+
+/** The page of SQL, with the first rows of a table ready to be asked for. */
+export const tablePath = (name: string): string =>
+  `/sql?${new URLSearchParams({ sql: `SELECT * FROM "${name}" LIMIT 100` })}`
 
 export const isOpen = (state: JobState): boolean => state === 'queued' || state === 'running'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { folderAbove, nameOf, previewKind, steps } from './buckets'
-import type { Schema } from './jobs'
+import { tablePath, tablesOf, type JobDetail, type Schema } from './jobs'
 import { months, stacked } from './metering'
 import { BadJson, fieldsOf, paramsOf } from './schema'
 
@@ -100,5 +100,22 @@ describe('costs', () => {
   })
   it('go back month by month', () => {
     expect(months(new Date('2026-01-31T23:00:00Z'), 3)).toEqual(['2026-01', '2025-12', '2025-11'])
+  })
+})
+
+describe('tables that a job wrote', () => {
+  const of = (result: unknown) => tablesOf({ result } as JobDetail)
+  it('are read from what its kind told, which may be anything', () => {
+    expect(of({ tables: [{ name: 'a', mode: 'append', rows: 2 }, { name: 'b', mode: 'replace' }] })).toEqual([
+      { name: 'a', mode: 'append', rows: 2 },
+      { name: 'b', mode: 'replace', rows: null },
+    ])
+    for (const other of [null, 3, 'text', [], {}, { tables: 4 }, { tables: [{}] }])
+      expect(of(other)).toEqual([])
+  })
+  it('are asked for on the page of SQL', () => {
+    const link = new URL(tablePath('trip_stats'), 'http://here')
+    expect(link.pathname).toBe('/sql')
+    expect(link.searchParams.get('sql')).toBe('SELECT * FROM "trip_stats" LIMIT 100')
   })
 })

@@ -231,6 +231,8 @@ export interface Table {
   rows: number | null
   bytes: number | null
   files: number | null
+  /** every tenant has it; others were made by jobs, and can be dropped */
+  built_in: boolean
   columns: Column[]
 }
 

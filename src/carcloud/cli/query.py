@@ -47,8 +47,8 @@ from carcloud.client.types import Rows
 def command(sql: str, kind: str, out: Path | None, rows: int | None, client: Client) -> None:
     """Ask the lake one read-only SELECT; SQL of `-` reads it from standard input.
 
-    Tables: signals, frames, dead_letters. Column names with dots need double quotes. Ctrl-C
-    cancels the query on the server too.
+    Tables: signals, frames, dead_letters, and those that jobs made. Column names with dots need
+    double quotes. Ctrl-C cancels the query on the server too.
     """
     text = sys.stdin.read() if sql == "-" else sql
     query = secrets.token_hex(8)

@@ -1,11 +1,15 @@
 """Of every table it is decided whose its rows are, and of every secret that it stays here."""
 
+import re
+from pathlib import Path
+
 import pytest
 from sqlalchemy import Column, ForeignKey, LargeBinary, MetaData, String, Table
 
 from carcloud.app.schema.tables import TABLES
 from carcloud.services.tenant_life import left_out
 from carcloud.services.tenant_life.api import Reach, Undecided
+from carcloud.services.tenant_life.certificate import NOT_REACHED
 from carcloud.services.tenant_life.reach import JOINS, NOBODYS
 
 SECRET = ("password", "secret", "hash", "token", "key", "totp", "sealed", "wrapped")
@@ -53,3 +57,15 @@ def test_what_is_left_out_exists() -> None:
     for columns in (left_out.COLUMNS, left_out.NO_SECRETS):
         for name, wanted in columns.items():
             assert set(wanted) <= set(tables[name].columns.keys()), name
+
+
+def test_the_console_can_say_what_a_certificate_does_not_reach() -> None:
+    """The words of certificates are kept for good, in English; the console has their keys."""
+    console = Path(__file__).parents[2] / "frontend" / "src"
+    known = (console / "lib" / "tenant-life.ts").read_text()
+    for words in NOT_REACHED:
+        key = re.search(rf"'{re.escape(words)}':\s*'(\w+)'", known)
+        assert key is not None, f"frontend/src/lib/tenant-life.ts does not know {words!r}"
+        for language in ("en", "zh"):
+            texts = (console / "i18n" / language / "tenant-life.ts").read_text()
+            assert f"'tenantLife.not.{key[1]}'" in texts, (language, words)

@@ -47,16 +47,35 @@ export interface TenantDeletion {
   entry_hash: string | null
 }
 
-/** Rows of all tables, and blobs and messages, of a count. */
-export function totals(counted: Counted): { rows: number; blobs: number; messages: number } {
+/** What a certificate tells numbers of. */
+export const KINDS = ['records', 'rows', 'files', 'blobs', 'messages'] as const
+
+/** How much of each kind was counted: rows of records; rows and files of tables of the lake;
+ *  objects and other blobs; messages. */
+export function totals(counted: Counted): Record<(typeof KINDS)[number], number> {
   const sum = (values: number[]): number => values.reduce((all, one) => all + one, 0)
-  const tables = Object.values(counted.lake.tables).map((one) => one.rows)
+  const tables = Object.values(counted.lake.tables)
   return {
-    rows: sum(Object.values(counted.records)) + sum(tables),
+    records: sum(Object.values(counted.records)),
+    rows: sum(tables.map((one) => one.rows)),
+    files: sum(tables.map((one) => one.files)),
     blobs: sum(Object.values(counted.blobs.kinds)),
     messages: sum(Object.values(counted.streams)),
   }
 }
+
+/** The names of what a certificate says is not reached, by its words. */
+const NOT_REACHED: Record<string, string> = {
+  'backups and copies of the data folder that were made before': 'backups',
+  'old versions in buckets of the lake or of blobs that keep versions': 'versions',
+  'copies of files of the lake on machines that were off, until carcloud runs there again':
+    'machines',
+  'such copies on machines of a Ray cluster that run only jobs': 'ray',
+  'logs of processes, and archives of the database server': 'logs',
+}
+
+/** The key of its translation, empty where there is none. */
+export const notReachedKey = (words: string): string => NOT_REACHED[words] ?? ''
 
 /** Where exports lie: of one's own tenant, or of another. */
 const exportsOf = (tenant: string | null): string =>

@@ -98,6 +98,21 @@ def test_copies_that_are_lost_are_fetched_again(endpoint: str, tmp_path: Path) -
     lake.close()
 
 
+def test_a_table_in_a_bucket_is_replaced_and_dropped_for_all(endpoint: str, tmp_path: Path) -> None:
+    at = place(endpoint, tmp_path)
+    lake, other = DeltaLake(at, Care(orphan_keep=0, removed_keep=0)), DeltaLake(at)
+    made = TableRef(TENANT, "trip_stats")
+    assert lake.append(made, row(1), writer="job-1", seq=1)
+    assert other.append(made, row(2), writer="job-2", seq=1, replace=True)
+    assert lake.read(made, Slice())["seq"].to_pylist() == [2]
+    assert lake.drop(made)
+    assert other.tables(TENANT) == []
+    assert lake.upkeep(made, keep_days=None).bytes_freed > 0
+    assert other.append(made, row(3), writer="job-3", seq=1)
+    assert not lake.append(made, row(3), writer="job-2", seq=1)
+    assert lake.read(made, Slice())["seq"].to_pylist() == [3]
+
+
 def test_the_least_used_copies_go_first(tmp_path: Path) -> None:
     cache = Cache(tmp_path, 250)
     for name, hours in (("a", 3), ("b", 2), ("c", 1), ("d", 0)):

@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import io
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +23,7 @@ from carcloud.model.time import now_us
 from carcloud.ports.errors import Unavailable
 from carcloud.ports.lake import TableCopy, TableRef
 from carcloud.services.compute.api import Jobs, Kinds
+from carcloud.services.compute.table_rows import as_rows
 from carcloud.services.storage import places
 from carcloud.services.storage.api import Invalid as InvalidPlace
 from carcloud.services.storage.api import Storage
@@ -321,6 +324,23 @@ def test_a_table_that_goes_while_it_is_copied_costs_an_attempt(site: Site) -> No
     assert told.state is ExportState.WAITING and "trips was removed" in str(told.error)
     assert site.maker().make_next(threading.Event())
     assert site.life.exports.get(ALPHA, asked.id).state is ExportState.READY
+
+
+def test_tables_of_jobs_are_exported_and_erased_and_dropped_ones_are_not_told(site: Site) -> None:
+    for name in ("kept_stats", "dropped_stats"):
+        rows = as_rows(pa.table({"vehicle": ["ZQX00000000000001"], "km": [1.5]}))
+        site.lake.append(TableRef(ALPHA, name), rows, writer="job-1", seq=1)
+    site.lake.drop(TableRef(ALPHA, "dropped_stats"))
+    found = site.life.exports.get(ALPHA, site.exported(ALPHA))
+    data = b"".join(site.life.exports.read(found, 0, found.bytes))
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        names = tar.getnames()
+    assert [name for name in names if "kept_stats/" in name and name.endswith(".parquet")]
+    assert [name for name in names if "kept_stats/_delta_log/" in name]
+    assert not [name for name in names if "dropped_stats" in name]
+    asyncio.run(site.steps().lake(ALPHA))
+    assert site.lake.names(ALPHA) == []
+    assert not list((site.folder / "lake").rglob("*.parquet"))
 
 
 def test_nothing_is_written_of_a_deleted_tenant(site: Site) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from carcloud.engines.lake_delta import DeltaLake
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.lake import TableRef
@@ -126,7 +127,8 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
 def made_table(cloud: Any, tenant: str) -> str:
     """A table as a job of the owner makes it."""
     rows = as_rows(pa.table({"vehicle": [MARK]}))
-    cloud.lake.append(TableRef(Tenant(tenant), f"{MARK}_stats"), rows, writer="job-1", seq=1)
+    lake = DeltaLake(cloud.data / "tenants")
+    lake.append(TableRef(Tenant(tenant), f"{MARK}_stats"), rows, writer="job-1", seq=1)
     return f"{MARK}_stats"
 
 

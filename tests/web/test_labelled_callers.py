@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 from tests.web.conftest import PASSWORD
 from tests.web.test_live import events
 from tests.web.test_permissions import OPEN, routes
 
+from carcloud.engines.lake_delta import DeltaLake
 from carcloud.model.actions import ANYONE
 from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.ports.lake import TableRef
+from carcloud.services.compute.table_rows import as_rows
 from carcloud.services.tenancy.api import SYSTEM, Scope
 from carcloud.services.vehicles.api import VehicleChange
 from carcloud.web import live, sight
@@ -213,6 +217,19 @@ def test_a_stream_ends_when_its_grants_change(fleet: Any) -> None:
         with gro.stream("GET", "/v1/live") as answer:
             [first] = (data for kind, data in islice(events(answer), 2) if kind == "vehicles")
             assert [row[0] for row in first["rows"]] == [FAR]
+
+
+def test_of_a_table_that_a_job_made_one_sees_ones_vehicles(fleet: Any) -> None:
+    lake, table = DeltaLake(fleet.data / "tenants"), TableRef(DEFAULT_TENANT, "held_to_labels")
+    rows = as_rows(pa.table({"vehicle": [NEAR, FAR, ""], "km": [1, 2, 3]}))
+    assert lake.append(table, rows, writer="job-1", seq=1)
+    wanted = "SELECT vehicle, km FROM held_to_labels ORDER BY km"
+    try:
+        with fleet.client("frida") as frida, fleet.client() as owner:
+            assert asked(frida, wanted) == [[NEAR, 1]]
+            assert asked(owner, wanted) == [[NEAR, 1], [FAR, 2], ["", 3]]
+    finally:
+        lake.drop(table)
 
 
 def test_what_needs_the_whole_tenant_is_refused_and_listed_in_the_docs(fleet: Any) -> None:

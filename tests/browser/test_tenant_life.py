@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Cloud
-from tests.browser.test_access import LONG, PASSWORD, page  # noqa: F401 - a fixture
+from tests.browser.test_access import LONG, PASSWORD
 
 pytestmark = [
     pytest.mark.browser,
@@ -16,7 +16,7 @@ pytestmark = [
 
 
 def test_a_tenant_is_exported_and_its_deletion_asked_for_and_cancelled(
-    page: Page,  # noqa: F811
+    page: Page,
     cloud: Cloud,
     tmp_path: Path,
 ):

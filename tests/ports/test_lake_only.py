@@ -121,6 +121,10 @@ def _filled(root: Path, *vehicles: str) -> DeltaLake:
     lake = DeltaLake(root)
     for name in ("signals", "trips"):
         lake.append(TableRef(TENANT, name), _table(*vehicles), writer="w", seq=1)
+    some = _table(*vehicles).select(["vehicle", "time", "seq"])
+    degrees = pa.array([float("nan") if n % 2 else 1.5 for n in range(some.num_rows)], pa.float32())
+    temps = some.append_column("Vehicle.Cabin.Temperature", degrees)
+    lake.append(TableRef(TENANT, "temps"), temps, writer="w", seq=1)
     return lake
 
 
@@ -193,6 +197,7 @@ SAME = [
     "SELECT date, note FROM signals WHERE time >= '2026-03-02' ORDER BY ALL",
     "SELECT max(speed) FROM signals WHERE vehicle IN ('LTESTMINE00000002', 'ZHIDDEN9')",
     "SELECT count(*) FROM signals WHERE vehicle = 'ZHIDDEN9'",
+    'SELECT count(*) FROM temps WHERE "Vehicle.Cabin.Temperature" > 1',  # above it is NaN, in SQL
     "WITH s AS (SELECT vehicle, speed FROM signals) SELECT vehicle FROM s ORDER BY speed, vehicle",
     "SELECT vehicle, lag(speed) OVER (PARTITION BY vehicle ORDER BY time) FROM trips ORDER BY ALL",
     "SELECT DISTINCT ON (vehicle) vehicle, \"NOTE\" FROM signals ORDER BY vehicle, time DESC",

@@ -72,8 +72,9 @@ class Passing:
 
     def begin(self, select: str) -> pa.RecordBatchReader:
         """The rows of a SELECT, from the start."""
-        self._cursors.append(self.reader.cursor())
-        return self._cursors[-1].execute(select).to_arrow_reader(_BATCH)
+        cursor = self.reader.cursor()
+        self._cursors.append(cursor)
+        return cursor.execute(select).to_arrow_reader(_BATCH)
 
     def interrupt(self) -> None:
         """Stop what is being read."""

@@ -273,7 +273,7 @@ def _passing(
     """
     schema = source.seen.schema
     names = [*schema.names, PARTITION]
-    kept = names if named is None else [n for n in names if n.lower() in named or n == "vehicle"]
+    kept = [n for n in names if named is None or n.lower() in named] or [PARTITION]
     asked = "" if vehicles is None else f" AND list_contains({sql_list(vehicles)}, vehicle)"
     columns = ", ".join(map(_quoted, kept))
     return f"SELECT {columns} FROM ({view}) WHERE vehicle IN (FROM allowed){asked}"  # noqa: S608

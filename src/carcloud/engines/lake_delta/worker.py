@@ -229,4 +229,5 @@ def own_replies() -> BinaryIO:
 
 if __name__ == "__main__":
     lean.without_pandas()
+    lean.without_datasets()
     serve(sys.stdin.buffer, own_replies())

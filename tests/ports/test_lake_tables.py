@@ -10,6 +10,8 @@ from deltalake import DeltaTable
 from tests.ports.test_lake import EAGER, TENANT, Opened, keys_of, rows, select
 
 from carcloud.engines.lake_delta import Care, DeltaLake
+from carcloud.engines.lake_delta.log import Log
+from carcloud.ports.errors import QueryRefused
 from carcloud.ports.lake import KnownTable, Lake, Slice, TableRef
 
 STATS = TableRef(TENANT, "trip_stats")
@@ -146,3 +148,22 @@ def test_large_files_of_one_vehicle_are_not_merged_into_one_piece(tmp_path: Path
     assert max(sizes) <= care.whole_bytes
     assert engine.tables(TENANT)[0].files < 5  # some were
     assert engine.count(STATS, Slice()) == 20_000
+
+
+def test_many_tables_are_listed_and_sql_looks_only_at_those_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = DeltaLake(tmp_path)
+    for number in range(12):
+        table = TableRef(TENANT, f"made_{number}")
+        assert engine.append(table, rows(("a", number, 1)), writer="w", seq=1)
+    other = DeltaLake(tmp_path)
+    assert len(other.tables(TENANT)) == 12
+    looked: list[str] = []
+    monkeypatch.setattr(
+        Log, "refresh", lambda log, _real=Log.refresh: looked.append(log.files.root) or _real(log)
+    )
+    assert select(other, 'SELECT count(*) AS n FROM "Made_11"') == [{"n": 1}]
+    assert {str(root).rsplit("/", 1)[1] for root in looked} == {"made_1", "made_11"}
+    with pytest.raises(QueryRefused, match=r"Tables: .*made_7"):
+        select(DeltaLake(tmp_path), "SELECT * FROM nothing")

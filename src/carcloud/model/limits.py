@@ -41,7 +41,7 @@ LIMITS: tuple[Limit, ...] = (
         "stored_bytes", "B", 10 * 10**12, Bound.AMOUNT, "Bytes in the lake and in buckets together"
     ),
     Limit("buckets", "bucket", 1_000, Bound.AMOUNT, "Buckets of object storage"),
-    Limit("tables", "table", 200, Bound.AMOUNT, "Tables of the lake that jobs made"),
+    Limit("tables", "table", 100, Bound.AMOUNT, "Tables of the lake that jobs made"),
     Limit("query_seconds", "s/day", 36_000, Bound.DAY, "Time of SQL queries in a UTC day"),
     Limit("queries", "query", 3, Bound.RUNNING, "SQL queries that run at the same time; more wait"),
     Limit("jobs", "job", 20, Bound.RUNNING, "Jobs that run at the same time; more wait"),

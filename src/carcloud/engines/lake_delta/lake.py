@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from carcloud.engines.lake_delta.known import Known
 from carcloud.engines.lake_delta.log import Log
 from carcloud.engines.lake_delta.parquet import Footers
 from carcloud.engines.lake_delta.passed import Among
+from carcloud.engines.lake_delta.query import Source
 from carcloud.engines.lake_delta.read import count, read
 from carcloud.engines.lake_delta.schema import PARTITION
 from carcloud.engines.lake_delta.settings import Care
@@ -31,6 +33,7 @@ from carcloud.ports.lake import (
     Upkeep,
 )
 
+_LOOKS = 8  # at tables, at the same time
 _TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -124,10 +127,7 @@ class DeltaLake:
 
         Times are TIMESTAMP in SQL, and UTC; in the result they carry the zone again.
         """
-        tables = {
-            name: query.Source(name, seen, self._files(TableRef(tenant, name)), self._known)
-            for name, seen in self._snapshots(tenant).items()
-        }
+        tables = self._sources(tenant, sql.lower())
         chosen = None if only is None else Among.of(only)
         return self._desk.run(tables, self._footers, sql, limits, cancel or Cancel(), chosen)
 
@@ -175,12 +175,30 @@ class DeltaLake:
 
     def _snapshots(self, tenant: Tenant) -> dict[str, Snapshot]:
         """The newest snapshot of every table that exists or is known."""
-        found: dict[str, Snapshot] = {}
+        logs = {
+            name: self._log(TableRef(tenant, name))
+            for name in sorted(self._known.names.union(self.names(tenant)))
+        }
+        if len(logs) > _LOOKS:  # each look at a table in a bucket is a request
+            with ThreadPoolExecutor(_LOOKS) as pool:
+                seen = list(pool.map(Log.refresh, logs.values()))
+        else:
+            seen = [log.refresh() for log in logs.values()]
+        found = zip(logs, seen, strict=True)
+        return {name: one for name, one in found if self._is_there(name, one)}
+
+    def _sources(self, tenant: Tenant, text: str) -> dict[str, Source]:
+        """Tables for SQL; only those whose names stand in the text are looked at anew."""
+        found: dict[str, Source] = {}
         for name in sorted(self._known.names.union(self.names(tenant))):
-            seen = self._log(TableRef(tenant, name)).refresh()
-            if name in self._known.names or (seen.version >= 0 and not seen.dropped):
-                found[name] = seen
+            log = self._log(TableRef(tenant, name))
+            seen = log.refresh() if name in text else log.last_seen
+            if self._is_there(name, seen) or (name not in text and seen.version < 0):
+                found[name] = Source(name, seen, log.files, self._known)
         return found
+
+    def _is_there(self, name: str, seen: Snapshot) -> bool:
+        return name in self._known.names or (seen.version >= 0 and not seen.dropped)
 
     def _files(self, table: TableRef) -> Files:
         if not _TABLE.fullmatch(table.name):

@@ -40,6 +40,11 @@ class Log:
         self._seen = Snapshot()
         self._current = float("-inf")  # monotonic s, when it was seen to be the newest
 
+    @property
+    def last_seen(self) -> Snapshot:
+        """The table as it was at the last look; at version -1 before the first one."""
+        return self._seen
+
     def refresh(self) -> Snapshot:
         """The table as it is now."""
         with self._lock:

@@ -83,7 +83,7 @@ def named(params: Mapping[str, Any]) -> list[str]:
 def own_name(name: str, built_in: Collection[str]) -> str | None:
     """Why a job cannot write a table of this name, None where it can."""
     if name in built_in or name in RESERVED:
-        return f"{name} is a table of carcloud's own: choose another name"
+        return f"{name} is a name that carcloud keeps for its own tables: choose another"
     return None
 
 

@@ -30,7 +30,7 @@ def test_a_wrong_password_is_told_and_the_right_one_opens_the_map(browser, cloud
 
 def test_the_map_shows_vehicles_that_move(page: Page, cloud: Cloud):
     page.goto(cloud.url)
-    until(page, f"window.carcloudMap?.shown === {VEHICLES}")
+    until(page, f"window.carcloudMap?.shown >= {VEHICLES}")
     expect(page.get_by_test_id("health-connected")).to_contain_text(str(VEHICLES), timeout=LONG)
     before = page.evaluate(
         "Object.fromEntries(carcloudMap.ids().map(id => [id, carcloudMap.position(id)]))"
@@ -84,6 +84,10 @@ def test_the_sql_page_answers_and_explains_errors(page: Page):
     expect(page.get_by_test_id("problem")).to_contain_text("SELECT", timeout=LONG)
 
 
+RUNNING = """(await (await fetch('/metrics')).text())
+    .split('\\n').filter(line => /^carcloud_queries_running.* [1-9]/.test(line)).length"""
+
+
 @pytest.mark.parametrize("how", ["button", "Escape"])
 def test_a_running_query_is_cancelled_on_the_server(page: Page, cloud: Cloud, how: str):
     page.get_by_role("link", name="SQL").click()
@@ -93,19 +97,13 @@ def test_a_running_query_is_cancelled_on_the_server(page: Page, cloud: Cloud, ho
     page.keyboard.press("Control+Enter")
     cancel = page.get_by_test_id("cancel-sql")
     expect(cancel).to_be_visible()
-    page.wait_for_timeout(SECONDS)
+    until(page, f"async () => {RUNNING} > 0")
     with page.expect_response(lambda answer: "/v1/queries/" in answer.url) as told:
         cancel.click() if how == "button" else page.keyboard.press("Escape")
     assert (told.value.request.method, told.value.status) == ("DELETE", 204)
     expect(page.get_by_test_id("result-summary")).to_have_text("Cancelled.")
     expect(page.get_by_test_id("run-sql")).to_be_visible()
-    busy = """async () => (await (await fetch('/metrics')).text())
-        .split('\\n').filter(line => /^carcloud_queries_running.* [1-9]/.test(line)).length"""
-    for _ in range(20):  # processes tell their figures once a second
-        if not page.evaluate(busy):
-            break
-        page.wait_for_timeout(SECONDS / 4)
-    assert not page.evaluate(busy)
+    until(page, f"async () => {RUNNING} === 0")  # processes tell their figures once a second
     assert page.get_by_test_id("problem").count() == 0
 
 

@@ -71,8 +71,8 @@ def test_a_bucket_is_made_filled_and_looked_into(page: Page, cloud: Cloud, bucke
     rows.filter(has_text="front.png").get_by_role("button").first.click()
     image = page.get_by_test_id("preview-image")
     expect(image).to_be_visible(timeout=LONG)
-    page.wait_for_timeout(200)
-    assert image.evaluate("one => [one.naturalWidth, one.naturalHeight]") == [3, 2]
+    expect(image).to_have_js_property("naturalWidth", 3, timeout=LONG)
+    expect(image).to_have_js_property("naturalHeight", 2)
     rows.filter(has_text="speeds").get_by_role("button").first.click()
     preview = page.get_by_test_id("preview-table")
     expect(preview).to_contain_text("Vehicle.Speed", timeout=LONG)

@@ -366,7 +366,9 @@ def test_usage_quotas_costs_and_budgets(carcloud: Any, name: str) -> None:
     assert (changed.amount, changed.meter) == (Decimal(7), None)
     with pytest.raises(cc.Changed):
         carcloud.budgets.change(made.id, made.etag, amount=Decimal(8))
-    assert carcloud.budgets.get(made.id) == changed
+    read = carcloud.budgets.get(made.id)  # what is spent depends on prices, which others set
+    for field in ("name", "amount", "thresholds", "project", "meter", "on_forecast", "etag"):
+        assert getattr(read, field) == getattr(changed, field)
     carcloud.budgets.remove(made.id)
     assert made.id not in {budget.id for budget in carcloud.budgets.list()}
     with pytest.raises(cc.NotFound):

@@ -93,9 +93,9 @@ def test_keys_are_told_once_and_revoked(client: httpx.Client, cloud: Any) -> Non
 
 
 def test_service_accounts_and_tokens(client: httpx.Client, cloud: Any) -> None:
-    body = {"name": "nightly", "role": "analyst", "note": "exports"}
+    body = {"name": "exporter", "role": "analyst", "note": "exports"}
     robot = client.post("/v1/service-accounts", json=body).json()
-    assert robot["name"] == "nightly@default"
+    assert robot["name"] == "exporter@default"
     made = client.post("/v1/keys", json={"name": "k", "user": robot["name"]}).json()
     headers = {"Authorization": f"Bearer {made['secret']}"}
     with httpx.Client(base_url=cloud.url, headers=headers) as program:
@@ -120,18 +120,20 @@ def test_sessions_are_seen_and_ended(client: httpx.Client, cloud: Any) -> None:
 
 
 def test_the_audit_is_searched_exported_and_checked(client: httpx.Client) -> None:
-    client.post("/v1/projects", json={"id": "lab", "name": "Lab"})
-    found = client.get("/v1/audit", params={"action": "project.*", "limit": 1}).json()
+    client.post("/v1/projects", json={"id": "searched", "name": "Lab"})
+    search = {"action": "project.*", "subject": "searched", "limit": 1}
+    found = client.get("/v1/audit", params=search).json()
     [entry] = found["items"]
-    assert (entry["actor"], entry["subject"], entry["address"]) == ("tester", "lab", "127.0.0.1")
+    assert entry["subject"] == "searched"
+    assert (entry["actor"], entry["address"]) == ("tester", "127.0.0.1")
     assert len(entry["request"]) == 16
-    lines = client.get("/v1/audit/export", params={"subject": "lab"}).text.splitlines()
+    lines = client.get("/v1/audit/export", params={"subject": "searched"}).text.splitlines()
     assert len(lines) == 1
     checked = client.get("/v1/audit/verify").json()
     assert checked["faults"] == []
     assert checked["entries"] >= entry["number"]
     assert client.get("/v1/audit", params={"subject": "a\x00b"}).json()["items"] == []
-    assert client.delete("/v1/projects/lab").status_code == 204
+    assert client.delete("/v1/projects/searched").status_code == 204
     assert client.delete("/v1/projects/main").status_code == 400
 
 

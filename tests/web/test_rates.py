@@ -61,9 +61,9 @@ async def ask(client: httpx.AsyncClient, tenant: Tenant) -> httpx.Response:
 
 def test_above_the_rate_is_429_with_what_is_left_and_when_to_come_again():
     async def scene(client: httpx.AsyncClient) -> None:
-        answers = [await ask(client, A) for _ in range(8)]
-        good = [answer for answer in answers if answer.status_code == 200]
-        refused = next(answer for answer in answers if answer.status_code != 200)
+        good: list[httpx.Response] = []
+        while (refused := await ask(client, A)).status_code == 200:
+            good.append(refused)  # however fast the machine is: 5 at once, and 5 more a second
         assert len(good) >= 5
         assert good[0].headers["ratelimit-policy"] == '"requests";q=5;w=1'
         assert good[0].headers["ratelimit"] == '"requests";r=4;t=1'

@@ -17,8 +17,14 @@ export function preferred(languages: readonly string[]): Language {
   return 'en'
 }
 
+const HOLE = /\{(\w+)(?::([^|}]*)\|([^}]*))?\}/g
+
+/** `{name}` is the argument; `{name:row|rows}` the first word where it is 1, else the second. */
 export function fill(text: string, args: Record<string, string | number> = {}): string {
-  return text.replace(/\{(\w+)\}/g, (hole, name: string) => String(args[name] ?? hole))
+  return text.replace(HOLE, (hole, name: string, one?: string, more?: string) => {
+    if (one === undefined) return String(args[name] ?? hole)
+    return String(args[name]) === '1' ? one : (more ?? '')
+  })
 }
 
 class Speech {

@@ -34,6 +34,11 @@ describe('catalogues', () => {
     expect(preferred(['en-US', 'zh'])).toBe('en')
     expect(preferred([])).toBe('en')
   })
+  it('choose the word that goes with a number', () => {
+    const text = '{n} {n:row|rows}'
+    expect([0, 1, '1', 2].map((n) => fill(text, { n }))).toEqual(['0 rows', '1 row', '1 row', '2 rows'])
+  })
+
   it('fill holes and keep unknown ones', () => {
     expect(fill('{a} of {b}', { a: 1 })).toBe('1 of {b}')
   })

@@ -14,7 +14,7 @@ export default {
   'keys.may': 'May',
   'keys.everything': 'All that its user may',
   'keys.some': 'Only some actions',
-  'keys.count': '{count} actions',
+  'keys.count': '{count} {count:action|actions}',
   'keys.project': 'Project',
   'keys.anyProject': 'Any project',
   'keys.created': 'Made',

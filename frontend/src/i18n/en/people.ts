@@ -69,7 +69,7 @@ export default {
   'roles.idHint': 'Lower-case letters, digits and hyphens',
   'roles.name': 'Name',
   'roles.actions': 'Actions',
-  'roles.count': '{count} actions',
+  'roles.count': '{count} {count:action|actions}',
   'roles.builtIn': 'Built in',
   'roles.own': 'Own',
   'roles.kind': 'Kind',

@@ -1,7 +1,7 @@
 export default {
   'sql.tables': 'Tables',
   'sql.findColumn': 'Find a column',
-  'sql.size': '{rows} rows · {bytes}',
+  'sql.size': '{rows} {rows:row|rows} · {bytes}',
   'sql.drop': 'Drop table',
   'sql.dropOne': 'Drop table {name}',
   'sql.dropAsk': 'The table goes with all its rows, for good.',
@@ -21,7 +21,7 @@ export default {
   'sql.table': 'Table',
   'sql.plot': 'Plot',
   'sql.points': 'Points',
-  'sql.summary': '{rows} rows in {seconds} s',
+  'sql.summary': '{rows} {rows:row|rows} in {seconds} s',
   'sql.truncated': '· cut off here, export for all',
   'sql.empty': 'One read-only SELECT over the tables on the left. The result appears here.',
   'sql.notPlottable': 'A plot needs a time or number column, and one more number column.',

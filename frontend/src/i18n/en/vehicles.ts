@@ -51,7 +51,7 @@ export default {
   'import.title': 'Import CSV',
   'import.help': 'The first line names the columns:',
   'import.choose': 'Choose a file, or drop it here',
-  'import.lines': '{count} lines',
+  'import.lines': '{count} {count:line|lines}',
   'import.text': 'CSV text',
   'import.run': 'Import',
   'import.done': '{created} created, {updated} updated',

@@ -65,6 +65,7 @@ export default {
   'jobs.howItRuns': '队列、限制与项目',
   'jobs.priority': '优先级',
   'jobs.priorityHint': '0 至 9，9 最先执行',
+  'jobs.longest': '最长运行时间',
   'jobs.timeout': '最长运行时间（秒）',
   'jobs.retries': '重试次数',
   'jobs.cpus': '处理器核数',

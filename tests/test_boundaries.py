@@ -35,6 +35,14 @@ def _files() -> list[Path]:
     return [file for file in files if file.is_file() and b"\0" not in file.read_bytes()[:8000]]
 
 
+def _tree(text: str) -> ast.Module:
+    """CPython 3.11 may fail here while another thread parses (gh-106905): once more, then."""
+    try:
+        return ast.parse(text)
+    except SystemError:
+        return ast.parse(text)
+
+
 def _name(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
@@ -112,7 +120,7 @@ def test_no_file_holds_a_path_of_one_machine():
 def test_modules_and_functions_are_not_too_long(file):
     text = file.read_text()
     assert _name(file) in GENERATED or text.count("\n") <= LINES
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(_tree(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= FUNCTION_LINES, f"{node.name} has {lines} lines"
@@ -134,7 +142,7 @@ def test_no_folder_is_a_dumping_ground():
 
 @pytest.mark.parametrize("file", TESTS, ids=_name)
 def test_every_skip_and_expected_failure_has_a_reason(file):
-    for call in _marks(ast.parse(file.read_text())):
+    for call in _marks(_tree(file.read_text())):
         assert _has_reason(call), f"{_name(file)}:{call.lineno} skips without a reason"
 
 

@@ -315,6 +315,7 @@ def _note(command: str, ready: set[str]) -> None:
         ready.add(command)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_every_command_that_is_shown_works(site: Site) -> None:
     wrong = {}

@@ -161,6 +161,7 @@ def test_a_taken_port_is_told_in_one_line(tmp_path):
     error = done.stderr.strip().splitlines()[-1]
     assert error.startswith("Error:")
     assert str(port) in error
+    assert "password" in done.stdout  # the next start makes no other
 
 
 def test_a_new_stream_goes_on_where_the_lake_is(tmp_path):

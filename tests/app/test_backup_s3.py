@@ -48,6 +48,7 @@ def answers(settings: Settings) -> list[list[object]]:
     return [list(row.values()) for row in told]
 
 
+@pytest.mark.soak
 def test_a_backup_goes_into_buckets_and_back(tmp_path: Path) -> None:
     weed = tmp_path / "weed"
     weed.mkdir()

@@ -16,6 +16,7 @@ from tests.browser.tiles import CREDIT, RED, tile_server
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.soak,  # a cloud for each base map
     pytest.mark.timeout(240),
 ]
 LONG = 60_000  # ms

@@ -32,6 +32,7 @@ def test_a_stream_that_hangs_is_told_and_vanishes_from_the_problems(cloud: Runni
     assert cloud.client.get("/readyz").status_code == 200
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 def test_a_stream_that_is_killed_is_started_again_and_all_is_well(cloud: Running):
     restarts = cloud.supervisor.server_restarts

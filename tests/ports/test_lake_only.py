@@ -191,6 +191,7 @@ SAME = [
     "SELECT count(*) FROM signals",
     "SELECT vehicle, avg(speed), count(DISTINCT date) FROM signals GROUP BY 1 ORDER BY 1",
     "SELECT s FROM signals AS s ORDER BY s",
+    "SELECT #1, #3 FROM signals ORDER BY ALL",
     "SELECT count(*), sum(a.speed) FROM signals a JOIN trips b USING (vehicle, time)",
     "SELECT * EXCLUDE (seq) FROM signals NATURAL JOIN trips ORDER BY ALL",
     "SELECT q.v FROM signals AS q(v, t) ORDER BY 1",

@@ -301,6 +301,7 @@ def test_calls_fail_while_the_server_is_away_and_work_after(server: NatsServer) 
     run(server, test)
 
 
+@pytest.mark.soak
 def test_without_two_of_three_nothing_is_acknowledged(cluster: Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         assert await stream.publish(SUBJECT, b"three", "m1") == 1

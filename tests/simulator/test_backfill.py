@@ -88,6 +88,7 @@ def test_a_healthy_car_comes_to_no_alarm_of_level_three():
     assert any(len(rule.thresholds) == 3 for rule in alarms.RULES)
 
 
+@pytest.mark.soak
 @pytest.mark.anyio
 async def test_a_fleet_that_reports_rarely_fills_in_around_the_fault(monkeypatch):
     monkeypatch.setattr(faults, "_ONSET_S", (7.0, 8.0))

@@ -58,7 +58,11 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
         supervisor.run.claim()
         admin = prepare(settings)
         supervisor.heed_signals()
-        supervisor.start()
+        try:
+            supervisor.start()
+        except StartFailed:
+            _tell(admin)  # the next start makes no other
+            raise
     except InUse as error:
         raise Failure(str(error), "stop it, or give another --data") from error
     except HalfRestored as error:
@@ -100,6 +104,10 @@ def _greet(supervisor: object, admin: tuple[str, str] | None, seconds: float) ->
     if gateway:
         address = gateway["gbt32960"]
         out.print(f"  GB/T 32960  {address['host']}:{address['port']}")
+    _tell(admin)
+    out.print("Ctrl-C stops everything.")
+
+
+def _tell(admin: tuple[str, str] | None) -> None:
     if admin is not None:
         out.print(f"  First sign-in: user {admin[0]}, password {admin[1]} (shown only now)")
-    out.print("Ctrl-C stops everything.")

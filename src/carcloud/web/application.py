@@ -120,7 +120,7 @@ def create_app(
     app = Litestar(
         route_handlers=[
             _guarded(guard),
-            sessions.router(callers),
+            sessions.router(guard),
             operation.public,
             _facts_route(settings, demo),
             *reference.ROUTES,

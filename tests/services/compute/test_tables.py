@@ -81,6 +81,7 @@ def test_files_of_a_script_become_tables_that_sql_reads(on_scene: Any) -> None:
     on_scene(scenario)
 
 
+@pytest.mark.soak
 def test_a_kill_between_write_and_record_writes_once(on_scene: Any) -> None:
     """The first attempt dies when the first table is committed, the second when both are."""
 
@@ -97,21 +98,25 @@ def test_a_kill_between_write_and_record_writes_once(on_scene: Any) -> None:
     on_scene(scenario)
 
 
+@pytest.mark.soak
 def test_an_export_into_a_table_goes_on_after_the_part_it_was_killed_at(on_scene: Any) -> None:
     params = {
         "sql": "SELECT {from} AS time, unnest([1, 2]) AS n WHERE {from} < {to}",
         "from": "2026-05-01T00:00:00Z",
         "to": "2026-05-01T03:00:00Z",
         "step_hours": 1,
-        "table": {"name": "hours", "mode": "replace"},
+        "table": {"name": "hours", "mode": "append"},
     }
 
     async def scenario(scene: Scene) -> None:
         async with scene.running():
-            for _ in range(2):  # the second one stands instead of the first
-                new = NewJob("export-killed", params, retries=3, backoff_s=0.01)
-                job = await scene.ended(await scene.jobs.submit(MINE, new, actor="tester"))
-                assert (job.state, job.attempt) == (State.SUCCEEDED, 4), job.error
+            new = NewJob("export-killed", params, retries=3, backoff_s=0.01)
+            job = await scene.ended(await scene.jobs.submit(MINE, new, actor="tester"))
+            assert (job.state, job.attempt) == (State.SUCCEEDED, 4), job.error
+            instead = {**params, "table": {"name": "hours", "mode": "replace"}}
+            new = NewJob("query-export", instead)
+            refused = await scene.ended(await scene.jobs.submit(MINE, new, actor="tester"))
+            assert "replaced in one step" in str(refused.error)
         assert job.result["files"] == 0
         found = asked(scene, "SELECT hour(time) h, count(*) n FROM hours GROUP BY 1 ORDER BY 1")
         assert found == [{"h": 0, "n": 2}, {"h": 1, "n": 2}, {"h": 2, "n": 2}]

@@ -101,13 +101,20 @@ def _named(tree: Node) -> Iterator[str]:
             yield from (str(name).lower() for name in node.get(key) or ())
 
 
+_WITHOUT_NAMES = ("STAR", "POSITIONAL_REFERENCE")
+
+
 def _takes_rows_whole(tree: Node) -> bool:
     """Whether columns may come in without their names: `*`, `NATURAL`, `signals` for a row."""
     relations: set[str] = set()
     named: set[str] = set()
     for node in _nodes(tree):
         renamed = "sample" in node and node.get("column_name_alias")
-        if node.get("class") == "STAR" or node.get("ref_type") == "NATURAL" or renamed:
+        if (
+            node.get("class") in ("STAR", "POSITIONAL_REFERENCE")
+            or node.get("ref_type") == "NATURAL"
+            or renamed
+        ):
             return True
         if "sample" in node and node.get("type") in ("PIVOT", "SHOW_REF"):
             return True

@@ -76,22 +76,36 @@ def _expire(log: Log, keep_days: int) -> int:
 
 def _merge_all(log: Log, most: int | None) -> list[str]:
     """Merge until nothing is due; a merge that somebody else overtook waits for the next round."""
+    dates: dict[str, list[DataFile]] = {}
+    for file in log.refresh().files.values():
+        dates.setdefault(file.date, []).append(file)
     notes: list[str] = []
-    for date in sorted({file.date for file in log.refresh().files.values()}):
-        while True:
-            seen = log.refresh()
-            of_date = [file for file in seen.files.values() if file.date == date]
-            due = _due(of_date if most is None else _small(of_date, most), log.care)
-            if due is None:
-                break
-            chosen, level = due
-            merged = _merge(log, seen, chosen, level)
-            if not merged:
-                notes.append(f"{date}: overtaken, left for the next round")
-                break
-            name = "whole" if level == WHOLE else f"level {level}"
-            notes.append(f"{date}: {merged} files into {name}")
+    for date, files in sorted(dates.items()):
+        if _due_of(files, most, log.care) is not None:  # for the others the log is not asked again
+            notes += _merge_date(log, date, most)
     return notes
+
+
+def _merge_date(log: Log, date: str, most: int | None) -> list[str]:
+    notes: list[str] = []
+    while True:
+        seen = log.refresh()
+        of_date = [file for file in seen.files.values() if file.date == date]
+        due = _due_of(of_date, most, log.care)
+        if due is None:
+            return notes
+        chosen, level = due
+        merged = _merge(log, seen, chosen, level)
+        if not merged:
+            return [*notes, f"{date}: overtaken, left for the next round"]
+        name = "whole" if level == WHOLE else f"level {level}"
+        notes.append(f"{date}: {merged} files into {name}")
+
+
+def _due_of(
+    of_date: Sequence[DataFile], most: int | None, care: Care
+) -> tuple[list[DataFile], int] | None:
+    return _due(of_date if most is None else _small(of_date, most), care)
 
 
 def _small(of_date: Sequence[DataFile], most: int) -> list[DataFile]:

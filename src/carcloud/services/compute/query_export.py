@@ -49,6 +49,9 @@ def run(context: Context[Params]) -> dict[str, Any]:
     """Write `<file>.<format>`, or `<file>-0000.<format>` and so on, as artifacts; or a table."""
     params = context.params
     steps = list(_steps(params))
+    if params.table is not None and params.table.mode == "replace" and len(steps) > 1:
+        detail = "a table is replaced in one step: leave out `from` and `to`, or append"
+        raise JobFailed(detail, again=False)
     in_files = params.table is None or params.into is not None
     rows = written = 0
     for number, (sql, span) in enumerate(steps):

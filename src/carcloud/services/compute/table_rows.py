@@ -61,6 +61,11 @@ def as_rows(given: pa.Table) -> pa.Table:
     return pa.table({**keys, **{n: c for n, c in columns.items() if n not in keys}})
 
 
+def days(rows: pa.Table) -> int:
+    """How many dates rows as the table has them lie in; each is a file at least."""
+    return len(pc.unique(pc.divide(rows["time"].cast(pa.int64()), DAY)))
+
+
 def _check_shape(given: pa.Table) -> None:
     if given.num_rows > MOST_ROWS:
         raise ValueError(f"it has {given.num_rows} rows, at most {MOST_ROWS} are written at once")

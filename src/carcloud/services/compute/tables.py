@@ -14,12 +14,13 @@ import pyarrow as pa
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import OverLimit
 from carcloud.model.limits import check as check_limit
-from carcloud.ports.lake import Lake, TableRef
+from carcloud.ports.lake import Lake, TableInfo, TableRef
 from carcloud.services.compute.errors import JobFailed
-from carcloud.services.compute.table_rows import as_rows
+from carcloud.services.compute.table_rows import as_rows, days
 
 WRITE = "tables:write"
 MOST_TABLES = 20  # of one job
+MOST_FILES = 12_000  # of a table; upkeep looks at each, and makes few of those of a day
 MOST_BYTES = 256_000_000  # of Arrow data, of all tables of one write
 _NAMES_OF_EACH = 10  # names that may have been used and dropped, for each table allowed
 # of services to come, whose tables every tenant will have
@@ -82,6 +83,8 @@ def named(params: Mapping[str, Any]) -> list[str]:
 
 def own_name(name: str, built_in: Collection[str]) -> str | None:
     """Why a job cannot write a table of this name, None where it can."""
+    if not name.isascii() or not name.replace("_", "").isalnum():  # `$` admits a last line end
+        return "a name has lower-case letters, digits and underscores"
     if name in built_in or name in RESERVED:
         return f"{name} is a name that carcloud keeps for its own tables: choose another"
     return None
@@ -114,10 +117,11 @@ class TenantTables:
         """See `Tables.write`."""
         due = {new.name: _stored(new) for new in batch if not self._done(new.name, part)}
         self._check_size(sum(rows.nbytes for rows in due.values()))
-        self._check_count(due)
+        found = {one.name: one for one in self._lake.tables(self._tenant) if not one.known}
+        self._check_count(due, found)
         for new in batch:
             if new.name in due:
-                self._fits(new, due[new.name], part)
+                self._fits(new, due[new.name], part, found.get(new.name))
         return [self._write(new, due.get(new.name), part) for new in batch]
 
     def _done(self, name: str, part: int) -> bool:
@@ -133,8 +137,12 @@ class TenantTables:
             raise _refused(new.name, error) from error
         return Written(new.name, new.mode, rows.num_rows if fresh else None)
 
-    def _fits(self, new: NewRows, rows: pa.Table, part: int) -> None:
+    def _fits(self, new: NewRows, rows: pa.Table, part: int, there: TableInfo | None) -> None:
         replace = new.mode == "replace" and part == 1
+        files = 0 if replace or there is None else there.files
+        if files + days(rows) > MOST_FILES:
+            detail = f"table {new.name}: it would have more than {MOST_FILES} files: fewer days"
+            raise JobFailed(detail, again=False)
         try:
             self._lake.check(self._table(new.name), rows.schema, replace=replace)
         except ValueError as error:
@@ -150,9 +158,8 @@ class TenantTables:
         except OverLimit as error:
             raise JobFailed(str(error), limit=error.limit, again=False) from error
 
-    def _check_count(self, due: Collection[str]) -> None:
-        found = {info.name for info in self._lake.tables(self._tenant) if not info.known}
-        more, most = len(set(due) - found), self._most()
+    def _check_count(self, due: Collection[str], found: Collection[str]) -> None:
+        more, most = len(set(due).difference(found)), self._most()
         if not more:
             return
         try:

@@ -253,10 +253,11 @@ class Telemetry:
             if found.known:
                 raise BuiltInTable(name)
             before = {"rows": found.rows, "bytes": found.bytes}
-            with self._records.transaction() as db:  # rolled back where the lake is away
+            # told first, so that no drop is missing; and apart: the lake may take long
+            with self._records.transaction() as db:
                 record_changes(db, [AuditEntry(tenant, actor, "table.drop", name, before, None)])
-                if not self._lake.drop(TableRef(tenant, name)):
-                    raise UnknownTable(name)
+            if not self._lake.drop(TableRef(tenant, name)):
+                raise UnknownTable(name)
 
         await asyncio.to_thread(drop)
 

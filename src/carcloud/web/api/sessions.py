@@ -8,6 +8,7 @@ from litestar import Request, Response, Router, delete, get, post, put
 from litestar.di import Provide
 from litestar.openapi.spec import Example
 from litestar.params import Body, JSONBody
+from litestar.types import Guard
 
 from carcloud.model.actions import ANYONE
 from carcloud.services.tenancy.api import (
@@ -23,11 +24,10 @@ from carcloud.services.tenancy.api import (
     Unknown,
 )
 from carcloud.web.api import connections, invitations, openid, registration, second_factor
-from carcloud.web.callers import Callers, allows, caller_of
+from carcloud.web.callers import allows, caller_of
 from carcloud.web.describe import errors
 from carcloud.web.given import TheCaller, TheCallers, TheSettings, TheTenancy
 from carcloud.web.problems import Refused, Translate
-from carcloud.web.quick import one_guard
 from carcloud.web.security import same_origin
 from carcloud.web.signed_in import (
     SessionView,
@@ -178,11 +178,11 @@ async def sign_out(
     return Response(None, cookies=[session_cookie(request, "", 0)])
 
 
-def router(callers: Callers) -> Router:
-    """Signing in needs no session; the rest does."""
+def router(guard: Guard) -> Router:
+    """Signing in needs no session; the rest does, and is held to the rate of its tenant."""
     mine = Router(
         "/",
-        guards=[one_guard((callers.guard(), same_origin, callers.permission()))],
+        guards=[guard],
         dependencies={"caller": Provide(caller_of, sync_to_thread=False)},
         route_handlers=[
             read_session,

@@ -34,6 +34,7 @@ from carcloud.engines.lake_delta.write import Placed, write_file
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.model.time import DAY, SECOND, iso, to_us
 from carcloud.ports.lake import QueryLimits, Slice, TableRef
+from carcloud.services.telemetry.tables import TABLES
 
 VEHICLES = 1157
 PERIOD = 10 * SECOND
@@ -55,7 +56,7 @@ def rows(
     days = max(1, round(scale / DAY_ROWS))
     vehicles = VEHICLES if scale >= DAY_ROWS else max(2, scale // STEPS)
     found = _build(root, days, vehicles)
-    lake = DeltaLake(root, CARE)
+    lake = DeltaLake(root, CARE, TABLES)
     try:
         return found + _figures(lake, days, vehicles, 20 if small else 200) + _commits(small)
     finally:
@@ -149,12 +150,12 @@ def _commits(small: bool) -> list[Row]:
 
 
 def _build(root: Path, days: int, vehicles: int) -> list[Row]:
-    lake = DeltaLake(root, CARE)
+    lake = DeltaLake(root, CARE, TABLES)
     infos = lake.tables(SIGNALS.tenant)
     if infos and infos[0].rows == days * vehicles * STEPS:
         return []
     shutil.rmtree(root, ignore_errors=True)
-    lake = DeltaLake(root, CARE)
+    lake = DeltaLake(root, CARE, TABLES)
     _write_sorted(lake, days, vehicles)
     started = time.perf_counter()
     for seq, batch in enumerate(_in_time(0, vehicles, 50_000, None), 1):

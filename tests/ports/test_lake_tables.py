@@ -167,3 +167,24 @@ def test_many_tables_are_listed_and_sql_looks_only_at_those_it_names(
     assert {str(root).rsplit("/", 1)[1] for root in looked} == {"made_1", "made_11"}
     with pytest.raises(QueryRefused, match=r"Tables: .*made_7"):
         select(DeltaLake(tmp_path), "SELECT * FROM nothing")
+
+
+def test_what_was_sorted_as_a_whole_is_not_merged_again(tmp_path: Path) -> None:
+    """Else upkeep of a day of more than may be merged at once would find work without end."""
+    words = ["short" if at % 8 < 4 else "long" * 20 for at in range(80)]
+    few = rows(*((f"v{at % 8}", at, at) for at in range(80)), text=words)
+    care = Care(fan_in=2, settle=0, piece_rows=400, whole_bytes=int(few.nbytes * 10.5))
+    engine = DeltaLake(tmp_path, care)
+
+    def files(appended: range) -> set[str]:
+        for seq in appended:
+            engine.append(STATS, few, writer="w", seq=seq)
+        engine.upkeep(STATS, keep_days=None)
+        assert engine.upkeep(STATS, keep_days=None).notes == []
+        return set(engine._log(STATS).refresh().files)
+
+    before = files(range(1, 41))
+    assert len(before) < 10
+    after = files(range(41, 44))
+    assert before < after
+    assert engine.count(STATS, Slice()) == 43 * 80

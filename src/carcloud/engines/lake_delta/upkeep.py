@@ -109,9 +109,13 @@ def _due_of(
 
 
 def _small(of_date: Sequence[DataFile], most: int) -> list[DataFile]:
-    """The smallest files, as many as are `most` bytes together."""
+    """The smallest files, as many as are `most` bytes together.
+
+    None that was sorted as a whole: that one stays, else the same would be merged without end.
+    """
     taken: list[DataFile] = []
-    for file in sorted(of_date, key=lambda file: file.nbytes or most):
+    loose = (file for file in of_date if file.level < WHOLE)
+    for file in sorted(loose, key=lambda file: file.nbytes or most):
         most -= file.nbytes or most
         if most < 0:
             break

@@ -89,6 +89,7 @@ def restored(second: Settings, source: Path) -> None:
         asyncio.run(load(second, Reader.open(source), quiet))
 
 
+@pytest.mark.soak
 def test_tables_copied_at_different_times_lose_nothing(tmp_path: Path) -> None:
     """Ingest commits what was copied from the stream after one table was copied, and before
     another; and frames that came after the stream was copied, too."""
@@ -268,6 +269,7 @@ def rows(source: Reader) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.soak
 def test_a_backup_goes_to_the_other_database_and_back(
     tmp_path: Path, copy: Path, request: pytest.FixtureRequest
 ) -> None:

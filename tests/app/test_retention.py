@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from carcloud.app.engines import open_lake, open_records
 from carcloud.app.first_start import prepare
@@ -46,6 +47,7 @@ def until(true: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.soak
 def test_the_jobs_role_drops_what_is_too_old(tmp_path: Path) -> None:
     settings = Settings(
         {"data": str(tmp_path), "lake.frames_days": 7, "lake.signals_days": 30, "lake.upkeep_s": 1}

@@ -17,6 +17,7 @@ ALIKE = [
     ),
     ("decoder failed: ValueError('no', 3)", "decoder failed: ValueError('no', #)"),
     ("not JSON", "not JSON"),
+    ("0Z0", "#Z0"),
     ("", ""),
 ]
 

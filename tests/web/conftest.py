@@ -6,6 +6,7 @@ Frames of the protocol `test` are JSON objects of signal values, with `t` = time
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
+from carcloud.services.telemetry.status import Report
 from carcloud.services.tenancy.api import (
     EVERYTHING,
     INSTALLATION,
@@ -213,8 +215,14 @@ class Cloud:
         self.run(self.stream.broadcast(sessions_subject(tenant), data))
 
     def tell_status(self, report: dict[str, Any]) -> None:
-        subject = status_subject(report["role"], report["instance"])
-        self.run(self.stream.broadcast(subject, json.dumps(report).encode()))
+        """Tell, and wait until it has been heard."""
+        who, data = (report["role"], report["instance"]), json.dumps(report).encode()
+        self.run(self.stream.broadcast(status_subject(*who), data))
+        told, deadline = msgspec.json.decode(data, type=Report), time.monotonic() + 20
+        heard = self.telemetry._board._processes
+        while who not in heard or heard[who].report != told:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def frame(t: int, **signals: Any) -> bytes:

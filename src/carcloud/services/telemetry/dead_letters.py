@@ -54,7 +54,7 @@ reprocessed = sa.Table(
 )
 
 # What varies between letters of one kind: times and numbers, VINs, digests. RE2 and Python read it.
-VARIABLE = r"\b(?:0x[0-9A-Fa-f]+|[0-9A-Z]{17}\b|[0-9A-Fa-f]{16,}\b|\d+(?:[-.,:T]\d+)*Z?)"
+VARIABLE = r"\b(?:0x[0-9A-Fa-f]+|[0-9A-Z]{17}\b|[0-9A-Fa-f]{16,}\b|\d+(?:[-.,:T]\d+)*(?:Z\b)?)"
 _KIND = f"regexp_replace(reason, '{VARIABLE}', '#', 'g')"
 _REASONS = (
     f"SELECT {_KIND} AS kind, count(*) AS n, min(epoch_us(received)) AS oldest_us, "  # noqa: S608

@@ -57,10 +57,10 @@ def test_a_table_is_listed_asked_counted_and_dropped(client: httpx.Client, made:
     assert client.post("/v1/query", json=asked).status_code == 400
     again = client.delete(f"/v1/tables/{NAME}")
     assert (again.status_code, "there is no table" in again.text) == (404, True)
-    entries = client.get("/v1/audit", params={"object": NAME}).json()["items"]
+    entries = client.get("/v1/audit", params={"subject": NAME}).json()["items"]
     (entry,) = [one for one in entries if one["action"] == "table.drop" and one["before"]][:1]
     assert entry["before"]["rows"] == 1
-    submitted = client.get("/v1/audit", params={"object": made["id"]}).json()["items"]
+    submitted = client.get("/v1/audit", params={"subject": made["id"]}).json()["items"]
     (entry,) = [one for one in submitted if one["action"] == "job.submit"]
     assert entry["after"]["tables"] == [NAME]
 

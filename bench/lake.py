@@ -33,7 +33,7 @@ from carcloud.engines.lake_delta.upkeep import WHOLE
 from carcloud.engines.lake_delta.write import Placed, write_file
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.model.time import DAY, SECOND, iso, to_us
-from carcloud.ports.lake import QueryLimits, Slice, TableRef
+from carcloud.ports.lake import QueryLimits, Slice, TableInfo, TableRef
 from carcloud.services.telemetry.tables import TABLES
 
 VEHICLES = 1157
@@ -64,7 +64,7 @@ def rows(
 
 
 def _figures(lake: DeltaLake, days: int, vehicles: int, times: int) -> list[Row]:
-    info = lake.tables(SIGNALS.tenant)[0]
+    info = _info(lake)
     what = f"{info.rows / 1e6:,.1f} M rows"
     chance = np.random.default_rng(5)
 
@@ -149,10 +149,13 @@ def _commits(small: bool) -> list[Row]:
 # --- the table ----------------------------------------------------------------------------------
 
 
+def _info(lake: DeltaLake) -> TableInfo:
+    return next(one for one in lake.tables(SIGNALS.tenant) if one.name == SIGNALS.name)
+
+
 def _build(root: Path, days: int, vehicles: int) -> list[Row]:
     lake = DeltaLake(root, CARE, TABLES)
-    infos = lake.tables(SIGNALS.tenant)
-    if infos and infos[0].rows == days * vehicles * STEPS:
+    if _info(lake).rows == days * vehicles * STEPS:
         return []
     shutil.rmtree(root, ignore_errors=True)
     lake = DeltaLake(root, CARE, TABLES)

@@ -104,13 +104,13 @@ class QuickReads:
     def _find(self, path: str) -> tuple[Plan | None, list[str]]:
         node, values = self._root, list[str]()
         for part in path.split("/")[1:]:
-            literal = node.below.get(part) if part else None
-            if literal is None:
-                literal = node.below.get(_ANY) if part else None
-                if literal is None:
-                    return None, values
+            below = node.below.get(part)
+            if below is None:
+                below = node.below.get(_ANY)
                 values.append(part)
-            node = literal
+            if below is None or not part:
+                return None, values
+            node = below
         return node.plan, values
 
     def _admitted(self, scope: Any, plan: Plan) -> Caller | None:

@@ -60,19 +60,15 @@ class RequestRates:
     def take_at_hand(self, tenant: Tenant, scope: Any) -> bool:
         """Count one request, if it is within the rate."""
         bucket = self._refilled(tenant)
-        if bucket.tokens < 1:
+        if not _takes(bucket):
             return False
-        bucket.tokens -= 1
-        bucket.taken += 1
         self._note(scope, bucket)
         return True
 
     async def take(self, tenant: Tenant) -> None:
         """Count one request; raises `OverLimit` when there are too many, after a wait."""
         bucket = self._refilled(tenant)
-        if bucket.tokens >= 1:
-            bucket.tokens -= 1
-            bucket.taken += 1
+        if _takes(bucket):
             return
         self.refused[tenant] += 1
         if bucket.late < MOST_LATE:
@@ -104,6 +100,15 @@ class RequestRates:
     def _note(self, scope: Any, bucket: _Bucket) -> None:
         if bucket.rate < UNLIMITED:
             scope[_SCOPE] = (int(bucket.rate), max(0, int(bucket.tokens)))
+
+
+def _takes(bucket: _Bucket) -> bool:
+    """Whether one request is within the rate; it is counted then."""
+    if bucket.tokens < 1:
+        return False
+    bucket.tokens -= 1
+    bucket.taken += 1
+    return True
 
 
 async def add_rate_headers(message: Message, scope: Scope) -> None:

@@ -63,7 +63,11 @@ def as_rows(given: pa.Table) -> pa.Table:
 
 def days(rows: pa.Table) -> int:
     """How many dates rows as the table has them lie in; each is a file at least."""
-    return len(pc.unique(pc.divide(rows["time"].cast(pa.int64()), DAY)))
+    return _dates(rows["time"].cast(pa.int64()))
+
+
+def _dates(us: Any) -> int:
+    return len(pc.unique(pc.divide(us, DAY)))
 
 
 def _check_shape(given: pa.Table) -> None:
@@ -147,7 +151,7 @@ def _times(columns: dict[str, Any], rows: int) -> Any:
     span = pc.min_max(us).as_py()
     if span["min"] is not None and not _FIRST_US <= span["min"] <= span["max"] < _END_US:
         raise ValueError("column 'time' has a value before 1970 or after 2199")
-    if len(pc.unique(pc.divide(us, DAY))) > MOST_DATES:
+    if _dates(us) > MOST_DATES:
         raise ValueError(f"column 'time' has more than {MOST_DATES} days")
     return column
 

@@ -14,11 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import obstore
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
@@ -635,12 +637,41 @@ def test_sql_reaches_no_address(walled: tuple[Lake, Path], s3_endpoint: str, att
 def test_even_what_slips_through_opens_no_address(tmp_path: Path, s3_endpoint: str) -> None:
     """The second wall, without the first: a locked session of the worker itself."""
     session = duckdb.connect(":memory:", config=sql_worker._OPTIONS)
-    sql_worker._lock(session, [])
+    sql_worker._lock(session)
     for address in (f"s3://{BUCKET}/x.parquet", f"{s3_endpoint}/{BUCKET}/x.parquet"):
         with pytest.raises(duckdb.Error):
             session.execute(f"SELECT * FROM read_parquet('{address}')")  # noqa: S608
     with pytest.raises(duckdb.Error):
         session.execute("LOAD httpfs")
+
+
+def test_a_kept_database_opens_only_what_the_query_at_hand_may(tmp_path: Path) -> None:
+    """The second wall from one query to the next: folders, views and settings do not stay open."""
+    for folder in ("mine", "mine2", "other"):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.table({"a": [folder]}), tmp_path / folder / "x.parquet")
+    room, visible = sql_worker._Room(), pa.table({"a": [1]})
+    head = {"threads": 1, "memory_mb": 64, "folders": [str(tmp_path / "mine")]}
+
+    def rows(head: dict[str, Any], folder: str) -> list[tuple[str]]:
+        file = str(tmp_path / folder / "x.parquet")
+        with room.enter(head) as session:
+            session.execute("CREATE TEMP VIEW signals AS SELECT 1")
+            return session.execute("SELECT * FROM read_parquet(?)", [file]).fetchall()
+
+    assert rows(head, "mine") == rows(head, "mine") == [("mine",)]
+    for folder in ("mine2", "other", "mine/../other"):
+        with pytest.raises(duckdb.PermissionException):
+            rows(head, folder)
+    assert rows(head | {"folders": [str(tmp_path / "other")]}, "other") == [("other",)]
+    with pytest.raises(duckdb.PermissionException):
+        rows(head | {"folders": [str(tmp_path / "other")]}, "mine")
+    with room.enter(head) as session:
+        for sql in ("FROM signals", "FROM visible", "SET threads = 2", "SET allowed_paths = ['/']"):
+            with pytest.raises(duckdb.Error):
+                session.execute(sql)
+        assert session.execute("SELECT current_setting('TimeZone')").fetchone() == ("UTC",)
+    assert len(visible) == 1
 
 
 def test_errors_help_and_show_no_paths(walled: tuple[Lake, Path]) -> None:
@@ -883,6 +914,7 @@ def test_files_nobody_needs_go_and_others_stay(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from typing import Any
 import pyarrow as pa
 from carcloud.engines.lake_delta import Cache, Care, DeltaLake, S3Place
 from carcloud.ports.lake import TableRef

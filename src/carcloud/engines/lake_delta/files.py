@@ -54,6 +54,7 @@ class Files(Protocol):
     """
 
     root: str  # for messages, and for other libraries
+    here: str  # the folder of this machine below which `local` finds all files
 
     def local(self, path: str) -> str:
         """Where a file that never changes can be opened on this machine."""
@@ -133,7 +134,7 @@ class LocalFiles:
     """`Files` in a local folder. Every write is synced."""
 
     def __init__(self, root: Path) -> None:
-        self.root = str(root)
+        self.root = self.here = str(root)
 
     def local(self, path: str) -> str:
         """The absolute path of a file."""

@@ -136,6 +136,7 @@ class S3Files:
         self._cache = place.cache
         self._folder = folder
         self.root = f"{place.url}/{folder}"
+        self.here = str(self._cache.folder / folder)
 
     def local(self, path: str) -> str:
         """The local copy of a file, fetched where there is none yet."""

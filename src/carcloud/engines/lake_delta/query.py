@@ -79,6 +79,7 @@ class Desk:
             ask = _Question(worker, started + limits.seconds, limits, cancel)
             admitted = ask({"sql": sql, "tables": list(tables)}).head
             views, paths, size, named = {}, [], 0, frozenset(admitted["columns"])
+            folders = sorted({source.files.here for source in tables.values()})
             for name, needs in admitted["needs"].items():
                 source = tables[name].showing(named)
                 if only is not None:
@@ -91,7 +92,7 @@ class Desk:
                     views[name] = _passing(source, views[name], wanted, only.within(needs))
                 paths += [source.files.local(file.path) for file in chosen]
                 size += sum(file.size for file in chosen)
-            question = {"sql": admitted["sql"], "views": views, "paths": paths}
+            question = {"sql": admitted["sql"], "views": views, "paths": paths, "folders": folders}
             question |= {"rows": limits.rows, "threads": self._threads, "passed": only is not None}
             reply = ask(question, b"" if only is None else only.arrow())
         rows = _zoned(pa.ipc.open_stream(reply.body).read_all())

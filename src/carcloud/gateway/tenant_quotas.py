@@ -1,12 +1,12 @@
 """What a tenant's vehicles may take of one gateway process: connections, frames each second.
 
-A tenant above its frame rate is slowed: sessions of its own that have just sent are not read
-until the rate has room again, so their frames wait in the vehicles' sockets. Nothing that was
+A tenant above its frame rate is slowed: what its sessions send then is not looked at, and no more
+is read from them, until the rate has room again; they go on one after the other. Nothing that was
 acknowledged is touched, and sessions of other tenants are not looked at.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,8 +21,8 @@ _LOOK_S = 1.0  # longest time between looks at whether the held may go on
 class Held(Protocol):
     """A session as its tenant's quota sees it."""
 
-    def slowed(self, on: bool) -> None:
-        """Stop or resume reading because the tenant is above its rate."""
+    def go_on(self) -> None:
+        """Take what came in meanwhile, and read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class _Tenant:
     at: float  # s of the loop's clock, when `tokens` was right
     open: int = 0
     taken: int = 0  # frames since `take_counts`
-    held: list[Held] = field(default_factory=list)
+    held: deque[Held] = field(default_factory=deque)
     waiting: asyncio.TimerHandle | None = None
 
     @property
@@ -88,20 +88,23 @@ class TenantQuotas:
         """It has ended."""
         self._known(tenant).open -= 1
 
-    def spend(self, tenant: Tenant, frames: int, session: Held) -> bool:
-        """Count frames that were taken; False when the session is held, see `Held.slowed`."""
+    def admits(self, tenant: Tenant, session: Held) -> bool:
+        """Whether the tenant may send now; if not, the session is held until `Held.go_on`."""
         known = self._known(tenant)
-        known.taken += frames
-        if known.rate >= UNLIMITED:
-            return True
-        known.refill(asyncio.get_running_loop().time())
-        known.tokens -= frames
-        if known.tokens >= 0:
+        if known.tokens < 0:
+            known.refill(asyncio.get_running_loop().time())
+        if known.tokens >= 0 and not known.held:
             return True
         known.held.append(session)
         self.slowed[tenant] += 1
         self._wait(known)
         return False
+
+    def spend(self, tenant: Tenant, frames: int) -> None:
+        """Count frames that were taken."""
+        known = self._known(tenant)
+        known.taken += frames
+        known.tokens -= frames
 
     def refresh(self) -> None:
         """Once a second: ask anew what is allowed."""
@@ -109,6 +112,7 @@ class TenantQuotas:
         for tenant, known in self._tenants.items():
             known.refill(now)
             known.allowance = self._allow(tenant)
+            known.refill(now)
 
     def take_counts(self) -> tuple[dict[Tenant, int], dict[Tenant, int]]:
         """(frames since the last call, open connections) by tenant."""
@@ -139,9 +143,7 @@ class TenantQuotas:
     def _go_on(self, known: _Tenant) -> None:
         known.waiting = None
         known.refill(asyncio.get_running_loop().time())
-        if known.tokens < 0:
+        while known.held and known.tokens >= 0:
+            known.held.popleft().go_on()
+        if known.held:
             self._wait(known)
-            return
-        held, known.held = known.held, []
-        for session in held:
-            session.slowed(False)

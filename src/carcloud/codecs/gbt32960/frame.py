@@ -28,6 +28,9 @@ _UNIQUE_ID: Final = re.compile(rb"[\x20-\x7e\x00]{17}")
 _TIME_SIZE: Final = 6
 
 
+_FOLDS = [tuple(8 << half for half in reversed(range(halvings))) for halvings in range(33)]
+
+
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """One frame as it stood on the wire (6.2 table 2)."""
 
@@ -53,14 +56,14 @@ class Garbage(msgspec.Struct, frozen=True, gc=False):
 
 
 def bcc(data: bytes | bytearray) -> int:
-    """XOR of all bytes: folds the bytes, read as one number, in half until one byte is left."""
+    """XOR of all bytes: folds the bytes, read as one number, in half until one byte is left.
+
+    What a fold leaves above its lower half is garbage, which no later fold brings down.
+    """
     folded = int.from_bytes(data, "little")
-    width = len(data)
-    while width > 1:
-        width = (width + 1) >> 1
-        bits = width << 3
-        folded = (folded >> bits) ^ (folded & ((1 << bits) - 1))
-    return folded
+    for bits in _FOLDS[(len(data) - 1).bit_length()]:
+        folded ^= folded >> bits
+    return folded & 0xFF
 
 
 def build(

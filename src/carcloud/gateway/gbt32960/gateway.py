@@ -26,6 +26,7 @@ from carcloud.gateway.tenant_quotas import TenantQuotas
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
+_READ_BYTES = 16_384  # taken from a socket at once
 HANDSHAKE_S = 10  # in which a client must agree on TLS
 _STRAYS_OF_ADDRESS = 1_000  # dead letters before the login, in a quarter of an hour
 
@@ -84,12 +85,13 @@ class Gbt32960Gateway:
         self.quotas = quotas or TenantQuotas()
         self.windows = Windows(rules)
         self.windows.refresh(now_us())
+        self.read_buffer = memoryview(bytearray(_READ_BYTES))
         self.sessions: set[Session] = set()
         self.arriving: dict[Session, float] = {}  # accepted, TLS not agreed yet
         self.roster = Roster(limits.carried_timeout_s)
         self.figures = GatewayFigures()
 
-    def protocol(self) -> asyncio.Protocol:
+    def protocol(self) -> asyncio.BufferedProtocol:
         """A protocol object for a new connection (`loop.create_server`)."""
         session = Session(self)
         self.arriving[session] = asyncio.get_running_loop().time()

@@ -40,6 +40,10 @@ class Link(ABC):
         """Who has logged in."""
         return self.tenant, self.vehicle, self.is_platform
 
+    def take_usual(self, raw: bytes) -> bool:  # noqa: ARG002 - a vehicle's link looks at it
+        """Keep and answer one whole frame if it needs no second look; False: `take` it parsed."""
+        return False
+
     def take(self, frame: Frame) -> None:
         """Keep a frame and answer it, or refuse it."""
         if frame.command in REPORTS and frame.flag == Flag.COMMAND:

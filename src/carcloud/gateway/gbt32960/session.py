@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from carcloud.codecs.gbt32960.constants import Flag
+from carcloud.codecs.gbt32960.constants import MIN_FRAME, Flag
 from carcloud.codecs.gbt32960.errors import FrameError
 from carcloud.codecs.gbt32960.frame import Frame, Garbage, Splitter
 from carcloud.gateway.admission import AdmissionDesk
@@ -30,7 +30,7 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 
-class Session(asyncio.Protocol):
+class Session(asyncio.BufferedProtocol):
     """One connection: a vehicle, or a platform that carries many vehicles."""
 
     __slots__ = (
@@ -41,6 +41,7 @@ class Session(asyncio.Protocol):
         "_frames",
         "_held",
         "_last",
+        "_parked",
         "_paused",
         "_resting",
         "_since",
@@ -72,6 +73,7 @@ class Session(asyncio.Protocol):
         self._paused = False
         self._held = False  # above its frame rate until the next window
         self._slowed = False  # its tenant is above its frame rate
+        self._parked = b""  # came in then
         self._frames = 0.0  # above the rate, see _measure_rate
         self._strays = 0  # dead letters before the login
         self._faults = 0
@@ -119,8 +121,8 @@ class Session(asyncio.Protocol):
             desk, ticket, platform = self._at_desk
             if desk.withdraw(ticket) and platform:
                 self.gateway.throttle.forgive(platform, self.address)
-        for rest in self._splitter.finish():
-            self._refuse_bytes(rest)
+        if not self._parked:
+            self._finish()
         self.gateway.gone(self)
 
     def pause_writing(self) -> None:
@@ -131,17 +133,56 @@ class Session(asyncio.Protocol):
         self._deaf_since = None
         self._steer()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
+        """Where the next bytes go; all sessions share it, as `buffer_updated` copies at once."""
+        return self.gateway.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many bytes have come."""
         self._last = asyncio.get_running_loop().time()
+        data = bytes(self.gateway.read_buffer[:nbytes])
+        if self.link is not None and (
+            self._slowed or not self.gateway.quotas.admits(self.link.tenant, self)
+        ):
+            self._parked += data
+            self._slowed = True
+            self._steer()
+        else:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Take the frames that `data` completes; what is usual goes a short way."""
         begun = self._splitter.pending
+        if not begun and self.link is not None and self._at_desk is None and not self._resting:
+            self._whole = self._last
+            data = self._read_usual(self.link, data)
+            if not data:
+                return
         pieces = self._splitter.feed(data)
         if pieces or not begun:
             self._whole = self._last
         self._receive(pieces)
         if pieces and self.link is not None:
-            quotas = self.gateway.quotas
-            if not quotas.spend(self.link.tenant, len(pieces), self) and not self._slowed:
-                self.slowed(True)
+            self.gateway.quotas.spend(self.link.tenant, len(pieces))
+
+    def _read_usual(self, link: Link, data: bytes) -> bytes:
+        """Take whole frames from the start of `data` while they are usual; returns the rest."""
+        at, frames, end = 0, 0, len(data)
+        while end - at >= MIN_FRAME:
+            size = MIN_FRAME + (data[at + 22] << 8 | data[at + 23])
+            if size > end - at or not link.take_usual(data[at : at + size]):
+                break
+            at += size
+            frames += 1
+        if frames:
+            self._frames += frames
+            self.gateway.quotas.spend(link.tenant, frames)
+        return data[at:]
+
+    def _finish(self) -> None:
+        """The peer has gone: half a frame may be left."""
+        for rest in self._splitter.finish():
+            self._refuse_bytes(rest)
 
     # the outbox's view
 
@@ -155,9 +196,15 @@ class Session(asyncio.Protocol):
         self._paused = on
         self._steer()
 
-    def slowed(self, on: bool) -> None:
-        """Stop or resume reading because its tenant is above its frame rate."""
-        self._slowed = on
+    def go_on(self) -> None:
+        """The tenant's frame rate has room again, also for what a peer left that has gone."""
+        self._slowed = False
+        data, self._parked = self._parked, b""
+        if self.link is None or self.gateway.quotas.suspended(self.link.tenant):
+            return
+        self._read(data)
+        if self.gone:
+            self._finish()
         self._steer()
 
     # frames
@@ -166,7 +213,7 @@ class Session(asyncio.Protocol):
         if self._at_desk is not None or self._resting:
             self._waiting += pieces
         else:
-            self._take_all(pieces)
+            self._take_all(pieces, left=self.gone)
 
     def _take_all(self, pieces: list[Frame | Garbage], *, left: bool = False) -> None:
         """Take frames in order, for one turn; `left`: the peer has gone meanwhile."""

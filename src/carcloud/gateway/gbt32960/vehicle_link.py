@@ -1,12 +1,24 @@
 """A vehicle's link (Annex B): one vehicle, its reports, its keys."""
 
+from typing import TYPE_CHECKING
+
 from carcloud.codecs.gbt32960.constants import Encryption, Flag
 from carcloud.codecs.gbt32960.errors import FrameError, SecurityError
-from carcloud.codecs.gbt32960.frame import Frame
+from carcloud.codecs.gbt32960.frame import Frame, bcc, build
+from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.gbt32960.key_requests import ask_keys
 from carcloud.gateway.gbt32960.keys import opened_here
 from carcloud.gateway.gbt32960.link import TIME, Link
-from carcloud.gateway.gbt32960.rules import accepted
+from carcloud.gateway.gbt32960.rules import REPORTS, accepted, plausible_time
+from carcloud.model.ids import Tenant
+from carcloud.model.time import now_us
+
+if TYPE_CHECKING:
+    from carcloud.gateway.gbt32960.session import Session
+
+_HEAD = 22  # bytes of a header before the length of the data unit
+_WITH_TIME = 31  # bytes of a frame whose data unit is a collection time alone
+_BYTE = [bytes((value,)) for value in range(256)]
 
 
 class VehicleLink(Link):
@@ -14,7 +26,55 @@ class VehicleLink(Link):
 
     is_platform = False
 
-    __slots__ = ()
+    __slots__ = ("_usual",)
+
+    def __init__(
+        self, session: "Session", login: Login, tenant: Tenant, admission: Admission
+    ) -> None:
+        super().__init__(session, login, tenant, admission)
+        self._usual = self._usual_reports()
+
+    def _usual_reports(self) -> dict[bytes, tuple[bytes, int] | None]:
+        """The headers of reports sent in clear; to each the start of its reply and that one's BCC.
+
+        Empty where reports are checked further, or have another reply.
+        """
+        gateway, edition = self.session.gateway, self.edition
+        if gateway.check_report is not None or gateway.rules.reply_body != "time":
+            return {}
+        known: dict[bytes, tuple[bytes, int] | None] = {}
+        for command in REPORTS:
+            head = build(edition, command, Flag.COMMAND, self.vehicle)[:_HEAD]
+            reply = build(edition, command, Flag.SUCCESS, self.vehicle, bytes(6))
+            start = reply[:TIME]
+            known[head] = (start, reply[-1]) if gateway.rules.reply_reports else None
+        return known
+
+    def take_usual(self, raw: bytes) -> bool:
+        """A good report of this vehicle, sent in clear: as `take` does, in a quarter of the time.
+
+        `raw` has the length that its header tells.
+        """
+        head = raw[:_HEAD]
+        if head not in self._usual or len(raw) < _WITH_TIME or bcc(raw):  # start bytes cancel out
+            return False
+        gateway, time = self.session.gateway, raw[TIME : TIME + 6]
+        windows = gateway.windows
+        if (
+            not plausible_time(time)
+            or time > windows.latest
+            or time < windows.earliest(self.edition, self.is_platform)
+        ):
+            return False
+        reply, known = None, self._usual[head]
+        if known is not None:
+            start, check = known
+            year, month, day, hour, minute, second = time
+            check ^= year ^ month ^ day ^ hour ^ minute ^ second
+            reply = start + time + _BYTE[check]
+        gateway.figures.frames["report"] += 1
+        gateway.outbox.add(self.tenant, self.vehicle, now_us(), raw, self.session, reply)
+        return True
 
     def report(self, frame: Frame) -> None:
         """B.2.1: a bad report is answered with an error, a good one if the setting says so."""

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ from carcloud.codecs.gbt32960.constants import Command, Encryption, Flag
 from carcloud.codecs.gbt32960.frame import bcc, build
 from carcloud.gateway.admission import Admission, AdmissionDesk, Login
 from carcloud.gateway.gbt32960.gateway import Gbt32960Gateway
-from carcloud.gateway.gbt32960.rules import Rules, time6
+from carcloud.gateway.gbt32960.rules import REPORTS, Rules, time6
 from carcloud.gateway.gbt32960.session import Session
 from carcloud.gateway.gbt32960.vehicle_link import VehicleLink
 from carcloud.gateway.limits import Limits
@@ -87,47 +89,52 @@ async def outcome(
     return kept.rows, counts, session._splitter.pending, session._frames
 
 
+ODD = ("edition", "command", "flag", "vin", "time", "short", "encryption", "byte", "cut", "more")
+
+
 def moments() -> st.SearchStrategy[bytes]:
-    """Collection times: good, too old, in the future, impossible."""
-    shifts = st.sampled_from([0.0, -60.0, -3 * DAY + 60, -3 * DAY - 60, -8 * DAY, 240.0, 3_600.0])
+    """Odd collection times: at the edges of the windows, beyond them, impossible."""
+    shifts = st.sampled_from([-3 * DAY + 60, -3 * DAY - 60, -8 * DAY, 240.0, 3_600.0])
     real = shifts.map(lambda shift: time6(int((time.time() + shift) * 1e6)))
     return real | st.binary(min_size=6, max_size=6) | st.just(bytes.fromhex("1a0d01000000"))
 
 
 @st.composite
-def frames(draw: st.DrawFn) -> bytes:
-    """A frame, mostly a good report, with at most one thing that is not usual."""
-    edition = draw(st.sampled_from([2025, 2025, 2025, 2016]))
-    command = draw(st.sampled_from([Command.REALTIME, Command.REISSUE, Command.HEARTBEAT, 0xC1]))
-    flag = draw(st.sampled_from([Flag.COMMAND, Flag.COMMAND, Flag.SUCCESS]))
-    vin = draw(st.sampled_from([VIN, VIN, VIN, "LTESTVNA6A0000102", VIN[:-1]]))
-    body = draw(moments()) + draw(st.binary(max_size=40))
-    body = body[: draw(st.sampled_from([46, 46, 46, 6, 5, 0]))]
-    encryption = draw(st.sampled_from([Encryption.NONE, Encryption.NONE, Encryption.AES]))
+def frames(draw: st.DrawFn, usual_edition: int) -> bytes:
+    """A good report of the vehicle, with at most one thing that is odd."""
+    odd = draw(st.sampled_from(["", "", *ODD]))
+    edition = 4041 - usual_edition if odd == "edition" else usual_edition
+    others = st.sampled_from([Command.HEARTBEAT, Command.LOGOUT, 0x33, 0xC1])
+    command = draw(others if odd == "command" else st.sampled_from(list(REPORTS)))
+    flag = draw(st.sampled_from([Flag.SUCCESS, 0x00])) if odd == "flag" else Flag.COMMAND
+    vin = draw(st.sampled_from(["LTESTVNA6A0000102", VIN[:-1]])) if odd == "vin" else VIN
+    body = draw(moments()) if odd == "time" else time6(int(time.time() * 1e6) - 60_000_000)
+    body = body[: draw(st.integers(0, 5))] if odd == "short" else body + draw(st.binary(max_size=9))
+    encryption = Encryption.AES if odd == "encryption" else Encryption.NONE
     frame = bytearray(build(edition, command, flag, vin, body, encryption=encryption))
-    damage = draw(st.sampled_from(["", "", "", "byte", "cut", "more"]))
-    if damage == "byte":
+    if odd == "byte":
         frame[draw(st.integers(0, len(frame) - 1))] ^= draw(st.integers(1, 255))
-    elif damage == "cut":
+    elif odd == "cut":
         del frame[draw(st.integers(0, len(frame) - 1)) :]
-    elif damage == "more":
+    elif odd == "more":
         frame += draw(st.binary(max_size=5))
     return bytes(frame)
 
 
-@given(
-    st.lists(frames(), max_size=6),
-    st.lists(st.integers(1, 200), max_size=6),
-    st.sampled_from([2016, 2025, 2025]),
-    st.booleans(),
-)
-def test_the_short_way_comes_to_the_same(sent, cuts, edition, reply_reports):
-    stream, packets = b"".join(sent), []
-    for cut in [*cuts, len(stream)]:
-        packets.append(stream[:cut])
-        stream = stream[cut:]
+@st.composite
+def journeys(draw: st.DrawFn) -> tuple[int, list[bytes]]:
+    """The edition of a vehicle, and its frames as packets cut anywhere."""
+    edition = draw(st.sampled_from([2016, 2025]))
+    stream = b"".join(draw(st.lists(frames(edition), max_size=6)))
+    cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=4)))
+    edges = [0, *cuts, len(stream)]
+    return edition, [stream[a:b] for a, b in pairwise(edges) if a < b]
+
+
+@given(journeys(), st.booleans())
+def test_the_short_way_comes_to_the_same(journey, reply_reports):
+    edition, packets = journey
     rules = Rules(reply_reports=reply_reports)
-    packets = [packet for packet in packets if packet]
     short = asyncio.run(outcome(packets, rules, edition, short=True))
     assert short == asyncio.run(outcome(packets, rules, edition, short=False))
 
@@ -142,3 +149,21 @@ def test_a_good_report_is_taken_the_short_way(monkeypatch):
     assert not parsed[0] and pending == len(good[:30])
     assert [(row[1], row[2]) for row in rows] == [(VIN, good)]
     assert bcc(rows[0][3][2:-1]) == rows[0][3][-1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        time6(int((time.time() + 3_600) * 1e6)),
+        time6(int((time.time() - 3 * DAY - 60) * 1e6)),
+        bytes.fromhex("1a0d01000000"),
+        time6(int(time.time() * 1e6))[:5],
+    ],
+    ids=["future", "too old", "month 13", "cut off"],
+)
+def test_what_is_wrong_with_the_time_is_seen(body):
+    sent = build(2016, Command.REALTIME, Flag.COMMAND, VIN, body)
+    rules = Rules(reply_reports=True)
+    rows, _, _, _ = asyncio.run(outcome([sent], rules, 2016, short=True))
+    assert rows[0][4] is not None  # a fault
+    assert rows == asyncio.run(outcome([sent], rules, 2016, short=False))[0]

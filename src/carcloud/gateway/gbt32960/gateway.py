@@ -37,6 +37,9 @@ KeyDesk = AdmissionDesk[KeyRequest, KeyAnswer]
 class ReportCheck(Protocol):
     """Looks at a report before it is accepted, beyond header and time."""
 
+    def concerns(self, edition: int, admission: Admission) -> bool:
+        """Whether reports of this edition and vehicle are looked at, or all are good."""
+
     def __call__(self, frame: Frame, admission: Admission) -> tuple[Flag, FrameError] | None:
         """None when the report is good; else the reply flag and what is wrong."""
 

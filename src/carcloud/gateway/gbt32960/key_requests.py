@@ -45,11 +45,10 @@ def _learn(session: "Session", frame: Frame, keyed: KeyAnswer) -> None:
     """The keys are on record: use them from the next frame on, and say so when durable."""
     link, gateway = session.link, session.gateway
     if link is not None and keyed.public_key is not None:
-        link.admission = replace(
-            link.admission, public_key=keyed.public_key, key_algorithm=keyed.key_algorithm
-        )
+        public_key, algorithm = keyed.public_key, keyed.key_algorithm
+        link.admit(replace(link.admission, public_key=public_key, key_algorithm=algorithm))
     if link is not None and keyed.data_keys is not None:
-        link.admission = replace(link.admission, data_keys=keyed.data_keys)
+        link.admit(replace(link.admission, data_keys=keyed.data_keys))
     activation = frame.command == Command.ACTIVATION
     gateway.figures.frames["activation" if activation else "key"] += 1
     if activation:

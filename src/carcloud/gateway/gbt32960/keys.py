@@ -290,6 +290,10 @@ class SignatureCheck:
 
     rule: SignatureRule
 
+    def concerns(self, edition: int, admission: Admission) -> bool:
+        """Whether a report can be refused: its vehicle signs, or would have to."""
+        return admission.public_key is not None or (self.rule.required and edition == 2025)
+
     def __call__(self, frame: Frame, admission: Admission) -> tuple[Flag, FrameError] | None:
         """Flag 0x05 for a report with a wrong signature, or a missing one where it is required."""
         if frame.encryption != Encryption.NONE:

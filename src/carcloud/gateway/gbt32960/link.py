@@ -40,6 +40,10 @@ class Link(ABC):
         """Who has logged in."""
         return self.tenant, self.vehicle, self.is_platform
 
+    def admit(self, admission: Admission) -> None:
+        """What is known of the peer has changed: it has another key."""
+        self.admission = admission
+
     def take_usual(self, raw: bytes) -> bool:  # noqa: ARG002 - a vehicle's link looks at it
         """Keep and answer one whole frame if it needs no second look; False: `take` it parsed."""
         return False

@@ -34,13 +34,23 @@ class VehicleLink(Link):
         super().__init__(session, login, tenant, admission)
         self._usual = self._usual_reports()
 
+    def admit(self, admission: Admission) -> None:
+        """The vehicle has another key: it may sign from now on."""
+        super().admit(admission)
+        self._usual = self._usual_reports()
+
     def _usual_reports(self) -> dict[bytes, tuple[bytes, int] | None]:
         """The headers of reports sent in clear; to each the start of its reply and that one's BCC.
 
         Empty where reports are checked further, or have another reply.
         """
-        gateway, edition = self.session.gateway, self.edition
-        if gateway.check_report is not None or gateway.rules.reply_body != "time":
+        gateway, edition, check = (
+            self.session.gateway,
+            self.edition,
+            self.session.gateway.check_report,
+        )
+        checked = check is not None and check.concerns(edition, self.admission)
+        if checked or gateway.rules.reply_body != "time":
             return {}
         known: dict[bytes, tuple[bytes, int] | None] = {}
         for command in REPORTS:

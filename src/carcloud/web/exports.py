@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -17,6 +18,10 @@ from carcloud.web.times import exact_iso
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 ARROW = "application/vnd.apache.arrow.stream"
+TIME = pa.timestamp("us", tz="UTC")
+_AS_THEY_ARE = frozenset(
+    (pa.string(), pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.uint8(), pa.uint16())
+)
 _SAFE_WHOLE = 2**53  # larger whole numbers lose digits in a browser
 
 
@@ -57,8 +62,22 @@ def wanted_format(accept: str) -> str | None:
 
 def rows(table: pa.Table) -> list[list[Any]]:
     """Rows whose values JSON can carry."""
-    columns = [[plain(value) for value in shortest(column).to_pylist()] for column in table.columns]
+    columns = [_values(column) for column in table.columns]
     return [list(row) for row in zip(*columns, strict=True)] if columns else []
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """As `plain` of each value, by the column where its type allows."""
+    kind = column.type
+    if kind in _AS_THEY_ARE:
+        return column.to_pylist()
+    if kind == TIME:
+        texts = np.datetime_as_string(column.to_numpy(), unit="us").tolist()
+        return [None if text == "NaT" else f"{text}Z" for text in texts]
+    values = shortest(column).to_pylist()
+    if pa.types.is_floating(kind):
+        return [value if value is None or math.isfinite(value) else None for value in values]
+    return [plain(value) for value in values]
 
 
 def shortest(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -19,12 +19,14 @@ from carcloud.engines.lake_delta.parquet import Footers
 from carcloud.engines.lake_delta.passed import Among
 from carcloud.engines.lake_delta.read import Filter
 from carcloud.engines.lake_delta.schema import PARTITION, TIME
+from carcloud.engines.lake_delta.settings import MB
 from carcloud.engines.lake_delta.snapshot import DataFile, Snapshot
 from carcloud.engines.lake_delta.worker import Message, receive, send, sql_list
 from carcloud.ports.errors import QueryCancelled, QueryLimit, QueryRefused, Unavailable
 from carcloud.ports.lake import Cancel, QueryLimits, QueryResult
 
 _MODULE = "carcloud.engines.lake_delta.worker"
+_SMALL = 8 * MB  # of files that one thread reads in less time than two need to agree
 _GRACE = 1.0  # s that a worker has to stop by itself when time is up
 _LEAVES = {
     pa.string(): "VARCHAR",
@@ -93,7 +95,8 @@ class Desk:
                 paths += [source.files.local(file.path) for file in chosen]
                 size += sum(file.size for file in chosen)
             question = {"sql": admitted["sql"], "views": views, "paths": paths, "folders": folders}
-            question |= {"rows": limits.rows, "threads": self._threads, "passed": only is not None}
+            threads = self._threads if size > _SMALL else 1
+            question |= {"rows": limits.rows, "threads": threads, "passed": only is not None}
             reply = ask(question, b"" if only is None else only.arrow())
         rows = _zoned(pa.ipc.open_stream(reply.body).read_all())
         return QueryResult(rows, reply.head["truncated"], time.monotonic() - started, size)

@@ -74,15 +74,16 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer until the lake goes away."""
     parser = duckdb.connect(":memory:", config=_OPTIONS)
     _lock(parser)
-    room = _Room()
+    rooms: dict[int, _Room] = {}
     while (request := receive(requests)) is not None:
         with _limits(request.head["seconds"], request.head["memory_mb"]):
+            room = rooms.setdefault(request.head.get("threads", 0), _Room())
             reply = _answer(parser, room, request)
         send(replies, reply)
 
 
 class _Room:
-    """The DuckDB that reads a tenant's files, kept for the next query, as opening one takes 20 ms.
+    """A DuckDB that reads a tenant's files, kept for the next query, as opening one takes 20 ms.
 
     Each query has a connection of its own, with its own views; nothing of them stays. For another
     tenant, another table or other limits a new DuckDB is opened.
@@ -94,7 +95,7 @@ class _Room:
 
     def enter(self, head: dict[str, Any]) -> duckdb.DuckDBPyConnection:
         """A connection that can open the files below `head["folders"]` and no others."""
-        wanted = head["threads"], head["memory_mb"], *head["folders"]
+        wanted = head["memory_mb"], *head["folders"]
         if self._database is None or wanted != self._opened_for:
             self.leave()
             self._database = _session(head)

@@ -70,7 +70,8 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     """As `plain` of each value, by the column where its type allows."""
     kind = column.type
     if kind in _AS_THEY_ARE:
-        return column.to_pylist()
+        plain_ones: list[Any] = column.to_pylist()
+        return plain_ones
     if kind == TIME:
         texts = np.datetime_as_string(column.to_numpy(), unit="us").tolist()
         return [None if text == "NaT" else f"{text}Z" for text in texts]

@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from carcloud.endings import end
+from carcloud.engines.stream_nats.asker import Asker, Broken
 from carcloud.engines.stream_nats.limits import MAX_MESSAGE
 from carcloud.ports.errors import Unavailable
 
@@ -20,6 +21,8 @@ _log = logging.getLogger(__name__)
 _CALL_TIMEOUT = 5.0  # s
 _INBOX_BYTES = 256 * 1024 * 1024  # received and not yet taken, one subscription
 _NO_RESPONDERS = "503"
+_REDIAL_S = 0.2
+_LONGEST_PAUSE_S = 30.0
 
 OnMessage = Callable[[Msg], Awaitable[None]]
 
@@ -31,6 +34,10 @@ class ApiError(Exception):
         super().__init__(f"{description} ({code})")
         self.code = code
         self.description = description
+
+
+class _Late(Unavailable):
+    """No answer in time."""
 
 
 class _Lost(Exception):
@@ -62,6 +69,8 @@ class Link:
         self._up = asyncio.Event()
         self._closing = False
         self._redialling: asyncio.Task[None] | None = None
+        self._asker: Asker | None = None
+        self._having_asker: asyncio.Task[None] | None = None
         self._listeners: dict[int, tuple[str, OnMessage]] = {}
         self._subscribed: dict[int, Any] = {}
         self._inbox = ""
@@ -86,13 +95,15 @@ class Link:
             raise Unavailable(f"no stream server at {self._address.url}") from error
         self._inbox = self._client.new_inbox()
         await self.subscribe(self._inbox + ".*", self._answered)
+        self._having_asker = asyncio.create_task(self._have_asker())
 
     async def close(self) -> None:
         """Give the connection back; questions in flight fail."""
         self._closing = True
         self._up.set()  # those who wait for the connection learn that there will be none
-        if self._redialling is not None:
-            self._redialling.cancel()
+        for task in (self._redialling, self._having_asker):
+            if task is not None:
+                task.cancel()
         self._lost()
         if not self._client.is_closed:
             await self._client.close()
@@ -108,19 +119,43 @@ class Link:
 
         Asked again if the connection is lost meanwhile, so what is asked must bear repeating.
         """
-        async with _Deadline(timeout_s):
-            while True:
-                if not self._closing:
-                    await self._up.wait()
-                if self._closing:
-                    raise Unavailable("the connection to the stream server was closed")
+        if len(data) > MAX_MESSAGE - 4096:
+            raise ValueError(f"a message of {len(data)} bytes is too large for the stream")
+        try:
+            async with _Deadline(timeout_s):
                 try:
-                    message = await self._ask_once(subject, data, headers)
-                except _Lost:
-                    continue
-                if status_of(message) == _NO_RESPONDERS:
-                    raise Unavailable(f"nobody answers on {subject}")
-                return message.data
+                    return await self._ask_directly(subject, data, headers)
+                except Broken:
+                    return await self._ask_until_answered(subject, data, headers)
+        except _Late:
+            self._drop_asker()  # whatever is the matter with it
+            raise
+
+    async def _ask_directly(
+        self, subject: str, data: bytes, headers: dict[str, str] | None
+    ) -> bytes:
+        if self._asker is None or self._closing:
+            raise Broken("not connected")
+        answer = await self._asker.ask(subject, data, headers)
+        if not answer.heard:
+            raise Unavailable(f"nobody answers on {subject}")
+        return answer.data
+
+    async def _ask_until_answered(
+        self, subject: str, data: bytes, headers: dict[str, str] | None
+    ) -> bytes:
+        while True:
+            if not self._closing:
+                await self._up.wait()
+            if self._closing:
+                raise Unavailable("the connection to the stream server was closed")
+            try:
+                message = await self._ask_once(subject, data, headers)
+            except _Lost:
+                continue
+            if status_of(message) == _NO_RESPONDERS:
+                raise Unavailable(f"nobody answers on {subject}")
+            return message.data
 
     async def _ask_once(self, subject: str, data: bytes, headers: dict[str, str] | None) -> Msg:
         self._counter += 1
@@ -172,8 +207,6 @@ class Link:
     async def _send(
         self, subject: str, data: bytes, reply: str, headers: dict[str, str] | None
     ) -> None:
-        if len(data) > MAX_MESSAGE - 4096:
-            raise ValueError(f"a message of {len(data)} bytes is too large for the stream")
         try:
             await self._client.publish(subject, data, reply=reply, headers=headers)
         except (nats.errors.Error, OSError) as error:
@@ -225,7 +258,7 @@ class Link:
     async def _redial(self) -> None:
         """The client library gives up on some errors of the server; carcloud does not."""
         while not self._closing:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_REDIAL_S)
             try:
                 await self._dial()
                 return
@@ -237,8 +270,34 @@ class Link:
         for call in tuple(self.on_back):
             call()
 
+    async def _have_asker(self) -> None:
+        """Keep an `Asker` at the server that the client library has found."""
+        pause = _REDIAL_S
+        while not self._closing:
+            await self._up.wait()
+            server = self._client.connected_url
+            try:
+                if server is None or server.hostname is None:
+                    raise Broken("not connected")
+                port, inbox = server.port or 4222, self._client.new_inbox()
+                user, password = self._address.user, self._address.password
+                self._asker = await Asker.dial(server.hostname, port, user, password, inbox)
+            except Broken as error:
+                _log.debug("stream server, second connection: %s", error)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            else:
+                pause = _REDIAL_S
+                await self._asker.gone.wait()
+            await asyncio.sleep(pause)
+
+    def _drop_asker(self) -> None:
+        if self._asker is not None:
+            self._asker.close()
+            self._asker = None
+
     def _lost(self) -> None:
         self._up.clear()
+        self._drop_asker()
         self.epoch += 1
         for answer in self._asked.values():
             if not answer.done():

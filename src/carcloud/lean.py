@@ -26,6 +26,11 @@ def without_pandas() -> None:
     sys.meta_path.insert(0, _Absent(frozenset({"pandas"})))
 
 
+def without_pydantic() -> None:
+    """Where pydantic is installed, Litestar loads it for types that carcloud does not have."""
+    sys.meta_path.insert(0, _Absent(frozenset({"pydantic"})))
+
+
 def without_datasets() -> None:
     """With `pyarrow.dataset` DuckDB leaves conditions on Arrow data to it, for which NaN is not
     above all numbers, as it is in DuckDB's own SQL."""

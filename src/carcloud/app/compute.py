@@ -17,6 +17,8 @@ from carcloud.ports.compute import Compute
 from carcloud.services.compute.api import Jobs, Runner, RunnerOptions
 from carcloud.services.tenancy.api import TenantLimits
 
+_WARM_AFTER_S = 5.0  # when the other roles have started
+
 
 def make_jobs(settings: Settings, engines: Engines) -> Jobs:
     """The compute service of an installation."""
@@ -38,6 +40,7 @@ async def open_compute(settings: Settings) -> Compute:
         memory_mb=_memory_mb(settings),
         places=settings.whole("compute.places") or None,
         warm=settings.whole("compute.warm"),
+        warm_after_s=_WARM_AFTER_S,
         prepare=(job_work.PREPARE, _data(settings)),
     )
 

@@ -15,8 +15,9 @@ from carcloud.app.forgetting import forgetting
 from carcloud.app.forwarding import make_compliance
 from carcloud.app.known_tenants import KnownTenants
 from carcloud.app.report import Figures, Reporter
+from carcloud.app.s3 import serve_s3
 from carcloud.app.secret import sealing_secret
-from carcloud.app.storage import make_storage, serve_s3
+from carcloud.app.storage import make_storage
 from carcloud.app.tokens import end_key, give_signs, local_key
 from carcloud.codecs.gbt32960.describe import decode_line
 from carcloud.config import Settings

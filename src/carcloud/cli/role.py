@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 def command(role: str, data: Path, listener: tuple[tuple[str, int], ...]) -> None:
     """Run one role until SIGTERM, with the settings that the supervisor left in DATA/run."""
     lean.without_pandas()
+    lean.without_pydantic()
     from carcloud.app.roles import instance_name, run_role
 
     settings, instance = RunDir(data).settings(), instance_name(role)

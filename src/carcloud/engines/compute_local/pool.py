@@ -84,7 +84,8 @@ class LocalCompute:
     """`ports.compute.Compute` with the processors and the memory of this machine.
 
     `places` is how many pieces of work run at once, `warm` how many idle workers are kept ready.
-    A new worker first calls `prepare`, a function by name and the text of its argument.
+    A new worker first calls `prepare`, a function by name and the text of its argument. The first
+    idle worker is started after `warm_after_s`: whoever starts has enough to do.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class LocalCompute:
         memory_mb: int | None = None,
         places: int | None = None,
         warm: int = 1,
+        warm_after_s: float = 0.0,
         prepare: tuple[str, str] | None = None,
     ) -> None:
         self._cpus = cpus or float(os.cpu_count() or 1)
@@ -107,7 +109,7 @@ class LocalCompute:
         self._starting = 0
         self._closed = False
         self._begin(self._watch())
-        self._begin(self._keep_warm())
+        self._begin(self._keep_warm(warm_after_s))
 
     async def submit(self, work: Work, on_note: OnNote | None = None) -> LocalRun:
         """Begin at once; raises `NoRoom`, `NeverFits`, `Unavailable`."""
@@ -220,8 +222,9 @@ class LocalCompute:
         if not self._closed:
             self._begin(self._keep_warm())
 
-    async def _keep_warm(self) -> None:
+    async def _keep_warm(self, after_s: float = 0.0) -> None:
         """Start workers until enough are idle; each says by itself when it is ready."""
+        await asyncio.sleep(after_s)
         while self._room_for_idle() and not self._closed:
             self._starting += 1
             try:

@@ -1,6 +1,7 @@
 """Passwords: argon2id hashes, one or two computed at a time because each takes 64 MB."""
 
 import threading
+from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -16,7 +17,6 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
         self._turn = threading.BoundedSemaphore(2)
-        self._nobody = self._hasher.hash("the password of a user who does not exist")
 
     def hash(self, password: str) -> str:
         """The hash to keep; raises `Invalid` for a password too short or too long."""
@@ -29,7 +29,12 @@ class Passwords:
         """Whether `password` belongs to the hash; takes as long when there is none."""
         with self._turn:
             try:
-                right = self._hasher.verify(kept or self._nobody, password[:LONGEST])
+                right = self._hasher.verify(kept or self._nobodys, password[:LONGEST])
             except (VerificationError, InvalidHashError):
                 return False
         return right and kept is not None
+
+    @cached_property
+    def _nobodys(self) -> str:
+        """The hash of a user who does not exist; most processes never need it."""
+        return self._hasher.hash("the password of a user who does not exist")

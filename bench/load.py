@@ -264,7 +264,7 @@ class Load:
 
     async def _send_all(self, begun: float) -> None:
         options, vehicles = self.options, self._vehicles
-        turn, tick = 0, 0
+        turn, tick, passed_over = 0, 0, 0
         while (now := time.perf_counter()) - begun < options.seconds:
             due = int(options.rate * (now - begun)) - self.sent
             room = options.window * len(vehicles) - (self.sent - self.acknowledged)
@@ -273,6 +273,9 @@ class Load:
                 turn = (turn + 1) % len(vehicles)
                 if vehicle.ready and not vehicle.paused:
                     vehicle.send(options.burst, now)
+                    passed_over = 0
+                elif (passed_over := passed_over + 1) >= len(vehicles):
+                    break  # none can send: looking again at once would only cost the server time
             tick += 1
             await asyncio.sleep(max(0.0, begun + tick * TICK_S - time.perf_counter()))
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from carcloud import lean
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forgetting import forgetting
 from carcloud.app.platform_keys import opening, platform_keys
@@ -48,6 +49,7 @@ async def run_ingest(
     await asyncio.to_thread(columnar.warm)  # a second from the cache; else it must compile
     await asyncio.to_thread(geo.warm)
     run.write_ready("ingest", {})
+    lean.started()
 
     async def work() -> None:
         at_work.set()

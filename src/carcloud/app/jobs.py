@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from carcloud import lean
 from carcloud.app.compute import make_runner, open_compute, runner_figures
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forgetting import forgetting
@@ -159,6 +160,7 @@ async def run_jobs(settings: Settings, instance: str) -> None:
         forgetting(engines, role.kept),
     ]
     run.write_ready("jobs", {})
+    lean.started()
     await stopped.wait()
     await end(tasks)
     await compute.close()

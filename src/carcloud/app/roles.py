@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from carcloud import lean
 from carcloud.app.engines import open_engines
 from carcloud.app.report import Reporter
 from carcloud.app.tracing import open_tracing
@@ -70,6 +71,7 @@ async def _gateway(settings: Settings, name: str, tracer: Tracer) -> None:
     reporter = Reporter(engines.stream, "gateway", name, role.figures)
     telling = begin(reporter.run, "the status report")
     RunDir(Path(settings.text("data"))).write_ready("gateway", {"gbt32960": address})
+    lean.started()
     await stopped.wait()
     await role.stop()
     await end([telling])

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from carcloud import lean
 from carcloud.app.compute import make_jobs
 from carcloud.app.engine_facts import known_engines
 from carcloud.app.engines import Engines, open_engines
@@ -98,6 +99,7 @@ async def run_web(settings: Settings, instance: str, listeners: Mapping[str, int
         s3_address.url = s3_address.url or s3.url
         run.write_web(address.url, token)
         run.write_ready("web", {"url": address.url, "s3": s3.url})
+        lean.started()
 
         def told() -> Figures:
             return web_figures(figures, services, s3_figures, rates)

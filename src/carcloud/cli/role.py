@@ -23,6 +23,7 @@ def command(role: str, data: Path, listener: tuple[tuple[str, int], ...]) -> Non
     """Run one role until SIGTERM, with the settings that the supervisor left in DATA/run."""
     lean.without_pandas()
     lean.without_pydantic()
+    lean.without_gc_at_start()
     from carcloud.app.roles import instance_name, run_role
 
     settings, instance = RunDir(data).settings(), instance_name(role)

@@ -3,8 +3,6 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 from carcloud.model.time import iso
@@ -13,18 +11,23 @@ _context: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("log_context", de
 _PLAIN = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime"}
 
 
-@contextmanager
-def bound(**fields: str) -> Iterator[None]:
-    """Add fields to every line that is logged inside, also by the tasks it awaits."""
-    token = _context.set((*_context.get(), *fields.items()))
-    try:
-        yield
-    finally:
-        _context.reset(token)
+class Bound:
+    """Adds fields to every line that is logged inside, also by the tasks it awaits."""
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, **fields: str) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        self._token = _context.set((*_context.get(), *self._fields.items()))
+
+    def __exit__(self, *_error: object) -> None:
+        _context.reset(self._token)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, role, instance, logger, message, what is `bound`, and
+    """One JSON object a line: time, level, role, instance, logger, message, what is `Bound`, and
     whatever was given as `extra`."""
 
     def __init__(self, role: str, instance: str = "") -> None:
@@ -47,7 +50,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """A line for a person; what is `bound` stands at its end."""
+    """A line for a person; what is `Bound` stands at its end."""
 
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record) + "".join(f" {k}={v}" for k, v in _context.get())

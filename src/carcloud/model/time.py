@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 SECOND = 1_000_000  # us
 DAY = 86_400 * SECOND
@@ -25,6 +26,7 @@ def to_us(moment: datetime) -> int:
     return whole * SECOND + moment.microsecond
 
 
+@lru_cache(16_384)  # the same moments are told again and again
 def iso(us: int) -> str:
     """Microseconds since 1970 as RFC 3339 text in UTC, ending in `Z`."""
     return from_us(us).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -72,6 +72,7 @@ class Callers:
         self._tenancy = tenancy
         self._labels = labels
         self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[Caller]] = {}  # being looked up now
 
     def guard(self) -> AsyncGuard:
         """A guard that sets the request's user or raises `NotSignedIn`."""
@@ -114,15 +115,23 @@ class Callers:
         return await asyncio.to_thread(self._labels, who.tenant, vehicle)
 
     def at_hand(self, token: str) -> Caller | None:
-        """The caller of a token that was looked up a moment ago and is still good."""
+        """The caller of a token that was looked up a moment ago and is still good.
+
+        One who goes on asking is looked up anew before the moment is over, and need not wait.
+        """
         asked, caller = self._known.get(token, (0.0, None))
-        if caller is None or time.monotonic() - asked > REMEMBER_S:
+        age = time.monotonic() - asked
+        if caller is None or age > REMEMBER_S:
             return None
+        if age > REMEMBER_S / 2:
+            self._ask(token)
         return caller if caller.expires_us is None or caller.expires_us > now_us() else None
 
     async def find(self, token: str) -> Caller:
         """The caller of a token; raises `NotSignedIn`."""
-        caller = self.at_hand(token) or await self._ask(token)
+        caller = self.at_hand(token)
+        if caller is None:
+            caller = await asyncio.shield(self._ask(token))
         if caller.expires_us is not None and caller.expires_us <= now_us():
             raise NotSignedIn("the session has ended: sign in again")
         return caller
@@ -142,18 +151,32 @@ class Callers:
     def forget(self, token: str) -> None:
         """The session has ended."""
         self._known.pop(token, None)
+        self._asked.pop(token, None)  # what it finds was true before
 
-    async def _ask(self, token: str) -> Caller:
-        try:
-            who = await asyncio.to_thread(self._tenancy.sessions.identify, token)
-        except NotSignedIn:
-            self.forget(token)
-            raise
-        caller = Caller(who, token)
-        self._known[token] = (time.monotonic(), caller)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+    def _ask(self, token: str) -> asyncio.Task[Caller]:
+        """The look-up of a token: one at a time, however many wait for it."""
+        asking = self._asked.get(token)
+        if asking is None:
+            asking = self._asked[token] = asyncio.create_task(self._look_up(token))
+            asking.add_done_callback(lambda done: self._answered(token, done))
+        return asking
+
+    async def _look_up(self, token: str) -> Caller:
+        asked = time.monotonic()
+        caller = Caller(await asyncio.to_thread(self._tenancy.sessions.identify, token), token)
+        if self._asked.get(token) is asyncio.current_task():
+            self._known[token] = (asked, caller)
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
         return caller
+
+    def _answered(self, token: str, done: asyncio.Task[Caller]) -> None:
+        if self._asked.get(token) is done:
+            del self._asked[token]
+            if not done.cancelled() and isinstance(done.exception(), NotSignedIn):
+                self._known.pop(token, None)
+        elif not done.cancelled():
+            done.exception()  # whoever waited has it
 
 
 def token_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:

@@ -15,7 +15,7 @@ from litestar.types import Receive, Send
 from carcloud import logs
 from carcloud.model.figures import Histogram, labelled
 from carcloud.model.ids import Tenant
-from carcloud.services.tenancy.api import origin
+from carcloud.services.tenancy.api import AuditOrigin
 from carcloud.web.callers import Caller
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class Observed:
 
         client = scope.get("client")
         address = client[0] if client else ""
-        with logs.bound(request_id=request_id), origin(address, request_id):
+        with logs.Bound(request_id=request_id), AuditOrigin(address, request_id):
             await self._app(scope, receive, told)
 
     def _meter(self, scope: Any, message: Any) -> None:

@@ -65,6 +65,7 @@ def add_headers(tiles: str) -> Any:
     fixed = [
         (name.lower().encode(), value.encode()) for name, value in response_headers(tiles).items()
     ]
+    names = frozenset(name for name, _ in fixed)
     no_store = (b"cache-control", b"no-store")
 
     async def before_send(message: Message, scope: Scope) -> None:
@@ -72,7 +73,10 @@ def add_headers(tiles: str) -> Any:
             return
         headers = list(message["headers"])
         there = {name.lower() for name, _ in headers}
-        headers += (header for header in fixed if header[0] not in there)
+        if names.isdisjoint(there):
+            headers += fixed
+        else:
+            headers += (header for header in fixed if header[0] not in there)
         if no_store[0] not in there and scope["path"].startswith("/v1/"):
             headers.append(no_store)
         message["headers"] = headers

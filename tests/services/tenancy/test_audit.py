@@ -10,8 +10,8 @@ from carcloud.services.tenancy.api import (
     SYSTEM,
     AuditEntry,
     AuditFilter,
+    AuditOrigin,
     Tenancy,
-    origin,
     record_changes,
 )
 from tests.services.tenancy.conftest import A, B, signed_in
@@ -54,7 +54,7 @@ def test_entries_are_searched(tenancy: Tenancy, records: SqlRecords) -> None:
 
 
 def test_entries_tell_where_a_request_came_from(tenancy: Tenancy) -> None:
-    with origin("192.0.2.7", "req-1"):
+    with AuditOrigin("192.0.2.7", "req-1"):
         tenancy.tenants.rename(A, "Another", actor="olga")
     tenancy.tenants.rename(A, "Again", actor="olga")
     last, before = tenancy.trail.page(A, limit=2).items

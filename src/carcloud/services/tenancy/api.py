@@ -17,8 +17,8 @@ from carcloud.ports.errors import Conflict
 from carcloud.ports.openid import ProviderWeb
 from carcloud.ports.records import Records
 from carcloud.services.tenancy import throttle
+from carcloud.services.tenancy.audit import AuditOrigin
 from carcloud.services.tenancy.audit import append as record_changes
-from carcloud.services.tenancy.audit import origin
 from carcloud.services.tenancy.connections import PROPOSAL_S, Connections
 from carcloud.services.tenancy.desk import USER, Desk, note
 from carcloud.services.tenancy.errors import (
@@ -102,15 +102,15 @@ from carcloud.services.tenancy.types import (
 
 __all__ = [
     "EVERYTHING", "INSTALLATION", "LONGEST_NAME", "MAIN", "PROPOSAL_S", "SYSTEM", "AccessKey",
-    "Allowed", "ApiKey", "AuditEntry", "AuditFilter", "AuditPage", "ChainReport", "Changed",
-    "Client", "Connection", "Denied", "Enrolment", "Exists", "Grant", "Identity", "Invalid",
-    "Invitation", "KnownLimits", "LoginProvider", "NewInvitation", "NewKey", "NoSecret",
+    "Allowed", "ApiKey", "AuditEntry", "AuditFilter", "AuditOrigin", "AuditPage", "ChainReport",
+    "Changed", "Client", "Connection", "Denied", "Enrolment", "Exists", "Grant", "Identity",
+    "Invalid", "Invitation", "KnownLimits", "LoginProvider", "NewInvitation", "NewKey", "NoSecret",
     "NotSignedIn", "Offer", "Passwords", "Project", "Proposal", "ProviderRules", "Quota", "Reason",
     "RoleInfo", "Scope", "Seal", "SecondFactorMissing", "SecondFactorNeeded", "SecondFactorState",
     "Session", "SessionInfo", "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy",
     "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User", "check_limit",
     "deleted_among", "deleted_tenants", "limit_in", "locked_tenant", "mark_tenant", "metadata",
-    "origin", "record_changes", "suspended_among", "suspended_tenants",
+    "record_changes", "suspended_among", "suspended_tenants",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

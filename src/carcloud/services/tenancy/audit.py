@@ -8,7 +8,6 @@ later hash was noted elsewhere.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -39,14 +38,19 @@ class Origin:
 _origin: ContextVar[Origin] = ContextVar("audit origin", default=Origin())  # noqa: B039 - frozen
 
 
-@contextmanager
-def origin(address: str, request: str) -> Iterator[None]:
+class AuditOrigin:
     """Entries written inside the block tell the address and the request's id."""
-    token = _origin.set(Origin(address[:60], request[:64]))
-    try:
-        yield
-    finally:
-        _origin.reset(token)
+
+    __slots__ = ("_origin", "_token")
+
+    def __init__(self, address: str, request: str) -> None:
+        self._origin = Origin(address[:60], request[:64])
+
+    def __enter__(self) -> None:
+        self._token = _origin.set(self._origin)
+
+    def __exit__(self, *_error: object) -> None:
+        _origin.reset(self._token)
 
 
 def append(db: Connection, entries: Sequence[AuditEntry]) -> None:

@@ -103,7 +103,7 @@ class S3Application:
             return
         request_id, began = secrets.token_hex(8), time.perf_counter()
         visit = _Visit(scope, receive)
-        with logs.bound(request_id=request_id):
+        with logs.Bound(request_id=request_id):
             answer = await self._answer(visit)
         headers = {"x-amz-request-id": request_id, **answer.headers}
         shown = Answer(answer.status, headers, answer.body, answer.size)

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.machine import facts
+from bench.machine import facts, pace_ms
 
 HERE = Path(__file__).parent
 
@@ -41,8 +41,17 @@ def method(name: str) -> str:
 def run(name: str, small: bool = False) -> list[dict[str, Any]]:
     """The figures of one benchmark as `{what, value, unit, target, peer, ratio, met}`."""
     rows = _module(name).rows
-    found = rows(small=True) if small else rows()
-    return [_document(row) for row in found]
+    documents = []
+    for row in rows(small=True) if small else rows():
+        documents.append(_document(row))
+        _tell(documents[-1])
+    return documents
+
+
+def _tell(row: dict[str, Any]) -> None:
+    """A figure as it comes in: a run that is broken off has shown something."""
+    said = [_cell(row[column]) for column in ("what", "value", "unit", "target")]
+    print(" ".join(filter(None, said)), file=sys.stderr, flush=True)
 
 
 def _document(row: Any) -> dict[str, Any]:
@@ -107,13 +116,15 @@ def main() -> int:
         parser.error(f"{', '.join(whole)} cannot run small")
     everything = []
     for name in chosen:
-        started = time.perf_counter()
+        before, started = pace_ms(), time.perf_counter()
         documents = run(name, given.small)
+        pace = f"{before:.0f} ms before, {pace_ms():.0f} ms after"
         everything += documents
         if not given.json:
             show(name, documents, time.perf_counter() - started)
+            print(f"pace: {pace}\n")
         if given.out:
-            keep(given.out, name, method(name), documents)
+            keep(given.out, name, method(name), documents, pace)
     if given.json:
         print(json.dumps(everything, indent=1))
     else:
@@ -121,10 +132,11 @@ def main() -> int:
     return 0
 
 
-def keep(file: Path, name: str, how: str, documents: list[dict[str, Any]]) -> None:
+def keep(file: Path, name: str, how: str, documents: list[dict[str, Any]], pace: str) -> None:
     """Replace one benchmark's figures in a JSON file, with method and machine beside them."""
     kept = json.loads(file.read_text()) if file.exists() else {}
-    kept[name] = {"method": how, "machine": facts(), "rows": documents}
+    machine = facts() | {"pace": pace}
+    kept[name] = {"method": how, "machine": machine, "rows": documents}
     file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import uvloop
@@ -33,16 +34,14 @@ from carcloud.simulator.run import simulate
 _ADDRESSES = tuple(f"127.0.0.{n}" for n in range(1, 6))  # source addresses of many vehicles
 
 
-def rows(small: bool = False) -> list[Any]:
+def rows(small: bool = False) -> Iterator[Any]:
     """All figures of the spine; small: seconds instead of minutes, worth nothing."""
-    return [
-        *decode.rows(small),
-        *_sustained(20_500, 5 if small else 60),
-        *_half_load(10_000, 6 if small else 40),
-        *_many(500 if small else 20_000, 15 if small else 300),
-        *_start(1 if small else 5),
-        *lake.rows(small),
-    ]
+    yield from decode.rows(small)
+    yield from _sustained(20_500, 5 if small else 60)
+    yield from _half_load(10_000, 6 if small else 40)
+    yield from _start(1 if small else 5)
+    yield from _many(500 if small else 20_000, 15 if small else 300)
+    yield from lake.rows(small)
 
 
 def _sustained(rate: float, seconds: float) -> list[Row]:

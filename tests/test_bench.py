@@ -56,11 +56,12 @@ def test_names_are_listed_and_unknown_ones_refused():
 def test_figures_are_kept_with_method_and_machine(tmp_path):
     file = tmp_path / "figures.json"
     rows = [Row("a", 1, "x").document()]
-    __main__.keep(file, "one", "old method", rows)
-    __main__.keep(file, "two", "by hand", rows)
-    __main__.keep(file, "one", "new method", rows)
+    __main__.keep(file, "one", "old method", rows, "9 ms")
+    __main__.keep(file, "two", "by hand", rows, "9 ms")
+    __main__.keep(file, "one", "new method", rows, "9 ms")
     kept = json.loads(file.read_text())
     assert list(kept) == ["one", "two"]
     assert kept["one"]["method"] == "new method"
     assert kept["one"]["rows"] == rows
     assert kept["one"]["machine"]["python"]
+    assert kept["one"]["machine"]["pace"] == "9 ms"

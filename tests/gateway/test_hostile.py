@@ -300,7 +300,7 @@ def test_a_vehicle_above_its_frame_rate_is_held_and_loses_nothing(server):
             rows = await found.stored(3603)
             good = [row["frame"] for row in rows if row["vehicle"] == VIN][1:]
             assert good == frames
-            assert found.gateway.figures.held == 1
+            assert found.gateway.figures.held in (1, 2)  # again, if the clock looks in between
             assert found.gateway.figures.closed.total() == 0
 
     run(scene())

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from carcloud.codecs.gbt32960.constants import Command, Flag
+from carcloud.gateway import tenant_quotas
 from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.gbt32960.rules import Rules
 from carcloud.gateway.tenant_quotas import Allowance, TenantQuotas
@@ -102,6 +103,31 @@ def test_what_a_peer_sent_before_it_went_is_kept_when_its_turn_comes(server):
             mine = [row for row in rows if row["vehicle"] == vin(A, 1)]
             assert [row["fault"] is None for row in mine] == [True] * 6 + [False]
             assert mine[-1]["frame"] == report(vin(A, 1))[:20]
+
+    run(scene())
+
+
+def test_what_peers_left_that_have_gone_is_bounded(server, monkeypatch):
+    monkeypatch.setattr(tenant_quotas, "_MOST_GONE", 2)
+
+    async def scene() -> None:
+        quotas = Quotas(a=Allowance(frames_per_second=1))
+        async with listening(server, REPLIES, admit=by_vin, quotas=quotas) as site:
+            cars = [await enter(site.port, A, number) for number in range(8)]
+            for number, car in enumerate(cars):
+                car.send(report(vin(A, number)))
+            async with asyncio.timeout(5):
+                while quotas.holding().get(A, 0) < 4:
+                    await asyncio.sleep(0.01)
+            for number, car in enumerate(cars):  # each comes again, in place of its old connection
+                await enter(site.port, A, number)
+                assert await car.closed()
+            assert quotas.holding().get(A, 0) <= 2
+            quotas.allowed["a"] = Allowance()
+            quotas.refresh()
+            async with asyncio.timeout(5):
+                while quotas.holding():
+                    await asyncio.sleep(0.01)
 
     run(scene())
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carcloud.engines.stream_nats import asker as asker_module
 from carcloud.engines.stream_nats.asker import Answer, Asker, Broken
 
 INFO = b'INFO {"headers":true,"max_payload":1048576}\r\n'
@@ -18,7 +19,10 @@ class Wire(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sent, self.aborted = b"", False
+        self.sent, self.aborted, self.unsent = b"", False, 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def write(self, data: Any) -> None:
         self.sent += bytes(data)
@@ -98,5 +102,34 @@ def test_what_is_not_the_protocol_ends_it(said):
         asker, wire = greeted()
         asker.data_received(said)
         assert wire.aborted and not asker.up
+
+    asyncio.run(scene())
+
+
+def test_one_that_answers_no_ping_is_ended(monkeypatch):
+    monkeypatch.setattr(asker_module, "_PING_S", 0.05)
+
+    async def scene() -> None:
+        asker, wire = greeted()
+        asked = asyncio.create_task(asker.ask("a", b"", None))
+        ending = asyncio.create_task(asker.until_gone())
+        for _ in range(5):
+            await asyncio.sleep(0.02)
+            asker.data_received(b"PONG\r\n")
+        assert asker.up
+        await asyncio.wait_for(ending, 1)
+        assert wire.aborted and wire.sent.count(b"PING\r\n") > 2
+        with pytest.raises(Broken):
+            await asked
+
+    asyncio.run(scene())
+
+
+def test_one_that_takes_nothing_is_not_asked():
+    async def scene() -> None:
+        asker, wire = greeted()
+        wire.unsent = 17 * 1024 * 1024
+        with pytest.raises(Broken):
+            await asker.ask("a", b"", None)
 
     asyncio.run(scene())

@@ -115,3 +115,22 @@ def test_one_that_leaves_does_not_end_the_look_up_of_the_others(records, known):
         assert records.asked == 1
 
     asyncio.run(scene())
+
+
+def test_nobody_waits_for_an_answer_to_a_question_of_long_ago(records, known, monkeypatch):
+    """A key revoked while its look-up hangs is refused to who asks after it."""
+    monkeypatch.setattr(callers, "REMEMBER_S", 0.1)
+
+    async def scene() -> None:
+        records.go.clear()
+        early = asyncio.create_task(known.find("t"))
+        await asyncio.sleep(0.15)
+        records.good = False
+        late = asyncio.create_task(known.find("t"))
+        await asyncio.sleep(0.01)
+        records.go.set()
+        assert (await early).identity.user == "somebody"
+        with pytest.raises(NotSignedIn):
+            await late
+
+    asyncio.run(scene())

@@ -6,23 +6,31 @@ acknowledged is touched, and sessions of other tenants are not looked at.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Protocol
 
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import UNLIMITED
 
 _BURST_S = 1.0  # of the rate, that may be taken at once
+_TURN_S = 0.004  # in which the held go on, until others have their turn
+_PRESSED_S = 0.05  # until the next try where there is no room for what the held sent
+_MOST_GONE = 1_000  # held sessions of a tenant whose peer has gone
 _LOOK_S = 1.0  # longest time between looks at whether the held may go on
 
 
 class Held(Protocol):
     """A session as its tenant's quota sees it."""
 
-    def go_on(self) -> None:
-        """Take what came in meanwhile, and read again."""
+    @property
+    def gone(self) -> bool:
+        """Its peer has gone."""
+
+    def go_on(self) -> bool:
+        """Take what came in meanwhile, and read again; False when there is no room for it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,8 @@ class _Tenant:
     at: float  # s of the loop's clock, when `tokens` was right
     open: int = 0
     taken: int = 0  # frames since `take_counts`
-    held: deque[Held] = field(default_factory=deque)
+    held: dict[Held, None] = field(default_factory=dict)  # in the order in which they go on
+    gone: int = 0  # of these, whose peer has gone
     waiting: asyncio.TimerHandle | None = None
 
     @property
@@ -95,9 +104,21 @@ class TenantQuotas:
             known.refill(asyncio.get_running_loop().time())
         if known.tokens >= 0 and not known.held:
             return True
-        known.held.append(session)
+        known.held[session] = None
         self.slowed[tenant] += 1
         self._wait(known)
+        return False
+
+    def outlived(self, tenant: Tenant, session: Held) -> bool:
+        """The peer of a held session has gone: whether what it sent is taken in its turn.
+
+        It was not acknowledged. It is not of a tenant that may send nothing or has left too much.
+        """
+        known = self._known(tenant)
+        if known.rate > 0 and known.gone < _MOST_GONE:
+            known.gone += 1
+            return True
+        known.held.pop(session, None)
         return False
 
     def spend(self, tenant: Tenant, frames: int) -> None:
@@ -133,17 +154,25 @@ class TenantQuotas:
             known = self._tenants[tenant] = _Tenant(allowance, 0.0, now - _BURST_S)
         return known
 
-    def _wait(self, known: _Tenant) -> None:
+    def _wait(self, known: _Tenant, least_s: float = 0.0) -> None:
         if known.waiting is None:
             rate = known.rate
-            delay = min(_LOOK_S, -known.tokens / rate) if rate > 0 else _LOOK_S
+            delay = min(_LOOK_S, max(0.0, -known.tokens) / rate) if rate > 0 else _LOOK_S
             loop = asyncio.get_running_loop()
-            known.waiting = loop.call_later(delay, self._go_on, known)
+            known.waiting = loop.call_later(max(delay, least_s), self._go_on, known)
 
     def _go_on(self, known: _Tenant) -> None:
-        known.waiting = None
+        known.waiting, pause = None, 0.0
         known.refill(asyncio.get_running_loop().time())
-        while known.held and known.tokens >= 0:
-            known.held.popleft().go_on()
-        if known.held:
-            self._wait(known)
+        until = perf_counter() + _TURN_S
+        try:
+            while known.held and known.tokens >= 0 and perf_counter() < until:
+                session = next(iter(known.held))
+                if not session.go_on():
+                    pause = _PRESSED_S
+                    break
+                known.held.pop(session, None)
+                known.gone -= session.gone
+        finally:
+            if known.held:
+                self._wait(known, pause)

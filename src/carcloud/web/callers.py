@@ -72,7 +72,7 @@ class Callers:
         self._tenancy = tenancy
         self._labels = labels
         self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
-        self._asked: dict[str, asyncio.Task[Caller]] = {}  # being looked up now
+        self._asked: dict[str, tuple[float, asyncio.Task[Caller]]] = {}  # being looked up, since
 
     def guard(self) -> AsyncGuard:
         """A guard that sets the request's user or raises `NotSignedIn`."""
@@ -155,23 +155,24 @@ class Callers:
 
     def _ask(self, token: str) -> asyncio.Task[Caller]:
         """The look-up of a token: one at a time, however many wait for it."""
-        asking = self._asked.get(token)
-        if asking is None:
-            asking = self._asked[token] = asyncio.create_task(self._look_up(token))
+        now = time.monotonic()
+        asked, asking = self._asked.get(token, (0.0, None))
+        if asking is None or now - asked > REMEMBER_S:  # what a slow one finds may be over
+            asking = asyncio.create_task(self._look_up(token, now))
+            self._asked[token] = now, asking
             asking.add_done_callback(lambda done: self._answered(token, done))
         return asking
 
-    async def _look_up(self, token: str) -> Caller:
-        asked = time.monotonic()
+    async def _look_up(self, token: str, asked: float) -> Caller:
         caller = Caller(await asyncio.to_thread(self._tenancy.sessions.identify, token), token)
-        if self._asked.get(token) is asyncio.current_task():
+        if self._asked.get(token, (0.0, None))[1] is asyncio.current_task():
             self._known[token] = (asked, caller)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return caller
 
     def _answered(self, token: str, done: asyncio.Task[Caller]) -> None:
-        if self._asked.get(token) is done:
+        if self._asked.get(token, (0.0, None))[1] is done:
             del self._asked[token]
             if not done.cancelled() and isinstance(done.exception(), NotSignedIn):
                 self._known.pop(token, None)

@@ -1,7 +1,8 @@
 """What a person's SQL may say, and which rows of which tables it can need.
 
 DuckDB itself parses; its syntax tree, as JSON, is judged here. The sandbox of `query` stands
-behind this: even SQL that slipped through could open no other file.
+behind this: even SQL that slipped through could open nothing outside the tenant's
+tables.
 """
 
 import json

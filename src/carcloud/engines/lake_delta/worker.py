@@ -74,10 +74,9 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer until the lake goes away."""
     parser = duckdb.connect(":memory:", config=_OPTIONS)
     _lock(parser)
-    rooms: dict[int, _Room] = {}
+    room = _Room()
     while (request := receive(requests)) is not None:
         with _limits(request.head["seconds"], request.head["memory_mb"]):
-            room = rooms.setdefault(request.head.get("threads", 0), _Room())
             reply = _answer(parser, room, request)
         send(replies, reply)
 
@@ -95,7 +94,7 @@ class _Room:
 
     def enter(self, head: dict[str, Any]) -> duckdb.DuckDBPyConnection:
         """A connection that can open the files below `head["folders"]` and no others."""
-        wanted = head["memory_mb"], *head["folders"]
+        wanted = head["threads"], head["memory_mb"], *head["folders"]
         if self._database is None or wanted != self._opened_for:
             self.leave()
             self._database = _session(head)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ from carcloud.engines.stream_nats.limits import MAX_MESSAGE
 _MESSAGE = re.compile(rb"(H?)MSG \S+\.(\d+) 1 (?:(\d+) )?(\d+)\r\n")
 _LONGEST_LINE = 64 * 1024  # INFO names the servers of a cluster
 _GREETING_S = 2.0
+_PING_S = 2.0
+_MOST_UNSENT = 16 * 1024 * 1024  # bytes that the server has not taken yet
 _NO_RESPONDERS = b"NATS/1.0 503"
 
 
@@ -44,7 +47,8 @@ class Asker(asyncio.Protocol):
         self._asked: dict[int, asyncio.Future[Answer]] = {}
         self._count = 0
         self._rest = bytearray()
-        self.gone = asyncio.Event()
+        self._answered = True  # the last ping
+        self._gone = asyncio.Event()
 
     @classmethod
     async def dial(cls, host: str, port: int, user: str, password: str, inbox: str) -> "Asker":
@@ -58,6 +62,9 @@ class Asker(asyncio.Protocol):
         except (OSError, TimeoutError) as error:
             asker.close()
             raise Broken(str(error)) from error
+        except BaseException:
+            asker.close()
+            raise
         return asker
 
     @property
@@ -69,6 +76,8 @@ class Asker(asyncio.Protocol):
         """Publish `data` and return the answer; raises `Broken`."""
         if not self.up or self._transport is None:
             raise Broken("not connected")
+        if self._transport.get_write_buffer_size() > _MOST_UNSENT:
+            raise Broken("the server takes nothing")
         self._count += 1
         number = self._count
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -78,6 +87,17 @@ class Asker(asyncio.Protocol):
             return await answer
         finally:
             self._asked.pop(number, None)
+
+    async def until_gone(self) -> None:
+        """Wait for its end; a connection on which a ping is not answered is ended."""
+        while not self._gone.is_set():
+            self._answered = False
+            if self._transport is not None:
+                self._transport.write(b"PING\r\n")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), _PING_S)
+            if not self._answered:
+                self.close()
 
     def close(self) -> None:
         """End the connection: what is asked is `Broken`."""
@@ -92,7 +112,7 @@ class Asker(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self.gone.set()
+        self._gone.set()
         broken = Broken(str(exc or "the connection was closed"))
         for answer in self._asked.values():
             if not answer.done():
@@ -100,6 +120,9 @@ class Asker(asyncio.Protocol):
         if not self._greeted.done():
             self._greeted.set_exception(broken)
             self._greeted.exception()  # `dial` may not wait for it any more
+
+    def eof_received(self) -> None:
+        self.close()
 
     def data_received(self, data: bytes) -> None:
         self._rest += data
@@ -136,7 +159,7 @@ class Asker(asyncio.Protocol):
         has_headers, number, head, size = found.groups()
         head_size, whole_size = int(head or 0), int(size)
         misfit = bool(has_headers) != (head is not None) or head_size > whole_size
-        if misfit or whole_size > MAX_MESSAGE:
+        if misfit or whole_size > 2 * MAX_MESSAGE:  # JetStream tells messages as base64
             raise ValueError("sizes that do not fit")
         end = start + whole_size
         if len(self._rest) < end + 2:
@@ -153,11 +176,13 @@ class Asker(asyncio.Protocol):
             return
         if line.startswith(b"PING"):
             transport.write(b"PONG\r\n")
-        elif line.startswith(b"PONG") and not self._greeted.done():
-            self._greeted.set_result(None)
+        elif line.startswith(b"PONG"):
+            self._answered = True
+            if not self._greeted.done():
+                self._greeted.set_result(None)
         elif line.startswith(b"INFO ") and not self._greeted.done():
             self._greet(json.loads(line[5:]), transport)
-        elif line.startswith(b"-ERR"):
+        elif line.startswith(b"-ERR") and b"Permissions Violation" not in line:
             raise ValueError(line.decode("utf-8", "replace"))
 
     def _greet(self, info: dict[str, Any], transport: asyncio.Transport) -> None:

@@ -36,10 +36,6 @@ class ApiError(Exception):
         self.description = description
 
 
-class _Late(Unavailable):
-    """No answer in time."""
-
-
 class _Lost(Exception):
     """The connection went away before the answer came."""
 
@@ -121,15 +117,11 @@ class Link:
         """
         if len(data) > MAX_MESSAGE - 4096:
             raise ValueError(f"a message of {len(data)} bytes is too large for the stream")
-        try:
-            async with _Deadline(timeout_s):
-                try:
-                    return await self._ask_directly(subject, data, headers)
-                except Broken:
-                    return await self._ask_until_answered(subject, data, headers)
-        except _Late:
-            self._drop_asker()  # whatever is the matter with it
-            raise
+        async with _Deadline(timeout_s):
+            try:
+                return await self._ask_directly(subject, data, headers)
+            except Broken:
+                return await self._ask_until_answered(subject, data, headers)
 
     async def _ask_directly(
         self, subject: str, data: bytes, headers: dict[str, str] | None
@@ -287,7 +279,7 @@ class Link:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
                 pause = _REDIAL_S
-                await self._asker.gone.wait()
+                await self._asker.until_gone()
             await asyncio.sleep(pause)
 
     def _drop_asker(self) -> None:

@@ -67,12 +67,14 @@ class PlatformLink(Link):
             gateway.carried.accepted(self.tenant, self.vehicle, frame)
         if frame.command == Command.LOGIN:
             self._heard(frame)
-        elif frame.command == Command.LOGOUT:
+        elif frame.command == Command.LOGOUT and not self.session.gone:
             gateway.roster.left(self, frame.unique_id)
         super().keep_other(frame, reply)
 
     def _heard(self, frame: Frame) -> None:
         session = self.session
+        if session.gone:  # its vehicles report over another link now, or none
+            return
         session.gateway.roster.heard(self, frame.unique_id, frame.edition, session.heard)
 
     def blamed_for(self, vehicle: str) -> bool:

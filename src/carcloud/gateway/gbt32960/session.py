@@ -121,7 +121,9 @@ class Session(asyncio.BufferedProtocol):
             desk, ticket, platform = self._at_desk
             if desk.withdraw(ticket) and platform:
                 self.gateway.throttle.forgive(platform, self.address)
-        if not self._parked:
+        link, quotas = self.link, self.gateway.quotas
+        if not self._parked or link is None or not quotas.outlived(link.tenant, self):
+            self._parked = b""
             self._finish()
         self.gateway.gone(self)
 
@@ -196,16 +198,19 @@ class Session(asyncio.BufferedProtocol):
         self._paused = on
         self._steer()
 
-    def go_on(self) -> None:
-        """The tenant's frame rate has room again, also for what a peer left that has gone."""
+    def go_on(self) -> bool:
+        """The tenant's frame rate has room again, also for what a peer left that has gone; False
+        when the outbox has none."""
+        if self.gateway.outbox.pressed:
+            return False
         self._slowed = False
         data, self._parked = self._parked, b""
-        if self.link is None or self.gateway.quotas.suspended(self.link.tenant):
-            return
-        self._read(data)
-        if self.gone:
-            self._finish()
-        self._steer()
+        if self.link is not None and not self.gateway.quotas.suspended(self.link.tenant):
+            self._read(data)
+            if self.gone:
+                self._finish()
+            self._steer()
+        return True
 
     # frames
 

@@ -8,9 +8,10 @@ stream. At the end every acknowledged frame is looked for in the lake by vehicle
 time, and every row is checked for being there once.
 
 Freshness: a second, small fleet reports at wall-clock time while the load runs; a client asks the
-HTTP API in SQL every 100 ms. The figure is the 99th percentile from the gateway's receipt to the
-first answer that contains the row, plus the 99th percentile of the acknowledgement, which bounds
-the time from sending to receipt. Memory is the proportional set size of all processes.
+HTTP API in SQL four times a second (a query costs tens of ms of the same two cores). The figure is
+the 99th percentile from the gateway's receipt to the first answer that contains the row, plus the
+99th percentile of the acknowledgement, which bounds the time from sending to receipt. Memory is the
+proportional set size of all processes.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ import numpy as np
 from carcloud.model.time import iso, now_us
 
 _SAMPLE = 20  # vehicles that are looked for
-_EVERY_S = 0.1
+_EVERY_S = 0.25
 _LOOK_BACK_US = 15_000_000
 
 

@@ -43,6 +43,14 @@ def known(records: Any) -> Callers:
     return Callers(records, lambda _tenant, _vehicle: {})
 
 
+async def hanging(records: Records, known: Callers, seconds: float) -> asyncio.Task[Any]:
+    """A look-up of "t" that has been without an answer for so long."""
+    records.go.clear()
+    asking = asyncio.create_task(known.find("t"))
+    await asyncio.sleep(seconds)
+    return asking
+
+
 def test_many_at_once_are_one_look_up(records, known):
     async def scene() -> None:
         found = await asyncio.gather(*[known.find("t") for _ in range(50)])
@@ -81,9 +89,7 @@ def test_a_look_up_that_hangs_keeps_nobody_in(records, known, monkeypatch):
     monkeypatch.setattr(callers, "REMEMBER_S", 0.2)
 
     async def scene() -> None:
-        records.go.clear()
-        asking = asyncio.create_task(known.find("t"))
-        await asyncio.sleep(0.3)
+        asking = await hanging(records, known, 0.3)
         records.go.set()
         await asking
         assert known.at_hand("t") is None
@@ -93,9 +99,7 @@ def test_a_look_up_that_hangs_keeps_nobody_in(records, known, monkeypatch):
 
 def test_what_was_asked_before_a_session_ended_does_not_bring_it_back(records, known):
     async def scene() -> None:
-        records.go.clear()
-        asking = asyncio.create_task(known.find("t"))
-        await asyncio.sleep(0.05)
+        asking = await hanging(records, known, 0.05)
         known.forget("t")
         records.go.set()
         await asking
@@ -122,9 +126,7 @@ def test_nobody_waits_for_an_answer_to_a_question_of_long_ago(records, known, mo
     monkeypatch.setattr(callers, "REMEMBER_S", 0.1)
 
     async def scene() -> None:
-        records.go.clear()
-        early = asyncio.create_task(known.find("t"))
-        await asyncio.sleep(0.15)
+        early = await hanging(records, known, 0.15)
         records.good = False
         late = asyncio.create_task(known.find("t"))
         await asyncio.sleep(0.01)

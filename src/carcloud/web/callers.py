@@ -156,23 +156,27 @@ class Callers:
     def _ask(self, token: str) -> asyncio.Task[Caller]:
         """The look-up of a token: one at a time, however many wait for it."""
         now = time.monotonic()
-        asked, asking = self._asked.get(token, (0.0, None))
+        asked, asking = self._asking(token)
         if asking is None or now - asked > REMEMBER_S:  # what a slow one finds may be over
             asking = asyncio.create_task(self._look_up(token, now))
             self._asked[token] = now, asking
             asking.add_done_callback(lambda done: self._answered(token, done))
         return asking
 
+    def _asking(self, token: str) -> tuple[float, asyncio.Task[Caller] | None]:
+        """When the look-up of a token began, and the look-up, if there is one."""
+        return self._asked.get(token, (0.0, None))
+
     async def _look_up(self, token: str, asked: float) -> Caller:
         caller = Caller(await asyncio.to_thread(self._tenancy.sessions.identify, token), token)
-        if self._asked.get(token, (0.0, None))[1] is asyncio.current_task():
+        if self._asking(token)[1] is asyncio.current_task():
             self._known[token] = (asked, caller)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return caller
 
     def _answered(self, token: str, done: asyncio.Task[Caller]) -> None:
-        if self._asked.get(token, (0.0, None))[1] is done:
+        if self._asking(token)[1] is done:
             del self._asked[token]
             if not done.cancelled() and isinstance(done.exception(), NotSignedIn):
                 self._known.pop(token, None)

@@ -18,7 +18,7 @@ from carcloud.web.times import exact_iso
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 ARROW = "application/vnd.apache.arrow.stream"
-TIME = pa.timestamp("us", tz="UTC")
+_TIME = pa.timestamp("us", tz="UTC")
 _AS_THEY_ARE = frozenset(
     (pa.string(), pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.uint8(), pa.uint16())
 )
@@ -72,7 +72,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     if kind in _AS_THEY_ARE:
         plain_ones: list[Any] = column.to_pylist()
         return plain_ones
-    if kind == TIME:
+    if kind == _TIME:
         texts = np.datetime_as_string(column.to_numpy(), unit="us").tolist()
         return [None if text == "NaT" else f"{text}Z" for text in texts]
     values = shortest(column).to_pylist()

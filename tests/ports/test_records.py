@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import socketserver
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -188,6 +189,23 @@ def test_many_processes_may_create_at_once(url: str) -> None:
     for records in opened:
         records.close()
     assert failures == []
+
+
+def test_a_file_that_is_written_while_its_log_is_switched_on_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "records.db"
+    with contextlib.closing(
+        sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    ) as writer:
+        writer.execute("CREATE TABLE before (n)")
+        writer.execute("BEGIN IMMEDIATE")  # SQLite refuses the switch at once, without waiting
+        writing = threading.Timer(0.3, writer.execute, ["COMMIT"])
+        writing.start()
+        records = SqlRecords(f"sqlite:///{file}")
+        records.create(metadata)
+        writing.join()
+    with records.reading() as db:
+        assert db.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    records.close()
 
 
 def test_absent_database_is_unavailable(tmp_path: Path) -> None:

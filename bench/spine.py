@@ -11,15 +11,19 @@ Freshness: a second, small fleet reports at wall-clock time while the load runs;
 HTTP API in SQL four times a second (a query costs tens of ms of the same two cores). The figure is
 the 99th percentile from the gateway's receipt to the first answer that contains the row, plus the
 99th percentile of the acknowledgement, which bounds the time from sending to receipt. Memory is the
-proportional set size of all processes.
+proportional set size of all processes. The start is that of the command `carcloud up`, from the
+shell's point of view: interpreter, imports, engines, all roles.
 """
 
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -148,8 +152,30 @@ def _many(vehicles: int, seconds: float) -> list[Row]:
 
 
 def _start(times: int) -> list[Row]:
-    taken = []
-    for _ in range(times):
-        with site() as cloud:
-            taken.append(cloud.started_s)
-    return [Row("start to ready, median", round(statistics.median(taken), 2), "s", "<= 5")]
+    """From the command to the line that says how to stop it, with a data folder that is there."""
+    with tempfile.TemporaryDirectory(prefix="carcloud-bench-") as data:
+        taken = [_started(data) for _ in range(times + 1)]
+    return [
+        Row("first start of `carcloud up` to ready", round(taken[0], 2), "s"),
+        Row(
+            "start of `carcloud up` to ready, median",
+            round(statistics.median(taken[1:]), 2), "s", "<= 5",
+        ),
+    ]  # fmt: skip
+
+
+def _started(data: str) -> float:
+    began = time.monotonic()
+    any_port = [f"--set={name}.port=0" for name in ("web", "storage", "gateway.gbt32960")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "carcloud", *any_port, "up", f"--data={data}"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        if not any("Ctrl-C" in line for line in process.stdout):
+            raise RuntimeError("the cloud did not start")
+        return time.monotonic() - began
+    finally:
+        process.terminate()
+        process.wait(60)

@@ -5,13 +5,17 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psutil
+import pytest
 
 from carcloud.config import Settings
 from carcloud.supervisor import Supervisor
@@ -139,29 +143,84 @@ def test_a_host_without_the_role_says_so(tmp_path: Path) -> None:
     supervisor.stop()
 
 
-def test_a_taken_port_is_told_in_one_line(tmp_path):
-    import socket
-
+@pytest.fixture
+def taken_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        done = subprocess.run(
-            [
-                *CARCLOUD, "--set=web.port=0", "--set=storage.port=0",
-                "--set", f"gateway.gbt32960.port={port}",
-                "up", "--data", str(tmp_path),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )  # fmt: skip
+        yield taken.getsockname()[1]
+
+
+def failed_start(data: Path, *given: str) -> tuple[str, str]:
+    """(what it printed, its error) of an `up` that cannot start."""
+    done = subprocess.run(
+        [*CARCLOUD, *PORTS, *given, "up", "--data", str(data)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
     assert done.returncode == 1
     error = done.stderr.strip().splitlines()[-1]
     assert error.startswith("Error:")
-    assert str(port) in error
-    assert "password" in done.stdout  # the next start makes no other
+    return done.stdout, error
+
+
+def test_a_taken_port_is_told_in_one_line_before_anything_is_made(tmp_path, taken_port):
+    _, error = failed_start(tmp_path, f"--set=gateway.gbt32960.port={taken_port}")
+    assert str(taken_port) in error
+    assert not (tmp_path / "records.sqlite").exists()
+
+
+def test_a_start_that_fails_later_tells_the_password_it_made(tmp_path, taken_port):
+    printed, _ = failed_start(tmp_path, f"--set=stream.port={taken_port}")
+    assert "password" in printed  # the next start makes no other
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; that of a fork is one word with spaces."""
+    try:
+        return " ".join(process.cmdline()).split()
+    except psutil.Error:
+        return []
+
+
+def processes_of(data: Path) -> dict[int, list[str]]:
+    found = {one.pid: words_of(one) for one in psutil.process_iter()}
+    return {pid: words for pid, words in found.items() if str(data) in words}
+
+
+def roles_of(data: Path) -> dict[str, psutil.Process]:
+    return {
+        words[words.index("role") + 1]: psutil.Process(pid)
+        for pid, words in processes_of(data).items()
+        if "role" in words
+    }
+
+
+def test_roles_are_forks_that_let_go_and_die_with_their_supervisor(tmp_path):
+    process = up(tmp_path)
+    try:
+        told(process)
+        roles = roles_of(tmp_path)
+        assert set(roles) == {"gateway", "ingest", "web", "jobs"}
+        lock = (tmp_path / "run" / "lock").resolve()
+        for name, role in roles.items():
+            assert os.getsid(role.pid) == role.pid  # Ctrl-C is for the supervisor to handle
+            assert lock not in [Path(file.path) for file in role.open_files()]
+            listening = {c.laddr.port for c in role.net_connections("tcp") if c.status == "LISTEN"}
+            assert bool(listening) == (name in ("gateway", "web"))
+            assert role.ppid() == process.pid
+        roles["jobs"].kill()  # the next one is a new interpreter
+        wait_for(lambda: roles_of(tmp_path).get("jobs", roles["jobs"]) != roles["jobs"])
+    finally:
+        process.kill()  # with no chance to end them
+        process.wait(30)
+    wait_for(lambda: not any("carcloud" in words for words in processes_of(tmp_path).values()))
 
 
 def test_a_new_stream_goes_on_where_the_lake_is(tmp_path):

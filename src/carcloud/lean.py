@@ -38,6 +38,13 @@ def without_datasets() -> None:
     sys.meta_path.insert(0, _Absent(frozenset({"pyarrow.dataset"})))
 
 
+def role() -> None:
+    """Before a role, or one that will fork into roles, loads anything."""
+    without_pandas()
+    without_pydantic()
+    without_gc_at_start()
+
+
 def without_gc_at_start() -> None:
     """What is loaded at a start stays: looking for garbage in it takes a tenth of the time."""
     gc.disable()

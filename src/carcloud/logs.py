@@ -64,3 +64,4 @@ def set_up(role: str, level: str, style: str, instance: str = "") -> None:
     else:
         handler.setFormatter(TextLines(f"%(asctime)s %(levelname)-7s {role} %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(max(logging.WARNING, logging.root.level))  # tells steps

@@ -78,6 +78,12 @@ class RunDir:
         self._lock.close()
         self._lock = None
 
+    def leave(self) -> None:
+        """In a fork of the process that holds the data folder: it is that process's alone."""
+        if self._lock is not None:
+            self._lock.close()  # the lock itself stays with the other
+            self._lock = None
+
     def alone(self, role: str) -> None:
         """Wait until no other process holds this role, and hold it until this one ends."""
         self._held = (self.folder / f"{role}.lock").open("w")

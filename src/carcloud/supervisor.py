@@ -6,7 +6,6 @@ Children die with their supervisor, however it ends. What processes must know of
 """
 
 import logging
-import os
 import secrets
 import shutil
 import signal
@@ -20,16 +19,18 @@ from pathlib import Path
 from types import FrameType
 
 from carcloud.app.continuity import go_on
+from carcloud.app.roles import load_shared, play
 from carcloud.config import InvalidSetting, Settings
 from carcloud.engines.stream_nats import NatsServer
-from carcloud.engines.stream_nats.server import dies_with
 from carcloud.ports.errors import EngineError
+from carcloud.role_process import CAN_FORK, Gate, Part, RoleProcess, fork, spawn
 from carcloud.rundir import RunDir
 
 log = logging.getLogger(__name__)
 
 ROLES = ("gateway", "ingest", "web", "jobs")
 REPLACEABLE = ("web", "gateway")  # without a gap
+_SLOWEST = ("web", "ingest", "jobs", "gateway")  # to start
 _STOP_ORDER = ("gateway", "ingest", "web", "jobs")  # no new frames first, then store what there is
 _BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 3.0  # between two looks into the stream server's log
@@ -44,7 +45,7 @@ class StartFailed(Exception):
 class Child:
     """One role process and its record."""
 
-    process: subprocess.Popen[bytes]
+    process: RoleProcess
     started: float
     failures: int = 0
     restarts: int = 0
@@ -67,11 +68,13 @@ class Supervisor:
 
     settings: Settings
     roles: Sequence[str] = ROLES
+    forks: bool = False  # at the start; only where the caller has no threads and opened no engine
     run: RunDir = field(init=False)
     server: NatsServer | None = None
     children: dict[str, Child] = field(default_factory=dict)
     server_restarts: int = 0
     _listeners: dict[str, socket.socket] = field(default_factory=dict)
+    _gate: Gate | None = None
     _changes: list[Change] = field(default_factory=list)
     _stopping: bool = False
     _looked: float = 0.0  # monotonic s, when the server's log was last read
@@ -79,17 +82,30 @@ class Supervisor:
     def __post_init__(self) -> None:
         self.run = RunDir(Path(self.settings.text("data")))
 
-    def start(self, timeout_s: float = 60.0) -> None:
-        """Start everything and wait until all roles are ready; raises `StartFailed`."""
+    def call(self) -> None:
+        """Start the processes of all roles: they load what they need and wait for `start`, which
+        calls them where nobody did; raises `StartFailed`."""
         self.run.claim()
         self._settle_port()
         self._listen()
+        if self.forks:
+            load_shared()
+        gate = Gate()
+        names = list(self._names())
+        for name in sorted(names, key=lambda name: _SLOWEST.index(_role(name))):
+            gate.expect()
+            self.children[name] = self._launch(name, gate=gate)
+        self._gate = gate
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        """Start everything and wait until all roles are ready; raises `StartFailed`."""
+        if self._gate is None:
+            self.call()
         self.run.write_settings(self.settings)
         self._start_server()
         if self.server is not None:
             self._check_stream()
-        for name in self._names():
-            self.children[name] = self._launch(name)
+        self._let_in()
         deadline = time.monotonic() + timeout_s
         while not all(self.run.ready(_role(n), c.process.pid) for n, c in self._each()):
             self._fail_if_ended()
@@ -98,6 +114,11 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise StartFailed(f"not ready after {timeout_s:g} s; see {self.run.logs}")
             time.sleep(0.02)
+
+    def _let_in(self) -> None:
+        if self._gate is not None:
+            self._gate.open()
+            self._gate = None
 
     def start_stream(self) -> None:
         """The stream server alone, for tools; raises `StartFailed`."""
@@ -208,6 +229,9 @@ class Supervisor:
             for child in filter(None, (change.old, change.fresh)):
                 _end(child.process, timeout_s)
         self._changes.clear()
+        if self._gate is not None:
+            self._gate.leave()
+            self._gate = None
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
@@ -301,23 +325,24 @@ class Supervisor:
             log.error("the stream server does not start again: %s", error)
             time.sleep(1.0)
 
-    def _launch(self, name: str, failures: int = 0, restarts: int = 0) -> Child:
+    def _launch(
+        self, name: str, failures: int = 0, restarts: int = 0, gate: Gate | None = None
+    ) -> Child:
         self.run.logs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "carcloud", "role", _role(name)]
-        shared = self._listeners if _role(name) == "web" else {}
-        for each, listener in shared.items():
-            command += ["--listener", each, str(listener.fileno())]
-        with (self.run.logs / f"{name}.log").open("ab") as out:
-            process = subprocess.Popen(
-                [*command, "--data", str(self.run.data)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                preexec_fn=dies_with(os.getpid()),  # noqa: PLW1509 - two system calls, no locks
-                pass_fds=[listener.fileno() for listener in shared.values()],
-                start_new_session=True,  # Ctrl-C is for the supervisor to handle
-            )
+        role = _role(name)
+        shared = self._listeners if role == "web" else {}
+        part = Part(role, self.run.data, self.run.logs / f"{name}.log", shared, gate)
+        at_start = gate is not None  # later, engines are open here
+        forked = self.forks and at_start and CAN_FORK
+        process = fork(part, play, lambda: self._leave(role)) if forked else spawn(part)
         return Child(process, time.monotonic(), failures, restarts)
+
+    def _leave(self, role: str) -> None:
+        """In a fork: let go what is the supervisor's alone, so that it ends with the supervisor."""
+        self.run.leave()
+        if role != "web":
+            for listener in self._listeners.values():
+                listener.close()
 
     def _restart(self, role: str, child: Child) -> None:
         ran = time.monotonic() - child.started
@@ -353,7 +378,7 @@ def _role(name: str) -> str:
     return name.partition("-")[0]
 
 
-def _end(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+def _end(process: RoleProcess, timeout_s: float) -> None:
     """By force after `timeout_s`."""
     if process.poll() is None:
         process.terminate()

@@ -12,10 +12,8 @@ from carcloud.app.platform_keys import opening, platform_keys
 from carcloud.app.report import Figures, Reporter
 from carcloud.app.secret import sealing_secret
 from carcloud.app.turns import in_turn
-from carcloud.codecs.gbt32960 import columnar
 from carcloud.config import Settings
 from carcloud.endings import begin, end
-from carcloud.kernels import geo
 from carcloud.ports.errors import EngineError
 from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.rundir import RunDir
@@ -46,8 +44,6 @@ async def run_ingest(
         return ingest_figures(ingest) if at_work.is_set() else STANDS_BY
 
     telling = begin(Reporter(engines.stream, "ingest", name, figures).run, "the status report")
-    await asyncio.to_thread(columnar.warm)  # a second from the cache; else it must compile
-    await asyncio.to_thread(geo.warm)
     run.write_ready("ingest", {})
     lean.started()
 

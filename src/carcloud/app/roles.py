@@ -4,20 +4,25 @@ A role loads what it needs alone: the decoders' compiler and the web framework t
 """
 
 import asyncio
+import importlib
+import logging
 import os
 import signal
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from carcloud import lean
+from carcloud import lean, logs
 from carcloud.app.engines import open_engines
 from carcloud.app.report import Reporter
 from carcloud.app.tracing import open_tracing
-from carcloud.config import Settings
+from carcloud.config import InvalidSetting, Settings
 from carcloud.endings import begin, end
+from carcloud.ports.errors import EngineError
 from carcloud.ports.tracing import Tracer
 from carcloud.rundir import RunDir
+
+log = logging.getLogger(__name__)
 
 NO_LISTENERS: Mapping[str, int] = {}
 
@@ -27,13 +32,54 @@ def instance_name(role: str) -> str:
     return f"{role}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
+def play(role: str, data: Path, listeners: Mapping[str, int], gate: int | None) -> None:
+    """Run a role until it is told to stop, with the settings that the supervisor left.
+
+    `listeners`: file descriptors of listening sockets that the supervisor has opened. `gate`:
+    a descriptor to wait at until there is something to work with, None = there is.
+    Raises `SystemExit` when the role cannot work; the log says why.
+    """
+    _load(role)
+    if gate is not None:
+        _wait_at(gate)
+    settings, instance = RunDir(data).settings(), instance_name(role)
+    logs.set_up(role, settings.text("log.level"), settings.text("log.format"), instance)
+    try:
+        run_role(role, settings, instance, listeners)
+    except (OSError, EngineError, InvalidSetting) as error:
+        log.error("%s", error)
+        raise SystemExit(1) from error
+
+
+def load_shared() -> None:
+    """What most roles load, for a process that will fork into them."""
+    importlib.import_module("carcloud.app.jobs")
+    importlib.import_module("carcloud.engines.lake_delta")
+    importlib.import_module("uvloop")
+
+
+def _load(role: str) -> None:
+    """All that the role will need and that opens nothing."""
+    importlib.import_module(f"carcloud.app.{role}")
+    importlib.import_module("carcloud.engines.lake_delta")
+    if role == "ingest":
+        from carcloud.codecs.gbt32960 import columnar
+        from carcloud.kernels import geo
+
+        columnar.warm()  # a second from the cache; else it must compile
+        geo.warm()
+
+
+def _wait_at(gate: int) -> None:
+    with os.fdopen(gate, "rb", buffering=0) as end:
+        if not end.read(1):
+            raise SystemExit(1)  # nobody is there who could open it
+
+
 def run_role(
     role: str, settings: Settings, instance: str, listeners: Mapping[str, int] = NO_LISTENERS
 ) -> None:
-    """Run a role until it is told to stop; `instance` from `instance_name`.
-
-    `listeners`: file descriptors of listening sockets that the supervisor has opened.
-    """
+    """The same with given settings; `instance` from `instance_name`."""
     runners = {"gateway": _gateway, "ingest": _ingest, "jobs": _jobs}
     tracing = open_tracing(settings, role, instance)
     try:

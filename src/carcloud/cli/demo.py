@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from carcloud import logs
+from carcloud import lean, logs
 from carcloud.cli.examples import ExampleCommand
 from carcloud.cli.failure import Failure
 from carcloud.config import Settings
@@ -73,6 +73,7 @@ def command(
     Half of the cars speak GB/T 32960-2016, half 2025. Some lose their connection and send again
     what they missed; some have a fault and raise alarms.
     """
+    lean.role()  # which this process forks into
     from carcloud.demo.run import Demo, DemoOptions
     from carcloud.simulator.options import SimulateOptions
     from carcloud.supervisor import StartFailed

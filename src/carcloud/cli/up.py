@@ -1,16 +1,22 @@
 """`carcloud up`: the whole cloud on this machine, for real use."""
 
+from __future__ import annotations
+
 import contextlib
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from carcloud import logs
+from carcloud import lean, logs
 from carcloud.cli.examples import ExampleCommand
 from carcloud.cli.failure import Failure
 from carcloud.config import InvalidSetting, Settings
+
+if TYPE_CHECKING:
+    from carcloud.supervisor import Supervisor
 
 out = Console(highlight=False)
 
@@ -39,7 +45,8 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
 
     The first start makes an administrator and prints the password once.
     """
-    from carcloud.app.first_start import prepare
+    began = time.monotonic()
+    lean.role()  # which this process forks into
     from carcloud.ports.errors import EngineError
     from carcloud.rundir import HalfRestored, InUse
     from carcloud.supervisor import StartFailed, Supervisor
@@ -52,17 +59,12 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
     if data is not None:
         settings = settings.with_values({"data": str(data)})
     logs.set_up("supervisor", settings.text("log.level"), settings.text("log.format"))
-    supervisor = Supervisor(settings, _roles(roles or settings.text("roles")))
-    began = time.monotonic()
+    supervisor = Supervisor(settings, _roles(roles or settings.text("roles")), forks=True)
     try:
-        supervisor.run.claim()
-        admin = prepare(settings)
-        supervisor.heed_signals()
-        try:
-            supervisor.start()
-        except StartFailed:
-            _tell(admin)  # the next start makes no other
-            raise
+        admin = _start(supervisor)
+        _greet(supervisor, admin, time.monotonic() - began)
+        lean.started()
+        supervisor.watch()
     except InUse as error:
         raise Failure(str(error), "stop it, or give another --data") from error
     except HalfRestored as error:
@@ -70,15 +72,29 @@ def command(ctx: click.Context, data: Path | None, roles: str | None, config: Pa
     except (EngineError, InvalidSetting) as error:
         raise Failure(str(error), "see the page Operations") from error
     except StartFailed as error:
-        supervisor.stop()
         raise Failure(str(error), f"logs are in {supervisor.run.logs}") from error
-    try:
-        _greet(supervisor, admin, time.monotonic() - began)
-        supervisor.watch()
     finally:
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            out.print("Stopping …")
+        if supervisor.children:
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                out.print("Stopping …")
         supervisor.stop()
+
+
+def _start(supervisor: Supervisor) -> tuple[str, str] | None:
+    """Start all; returns the administrator that was made, with the password."""
+    from carcloud.app.first_start import prepare
+    from carcloud.supervisor import StartFailed
+
+    supervisor.run.claim()
+    supervisor.heed_signals()
+    supervisor.call()
+    admin = prepare(supervisor.settings)
+    try:
+        supervisor.start()
+    except StartFailed:
+        _tell(admin)  # the next start makes no other
+        raise
+    return admin
 
 
 def _roles(text: str) -> tuple[str, ...]:
@@ -91,10 +107,7 @@ def _roles(text: str) -> tuple[str, ...]:
     return roles
 
 
-def _greet(supervisor: object, admin: tuple[str, str] | None, seconds: float) -> None:
-    from carcloud.supervisor import Supervisor
-
-    assert isinstance(supervisor, Supervisor)  # noqa: S101
+def _greet(supervisor: Supervisor, admin: tuple[str, str] | None, seconds: float) -> None:
     run = supervisor.run
     web, gateway = run.facts("web"), run.facts("gateway")
     out.print(f"carcloud is ready after {seconds:.1f} s. Data: {run.data}")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from carcloud import lean
 from carcloud.app.engines import open_lake
 from carcloud.app.first_start import prepare
 from carcloud.app.report import memory_bytes
@@ -45,7 +46,7 @@ class Demo:
         self._console = console
         self._settings = _demo_settings(options)
         self._fleet = options.fleet
-        self._supervisor = Supervisor(self._settings)
+        self._supervisor = Supervisor(self._settings, forks=True)
         self._progress: Progress | None = None
         self._status: dict[str, Any] = {}
         self._peak = 0
@@ -55,8 +56,10 @@ class Demo:
         """Start, drive, stop, compare; returns the report."""
         self._console.print("Starting the cloud …")
         began = time.monotonic()
+        self._supervisor.call()
         admin = prepare(self._settings)
         self._supervisor.start()
+        lean.started()
         web = self._supervisor.run.facts("web")
         gateway = self._supervisor.run.facts("gateway")["gbt32960"]
         self._console.print(f"Ready after {time.monotonic() - began:.1f} s.")

@@ -19,6 +19,8 @@ from carcloud.ports.stream import Stream
 
 log = logging.getLogger(__name__)
 
+_WEIGH_S = 10.0  # between two looks at the memory: the kernel walks through all of it each time
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -43,7 +45,8 @@ class Reporter:
         self._role = role
         self._instance = instance
         self._figures = figures
-        self._started = time.monotonic()
+        self._started = self._weighed = time.monotonic()
+        self._memory = memory_bytes()
         self._since: dict[tuple[str, str | None], int] = {}  # us, by code and tenant
 
     async def run(self) -> None:
@@ -69,7 +72,7 @@ class Reporter:
             "instance": self._instance,
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self._started, 1),
-            "memory_bytes": memory_bytes(),
+            "memory_bytes": self._memory_bytes(),
             "version": __version__,
             "counters": dict(figures.counters),
             "gauges": dict(figures.gauges),
@@ -83,6 +86,11 @@ class Reporter:
                 for (code, tenant), detail in present.items()
             ],
         }
+
+    def _memory_bytes(self) -> int:
+        if time.monotonic() - self._weighed > _WEIGH_S:
+            self._memory, self._weighed = memory_bytes(), time.monotonic()
+        return self._memory
 
 
 def memory_bytes(pid: int | None = None) -> int:

@@ -32,6 +32,7 @@ from carcloud.services.telemetry.ingest_rows import (
     live_messages,
     raw,
     refused_letters,
+    those,
     unreadable,
 )
 from carcloud.services.telemetry.progress import Progress
@@ -297,7 +298,7 @@ class Ingest:
         self.figures.frames += frames.num_rows
         refused = pc.is_valid(frames["fault"])
         into.letters += refused_letters(protocol, frames.filter(refused))
-        good = frames.filter(pc.invert(refused)).combine_chunks()
+        good = those(frames, pc.invert(refused).to_numpy()).combine_chunks()
         decoder = self._decoders.get(protocol)
         if good.num_rows == 0:
             return
@@ -345,10 +346,10 @@ class Ingest:
         rows, row_frame = decoded.rows, decoded.row_frame
         fresh = seqs[row_frame] > position  # the rest is in the lake since before a crash
         if not fresh.all():
-            rows, row_frame = rows.filter(pa.array(fresh)), row_frame[fresh]
+            rows, row_frame = those(rows, fresh), row_frame[fresh]
         keep_rows, correction, repeated = self._new_rows(tenant, rows, row_frame)
         source = pa.array(row_frame[keep_rows])
-        kept = rows.filter(pa.array(keep_rows))
+        kept = those(rows, keep_rows)
         kept = kept.add_column(2, "received", as_time(frames["received"].take(source)))
         kept = kept.append_column("seq", frames["seq"].take(source))
         kept = kept.append_column("correction", pa.array(correction))
@@ -418,7 +419,7 @@ class Ingest:
             return
         position = self._position(ref)
         if position:
-            rows = rows.filter(pc.greater(rows["seq"], position))
+            rows = those(rows, pc.greater(rows["seq"], position).to_numpy())
         if position >= seq:
             return
         with part(self._span, f"ingest append {ref.name}"):

@@ -17,6 +17,11 @@ _NEAR = 8 * DAY  # us; a reissue is at most seven days old
 _LIVE_BYTES = 2_000_000
 
 
+def those(rows: pa.Table, which: npt.NDArray[np.bool_]) -> pa.Table:
+    """The rows of a mask; all of them, as nearly always, are not copied."""
+    return rows if which.all() else rows.filter(pa.array(which))
+
+
 def as_time(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Microseconds since 1970 as a timestamp."""
     return column.cast(_TIME)
@@ -51,7 +56,7 @@ def raw(
             "frame": frames["frame"],
         }
     )
-    return table.filter(pa.array(keep))
+    return those(table, keep)
 
 
 def letters(protocol: str, frames: pa.Table, faults: list[Fault]) -> pa.Table:

@@ -3,6 +3,7 @@
 Engines are opened when they are first used: a gateway never loads the lake's libraries.
 """
 
+import shutil
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -72,10 +73,15 @@ def open_lake(settings: Settings) -> "DeltaLake":
 
     data, url = Path(settings.text("data")), settings.text("lake.url")
     care = Care(query_workers=settings.whole("query.concurrent"))
+    reserve = settings.whole("disk.reserve_mb") * 1_000_000
+
+    def room() -> bool:
+        return shutil.disk_usage(data).free > reserve
+
     if not url:
-        return DeltaLake(data / "tenants", care, LAKE_TABLES)
+        return DeltaLake(data / "tenants", care, LAKE_TABLES, room)
     cache = Cache(data / "cache" / "lake", settings.whole("lake.cache_gb") * 10**9)
-    return DeltaLake(S3Place(url, s3_options(settings), cache), care, LAKE_TABLES)
+    return DeltaLake(S3Place(url, s3_options(settings), cache), care, LAKE_TABLES, room)
 
 
 def s3_options(settings: Settings) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from carcloud.engines.lake_delta.read import count, read
 from carcloud.engines.lake_delta.schema import PARTITION
 from carcloud.engines.lake_delta.settings import Care
 from carcloud.engines.lake_delta.snapshot import Snapshot
+from carcloud.engines.lake_delta.tidier import Tidier
 from carcloud.model.ids import Tenant, tenant
 from carcloud.ports.lake import (
     Cancel,
@@ -46,13 +47,19 @@ class DeltaLake:
     engine = "lake"
 
     def __init__(
-        self, place: Path | Place, care: Care | None = None, known: Iterable[KnownTable] = ()
+        self,
+        place: Path | Place,
+        care: Care | None = None,
+        known: Iterable[KnownTable] = (),
+        tidies: Callable[[], bool] | None = None,
     ) -> None:
+        """`tidies`: small files are merged beside appends while it says so; None = never."""
         self._place: Place = LocalPlace(place) if isinstance(place, Path) else place
         self._care = care or Care()
         self._known = Known(known)
         self._footers = Footers()
         self._desk = query.Desk(self._care.query_workers, self._care.query_threads)
+        self._tidier = None if tidies is None else Tidier(tidies)
         self._logs: dict[TableRef, Log] = {}
         self._lock = threading.Lock()
 
@@ -75,7 +82,11 @@ class DeltaLake:
             raise ValueError(f"seq {seq}: a writer's positions start at 1")
         step = write.Step(writer, seq, after)
         first = self._known.first(table.name)
-        return write.append(self._log(table), rows, step, first, replace=replace)
+        log = self._log(table)
+        added = write.append(log, rows, step, first, replace=replace)
+        if added and self._tidier is not None:
+            self._tidier.committed(log)
+        return added
 
     def check(self, table: TableRef, columns: pa.Schema, *, replace: bool = False) -> None:
         """Raises `ValueError`, naming the column, where such rows cannot be written."""
@@ -134,6 +145,8 @@ class DeltaLake:
     def close(self) -> None:
         """End the processes that queries ran in; they end with this one otherwise."""
         self._desk.close()
+        if self._tidier is not None:
+            self._tidier.close()
 
     def upkeep(self, table: TableRef, *, keep_days: int | None) -> Upkeep:
         """Merge small files, drop dates older than `keep_days`, delete what nobody needs."""
@@ -160,8 +173,10 @@ class DeltaLake:
     def forget(self, tenant: Tenant) -> None:
         """Keep nothing of a tenant in memory, nor copies of its files on this machine."""
         with self._lock:
-            for table in [one for one in self._logs if one.tenant == tenant]:
-                del self._logs[table]
+            gone = [self._logs.pop(one) for one in list(self._logs) if one.tenant == tenant]
+        if self._tidier is not None:
+            for log in gone:
+                self._tidier.finish(log)
         self._place.forget(_folder(tenant))
 
     def restore(self, table: TableRef, commit: bytes, files: Iterable[tuple[str, bytes]]) -> None:

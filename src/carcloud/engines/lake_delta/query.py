@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NoReturn
@@ -18,7 +18,7 @@ from carcloud.engines.lake_delta.known import Known
 from carcloud.engines.lake_delta.parquet import Footers
 from carcloud.engines.lake_delta.passed import Among
 from carcloud.engines.lake_delta.read import Filter
-from carcloud.engines.lake_delta.schema import PARTITION, TIME
+from carcloud.engines.lake_delta.schema import KEYS, PARTITION, TIME
 from carcloud.engines.lake_delta.settings import MB
 from carcloud.engines.lake_delta.snapshot import DataFile, Snapshot
 from carcloud.engines.lake_delta.worker import Message, receive, send, sql_list
@@ -80,26 +80,26 @@ class Desk:
         with self._worker(limits, cancel) as worker, cancel.calls(worker.process.kill):
             ask = _Question(worker, started + limits.seconds, limits, cancel)
             admitted = ask({"sql": sql, "tables": list(tables)}).head
-            views, paths, size, named = {}, [], 0, frozenset(admitted["columns"])
-            folders = sorted({source.files.here for source in tables.values()})
-            for name, needs in admitted["needs"].items():
-                source = tables[name].showing(named)
-                if only is not None:
-                    _check_vehicles(source)
-                chosen = _needed(source, needs, only)
-                source.files.fetch(file.path for file in chosen)
-                views[name] = _view(source, footers, chosen)
-                if only is not None:
-                    wanted = None if admitted["whole"] else named
-                    views[name] = _passing(source, views[name], wanted, only.within(needs))
-                paths += [source.files.local(file.path) for file in chosen]
-                size += sum(file.size for file in chosen)
-            question = {"sql": admitted["sql"], "views": views, "paths": paths, "folders": folders}
-            threads = self._threads if size > _SMALL else 1
-            question |= {"rows": limits.rows, "threads": threads, "passed": only is not None}
-            reply = ask(question, b"" if only is None else only.arrow())
+            plan = _Plan.of(tables, footers, admitted, only)
+            question = {
+                "sql": admitted["sql"],
+                "paths": plan.paths,
+                "folders": sorted({source.files.here for source in tables.values()}),
+                "rows": limits.rows,
+                "threads": self._threads if plan.size > _SMALL else 1,
+                "passed": only is not None,
+            }
+            body = b"" if only is None else only.arrow()
+            named = None if admitted["whole"] else frozenset(admitted["columns"])
+            try:
+                reply = ask(question | {"views": plan.views(named)}, body)
+            except QueryRefused:
+                if named is None or only is not None:
+                    raise
+                # Where a name is wrong, the answer tells which columns there are.
+                reply = ask(question | {"views": plan.views(None)}, body)
         rows = _zoned(pa.ipc.open_stream(reply.body).read_all())
-        return QueryResult(rows, reply.head["truncated"], time.monotonic() - started, size)
+        return QueryResult(rows, reply.head["truncated"], time.monotonic() - started, plan.size)
 
     def close(self) -> None:
         """End the idle workers."""
@@ -151,6 +151,62 @@ class Desk:
                 if worker.alive():
                     return worker
         return _Worker.start()
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """One table of a query, the files it may need, and the vehicles it asks for if it says so."""
+
+    source: Source
+    files: list[DataFile]
+    vehicles: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What an admitted query reads."""
+
+    scans: dict[str, _Scan]
+    footers: Footers
+    passed: bool  # rows of some vehicles alone
+
+    @classmethod
+    def of(
+        cls,
+        tables: Mapping[str, Source],
+        footers: Footers,
+        admitted: Mapping[str, Any],
+        only: Among | None,
+    ) -> "_Plan":
+        """The plan; fetches the files. Raises `QueryRefused`, `Unavailable`."""
+        scans, named = {}, frozenset(admitted["columns"])
+        for name, needs in admitted["needs"].items():
+            source = tables[name].showing(named)
+            if only is not None:
+                _check_vehicles(source)
+            chosen = _needed(source, needs, only)
+            source.files.fetch(file.path for file in chosen)
+            scans[name] = _Scan(source, chosen, None if only is None else only.within(needs))
+        return cls(scans, footers, only is not None)
+
+    @property
+    def paths(self) -> list[str]:
+        """All files, where they lie on this machine."""
+        return [s.source.files.local(file.path) for s in self.scans.values() for file in s.files]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for scan in self.scans.values() for file in scan.files)
+
+    def views(self, named: Collection[str] | None) -> dict[str, str]:
+        """Each table as a SELECT on its files; of `named` columns (lower case), None = all."""
+        found = {}
+        for name, scan in self.scans.items():
+            view = _view(scan.source, self.footers, scan.files, named)
+            passed = _passing(scan.source, view, named, scan.vehicles) if self.passed else view
+            found[name] = passed
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,10 +339,13 @@ def _passing(
     return f"SELECT {columns} FROM ({view}) WHERE vehicle IN (FROM allowed){asked}"  # noqa: S608
 
 
-def _view(source: Source, footers: Footers, chosen: list[DataFile]) -> str:
+def _view(
+    source: Source, footers: Footers, chosen: list[DataFile], named: Collection[str] | None
+) -> str:
     """All rows of the files; files with the same columns are scanned together.
 
-    Columns that older files lack are null, without opening each file to find that out.
+    Columns that older files lack are null, without opening each file to find that out. `named`:
+    the columns that are asked for (lower case), None = all; DuckDB looks at each for a while.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for file in chosen:
@@ -295,7 +354,7 @@ def _view(source: Source, footers: Footers, chosen: list[DataFile]) -> str:
         if file.columns is None:  # written by somebody else
             names = tuple(sorted(footers.get(path).names))
         groups.setdefault(names, []).append(path)
-    schema = source.seen.schema
+    schema = [f for f in source.seen.schema if named is None or f.name.lower() in {*named, *KEYS}]
     if not groups:
         return f"SELECT {_columns(schema, ())}, NULL::DATE AS date WHERE false"
     return " UNION ALL ".join(
@@ -305,7 +364,7 @@ def _view(source: Source, footers: Footers, chosen: list[DataFile]) -> str:
     )
 
 
-def _columns(schema: pa.Schema, present: tuple[str, ...]) -> str:
+def _columns(schema: Sequence["pa.Field[Any]"], present: tuple[str, ...]) -> str:
     have = frozenset(present)
     return ", ".join(
         f"{_stored(f) if f.name in have else f'NULL::{sql_type(f.type)}'} AS {_quoted(f.name)}"

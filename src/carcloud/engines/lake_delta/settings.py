@@ -16,6 +16,7 @@ class Care:
     late_share: float = 0.1  # ... and again when more than this share of it came late
     piece_rows: int = 2_000_000  # rows of one merged file at most
     piece_bytes: int = 64 * MB  # Arrow bytes merged in memory at once
+    tidy_bytes: int = 16 * MB  # Arrow bytes of small files merged at once while rows come in
     whole_bytes: int = 256 * MB  # Arrow bytes of files of a table not known, merged at once
     row_group_rows: int = 65_536
     row_group_bytes: int = 8 * MB  # Arrow bytes of a merged file's row group at most

@@ -8,7 +8,7 @@ sorted by vehicle and time over all its files, so that a vehicle's day is in one
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +35,8 @@ from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import Upkeep
 
 WHOLE = 100
+Due = Callable[[Sequence[DataFile]], tuple[list[DataFile], int] | None]
+"""Of the files of a date, those to be merged next, and the level that makes."""
 _ALWAYS = Filter().span
 
 
@@ -54,6 +56,30 @@ def run(log: Log, keep_days: int | None, most: int | None = None) -> Upkeep:
     after = log.refresh()
     freed = _vacuum(after, log.files, log.care)
     return Upkeep(len(before.files), len(after.files), expired, freed, notes)
+
+
+def tidy(log: Log) -> list[str]:
+    """Merge what is small of the dates that are being written, so that a query opens few files.
+
+    What is merged together has at most `Care.tidy_bytes`: it takes a fraction of a second.
+    """
+    care, notes = log.care, list[str]()
+
+    def due(of_date: Sequence[DataFile]) -> tuple[list[DataFile], int] | None:
+        return _level_due(_small(of_date, care.tidy_bytes), care)
+
+    for date, files in sorted(_by_date(log.refresh()).items()):
+        written = max(file.modified_ms for file in files) / 1000
+        if written > time.time() - care.settle and due(files) is not None:
+            notes += _merge_date(log, date, due)
+    return notes
+
+
+def _by_date(seen: Snapshot) -> dict[str, list[DataFile]]:
+    dates: dict[str, list[DataFile]] = {}
+    for file in seen.files.values():
+        dates.setdefault(file.date, []).append(file)
+    return dates
 
 
 def _expire(log: Log, keep_days: int) -> int:
@@ -76,36 +102,30 @@ def _expire(log: Log, keep_days: int) -> int:
 
 def _merge_all(log: Log, most: int | None) -> list[str]:
     """Merge until nothing is due; a merge that somebody else overtook waits for the next round."""
-    dates: dict[str, list[DataFile]] = {}
-    for file in log.refresh().files.values():
-        dates.setdefault(file.date, []).append(file)
     notes: list[str] = []
-    for date, files in sorted(dates.items()):
-        if _due_of(files, most, log.care) is not None:  # for the others the log is not asked again
-            notes += _merge_date(log, date, most)
+
+    def due(of_date: Sequence[DataFile]) -> tuple[list[DataFile], int] | None:
+        return _due(of_date if most is None else _small(of_date, most), log.care)
+
+    for date, files in sorted(_by_date(log.refresh()).items()):
+        if due(files) is not None:  # for the others the log is not asked again
+            notes += _merge_date(log, date, due)
     return notes
 
 
-def _merge_date(log: Log, date: str, most: int | None) -> list[str]:
+def _merge_date(log: Log, date: str, due: Due) -> list[str]:
     notes: list[str] = []
     while True:
         seen = log.refresh()
-        of_date = [file for file in seen.files.values() if file.date == date]
-        due = _due_of(of_date, most, log.care)
-        if due is None:
+        found = due([file for file in seen.files.values() if file.date == date])
+        if found is None:
             return notes
-        chosen, level = due
+        chosen, level = found
         merged = _merge(log, seen, chosen, level)
         if not merged:
             return [*notes, f"{date}: overtaken, left for the next round"]
         name = "whole" if level == WHOLE else f"level {level}"
         notes.append(f"{date}: {merged} files into {name}")
-
-
-def _due_of(
-    of_date: Sequence[DataFile], most: int | None, care: Care
-) -> tuple[list[DataFile], int] | None:
-    return _due(of_date if most is None else _small(of_date, most), care)
 
 
 def _small(of_date: Sequence[DataFile], most: int) -> list[DataFile]:
@@ -129,6 +149,10 @@ def _due(of_date: Sequence[DataFile], care: Care) -> tuple[list[DataFile], int] 
         return None
     if whole := _whole_due(of_date, care):
         return whole, WHOLE
+    return _level_due(of_date, care)
+
+
+def _level_due(of_date: Sequence[DataFile], care: Care) -> tuple[list[DataFile], int] | None:
     runs: dict[int, set[str]] = {}
     for file in of_date:
         runs.setdefault(file.level, set()).add(file.run or file.path)

@@ -152,7 +152,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("gateway.block_bytes", 400_000, "A block is published when it has so many bytes"),
     Setting("gateway.block_ms", 5, "or when its first frame has waited so long"),
     Setting("gateway.pending_mb", 64, "Frames not yet durable; above this, sockets are not read"),
-    Setting("ingest.commit_ms", 500, "Time between lake commits"),
+    Setting("ingest.commit_ms", 800, "Time from one lake commit to the next"),
     Setting("ingest.commit_rows", 50_000, "or so many rows"),
     Setting(
         "ingest.dedup_entries",

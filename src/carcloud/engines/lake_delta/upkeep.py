@@ -19,7 +19,12 @@ import pyarrow.parquet as pq
 
 from carcloud.engines.lake_delta.files import Files, Unsure, engine_errors
 from carcloud.engines.lake_delta.log import Log, commit_info, now_ms
-from carcloud.engines.lake_delta.parquet import Footers, row_groups, tried_encoding
+from carcloud.engines.lake_delta.parquet import (
+    Footers,
+    row_groups,
+    tried_encoding,
+    usual_encoding,
+)
 from carcloud.engines.lake_delta.read import Filter
 from carcloud.engines.lake_delta.schema import conform
 from carcloud.engines.lake_delta.settings import Care
@@ -35,6 +40,7 @@ from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import Upkeep
 
 WHOLE = 100
+_FEW = 16_384  # rows for which it does not pay to try encodings
 Due = Callable[[Sequence[DataFile]], tuple[list[DataFile], int] | None]
 """Of the files of a date, those to be merged next, and the level that makes."""
 _ALWAYS = Filter().span
@@ -189,7 +195,9 @@ def _merge(log: Log, seen: Snapshot, chosen: list[DataFile], level: int) -> int:
     place = Placed(chosen[0].date, level, uuid.uuid4().hex)
     try:
         for rows in merge.pieces():
-            written.append(write_file(log, place, rows, tried_encoding(rows)))
+            few = rows.num_rows <= _FEW  # merged again soon
+            encoding = usual_encoding(rows.schema) if few else tried_encoding(rows)
+            written.append(write_file(log, place, rows, encoding))
         version = log.commit(lambda now: _replacement(now, chosen, written))
     except Unsure:  # the commit names the files: they must stay
         raise
@@ -239,6 +247,9 @@ class _Merge:
 
     def pieces(self) -> Iterator[pa.Table]:
         """The rows by vehicle and time, in tables of bounded size."""
+        if sum(file.rows for file in self.chosen) <= self.most:
+            yield in_order(pa.concat_tables([self._whole(file) for file in self.chosen]))
+            return
         for low, high in self._ranges():
             parts = [self._part(file, low, high) for file in self.chosen]
             yield in_order(pa.concat_tables(parts))
@@ -267,6 +278,12 @@ class _Merge:
             found: Any = pc.value_counts(rows.unify_dictionaries()["vehicle"])
             counts.update({entry["values"]: entry["counts"] for entry in found.to_pylist()})
         return counts
+
+    def _whole(self, file: DataFile) -> pa.Table:
+        with engine_errors(f"reading {file.path}"):
+            path = self.files.local(file.path)
+            with pq.ParquetFile(path) as source:
+                return conform(source.read(), self.schema)
 
     def _part(self, file: DataFile, low: str, high: str) -> pa.Table:
         """One file's rows of the vehicles from `low` to `high`."""

@@ -149,12 +149,12 @@ class Ingest:
         async for messages in reading:
             batch += messages
             frames += sum(len(message.data) for message in messages) // 300
-            if clock.monotonic() >= deadline or frames >= self._commit_rows:
+            if (now := clock.monotonic()) >= deadline or frames >= self._commit_rows:
+                deadline = now + self._commit_s
                 if batch:
                     self.figures.commits_full += frames >= self._commit_rows
                     await self._commit_until_done(batch)
                 batch, frames = [], 0
-                deadline = clock.monotonic() + self._commit_s
             if self._stopping.is_set():
                 break
         if batch:

@@ -150,7 +150,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("gateway.reply_wait_s", 10, "A peer that leaves them unread for so long is closed"),
     Setting("gateway.future_tolerance_s", 300, "How far a collection time may lie in the future"),
     Setting("gateway.block_bytes", 400_000, "A block is published when it has so many bytes"),
-    Setting("gateway.block_ms", 5, "or when its first frame has waited so long"),
+    Setting("gateway.block_ms", 10, "or when its first frame has waited so long"),
     Setting("gateway.pending_mb", 64, "Frames not yet durable; above this, sockets are not read"),
     Setting("ingest.commit_ms", 800, "Time from one lake commit to the next"),
     Setting("ingest.commit_rows", 50_000, "or so many rows"),

@@ -115,7 +115,7 @@ def fork(part: Part, play: Play, leave: Callable[[], None]) -> RoleProcess:
     `leave` is called in the fork: it closes what of the parent it must not hold.
     """
     process = multiprocessing.get_context("fork").Process(
-        target=_in_fork, args=(part, play, leave, dies_with(os.getpid()))
+        target=_in_fork, args=(part, play, leave, dies_with(os.getpid())), daemon=True
     )
     process.start()
     return Fork(process)
@@ -135,7 +135,7 @@ def _in_fork(
     with part.log.open("ab") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
-    sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))  # noqa: SIM115
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     leave()
     gate = None if part.gate is None else os.dup(part.gate.waits)
     if part.gate is not None:

@@ -88,32 +88,37 @@ class Supervisor:
         self.run.claim()
         self._settle_port()
         self._listen()
-        if self.forks:
+        if self.forks and CAN_FORK:
             load_shared()
-        gate = Gate()
+        gate = self._gate = Gate()
         names = list(self._names())
         for name in sorted(names, key=lambda name: _SLOWEST.index(_role(name))):
             gate.expect()
             self.children[name] = self._launch(name, gate=gate)
-        self._gate = gate
 
     def start(self, timeout_s: float = 60.0) -> None:
         """Start everything and wait until all roles are ready; raises `StartFailed`."""
         if self._gate is None:
             self.call()
+        self.check_stop()
         self.run.write_settings(self.settings)
         self._start_server()
         if self.server is not None:
             self._check_stream()
+        self.check_stop()
         self._let_in()
         deadline = time.monotonic() + timeout_s
         while not all(self.run.ready(_role(n), c.process.pid) for n, c in self._each()):
             self._fail_if_ended()
-            if self._stopping:
-                raise StartFailed("asked to stop before it was ready")
+            self.check_stop()
             if time.monotonic() > deadline:
                 raise StartFailed(f"not ready after {timeout_s:g} s; see {self.run.logs}")
             time.sleep(0.02)
+
+    def check_stop(self) -> None:
+        """Raises `StartFailed` when a signal has asked to stop."""
+        if self._stopping:
+            raise StartFailed("asked to stop before it was ready")
 
     def _let_in(self) -> None:
         if self._gate is not None:

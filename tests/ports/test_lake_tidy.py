@@ -43,7 +43,7 @@ def seqs(lake: DeltaLake) -> list[int]:
 def test_small_files_become_one_while_rows_come_in(tmp_path: Path) -> None:
     lake = opened(tmp_path, lambda: True, fan_in=4)
     add(lake, range(1, 5))
-    lake.close()  # which finishes what is at work
+    lake.forget(TENANT)  # waits for what is at work on its tables
     assert files(lake) == 1
     assert seqs(lake) == sorted(list(range(1, 5)) * 5)
     counted = lake.query(TENANT, "SELECT count(*) n FROM signals", QueryLimits())
@@ -61,8 +61,9 @@ def test_files_stay(
 ) -> None:
     lake = opened(tmp_path, tidies, fan_in=4, **care)
     add(lake, range(1, 9))
-    lake.close()
+    lake.forget(TENANT)
     assert files(lake) == 8
+    lake.close()
 
 
 def test_dates_that_nobody_writes_are_left_to_upkeep(tmp_path: Path) -> None:
@@ -86,9 +87,20 @@ def test_a_merge_that_fails_keeps_nobody_from_writing(
     lake = opened(tmp_path, lambda: True, fan_in=4)
     add(lake, range(1, 5))
     assert asked.wait(30)
-    lake.forget(TENANT)  # waits for what is at work on its tables
+    lake.forget(TENANT)
     monkeypatch.undo()
     add(lake, range(5, 9))
-    lake.close()
+    lake.forget(TENANT)
     assert files(lake) == 1
+    lake.close()
     assert seqs(lake) == sorted(list(range(1, 9)) * 5)
+
+
+def test_after_the_end_nothing_is_merged_and_nobody_waits(tmp_path: Path) -> None:
+    lake = opened(tmp_path, lambda: True, fan_in=4)
+    add(lake, range(1, 4))
+    lake.close()
+    add(lake, range(4, 9))
+    lake.forget(TENANT)
+    assert files(lake) == 8
+    lake.close()

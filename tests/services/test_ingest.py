@@ -158,6 +158,40 @@ def test_a_lake_that_fails_delays_rows_and_loses_none(server, tmp_path):
     asyncio.run(scene())
 
 
+def test_while_a_commit_is_slow_the_next_batch_gathers(server, tmp_path):
+    """A commit costs nearly the same for few frames: else a slow lake would never catch up."""
+    began, messages = asyncio.Event(), 800
+
+    class Slow(DeltaLake):
+        def append(self, *given, **named):
+            loop.call_soon_threadsafe(began.set)
+            time.sleep(0.6)  # longer than from one commit to the next
+            return super().append(*given, **named)
+
+    async def scene() -> None:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        stream, lake = await connect(server), Slow(tmp_path / "lake")
+        ingest = Ingest(
+            stream, lake, {"gbt32960": decoder()},
+            commit_s=0.4, commit_rows=10_000, future_s=300, dedup_entries=1000,
+        )  # fmt: skip
+        car, subject = "LTESTVNA4A0000101", "frames.default.gbt32960"
+        await stream.publish(subject, block((car, report(car, 0))), "first")
+        confirmed = asyncio.create_task(until_confirmed(stream, messages + 1, ingest))
+        await began.wait()
+        for number in range(1, messages + 1):
+            await stream.publish(subject, block((car, report(car, number))), str(number))
+        await confirmed
+        assert lake.read(SIGNALS, Slice()).num_rows == messages + 1
+        # Publishing takes a while too; a list of the reader has 64 messages at most.
+        assert ingest.figures.commits - ingest.figures.commits_full < messages / 64 / 2
+        await stream.close()
+
+    loop: asyncio.AbstractEventLoop
+    asyncio.run(scene())
+
+
 def test_two_that_work_at_once_store_every_report_once(server, tmp_path):
     """A turn that was lost and not noticed yet: both read the same frames, and repeats."""
 

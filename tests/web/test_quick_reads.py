@@ -147,3 +147,20 @@ def test_an_error_of_a_handler_is_a_problem_with_an_id(reader, left):
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-request-id"]
     assert answer.json()["instance"] == "/v1/vehicles/LTESTNOSUCHCAR001"
+
+
+def test_above_the_rate_both_ways_refuse_alike(
+    cloud: Any, reader: httpx.Client, left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/v1/models/quick"
+    assert reader.get(path).is_success
+    left.clear()
+    monkeypatch.setattr(cloud.app.asgi_handler._rates, "_allowed", lambda _tenant: 0.0)
+    quick = reader.get(path)
+    assert left == []
+    otherwise = reader.get(path, params=FRAMEWORK)
+    assert left == [path]
+    assert quick.status_code == 429
+    assert quick.headers["retry-after"] == "60"
+    assert quick.headers["ratelimit"] == otherwise.headers["ratelimit"] == '"requests";r=0;t=1'
+    assert told(quick) == told(otherwise)

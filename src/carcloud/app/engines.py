@@ -3,6 +3,7 @@
 Engines are opened when they are first used: a gateway never loads the lake's libraries.
 """
 
+import asyncio
 import shutil
 from collections.abc import Mapping
 from functools import cached_property
@@ -48,8 +49,10 @@ class Engines:
         return open_blobs(self._settings)
 
     async def close(self) -> None:
-        """Give connections back."""
+        """Give connections back, and end what works for the lake."""
         await self.stream.close()
+        if "lake" in self.__dict__:
+            await asyncio.to_thread(self.lake.close)
         if "records" in self.__dict__:
             self.records.close()
 

@@ -61,7 +61,8 @@ def load_shared() -> None:
 def _load(role: str) -> None:
     """All that the role will need and that opens nothing."""
     importlib.import_module(f"carcloud.app.{role}")
-    importlib.import_module("carcloud.engines.lake_delta")
+    if role != "gateway":
+        importlib.import_module("carcloud.engines.lake_delta")
     if role == "ingest":
         from carcloud.codecs.gbt32960 import columnar
         from carcloud.kernels import geo

@@ -88,6 +88,7 @@ def _start(supervisor: Supervisor) -> tuple[str, str] | None:
     supervisor.run.claim()
     supervisor.heed_signals()
     supervisor.call()
+    supervisor.check_stop()
     admin = prepare(supervisor.settings)
     try:
         supervisor.start()

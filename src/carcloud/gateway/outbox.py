@@ -116,7 +116,8 @@ class Outbox:
         fault: str | None = None,
     ) -> None:
         """Keep a frame; send `reply` to the session once it is durable."""
-        block = self._queue(tenant).open()
+        queue = self._queues.get(tenant) or self._queue(tenant)
+        block = queue.opened or queue.open()
         block.vehicles.append(vehicle)
         block.received.append(received)
         block.faults.append(fault)
@@ -267,23 +268,23 @@ class _Queue:
 
     def __init__(self, on_open: Callable[[], None]) -> None:
         self._on_open = on_open
-        self._open: _Block | None = None
+        self.opened: _Block | None = None
         self.in_flight: deque[_Block] = deque()
         self.due = False
 
     @property
     def idle(self) -> bool:
         """Nothing waits to become durable."""
-        return self._open is None and not self.in_flight
+        return self.opened is None and not self.in_flight
 
     def open(self) -> _Block:
         """The block that takes frames now."""
-        if self._open is None:
-            self._open = _Block()
+        if self.opened is None:
+            self.opened = _Block()
             self._on_open()
-        return self._open
+        return self.opened
 
     def close(self) -> _Block | None:
         """Take the open block away; None when there is none."""
-        block, self._open = self._open, None
+        block, self.opened = self.opened, None
         return block

@@ -99,7 +99,7 @@ class TenantQuotas:
 
     def admits(self, tenant: Tenant, session: Held) -> bool:
         """Whether the tenant may send now; if not, the session is held until `Held.go_on`."""
-        known = self._known(tenant)
+        known = self._tenants.get(tenant) or self._known(tenant)
         if known.tokens < 0:
             known.refill(asyncio.get_running_loop().time())
         if known.tokens >= 0 and not known.held:
@@ -123,7 +123,7 @@ class TenantQuotas:
 
     def spend(self, tenant: Tenant, frames: int) -> None:
         """Count frames that were taken."""
-        known = self._known(tenant)
+        known = self._tenants.get(tenant) or self._known(tenant)
         known.taken += frames
         known.tokens -= frames
 

@@ -209,6 +209,9 @@ class Lake(Protocol):
     def upkeep(self, table: TableRef, *, keep_days: int | None) -> Upkeep:
         """Merge small files, sort by vehicle and time, drop what is older than `keep_days`."""
 
+    def close(self) -> None:
+        """End the processes and threads that work for it; nothing more is asked of it."""
+
     def copies(self, tenant: Tenant) -> Iterator[TableCopy]:
         """The tenant's tables that have been written, each as it is when it is asked for."""
 

@@ -1,9 +1,10 @@
-"""Reads whose caller and rate are at hand, answered past the framework.
+"""Reads whose caller is at hand, answered past the framework.
 
 A framework that can do anything looks at each request for everything it might be. Of a plain read
 all that is known when the application starts: what its handler is given, what it needs for
 permission, how its answer is written. Here a `GET` without a query is answered from that; whatever
-is not at hand, or not plain, or refused, goes the framework's way, which does the same checks.
+is not at hand, or not plain, or not permitted, goes the framework's way, which does the same
+checks. Above the rate both ways refuse alike.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -88,7 +89,7 @@ class QuickReads:
             plan, values = self._find(scope["path"])
             if plan is not None and (caller := self._admitted(scope, plan)) is not None:
                 path = _parsed(plan, values)
-                if path is not None and self._rates.take_at_hand(caller.tenant, scope):
+                if path is not None:
                     await self._answer(plan, caller, path, scope, send)
                     return
         await self._otherwise(scope, receive, send)
@@ -130,6 +131,7 @@ class QuickReads:
         scope["user"], scope["path_template"] = caller, plan.template
         more = {"caller": caller} if plan.with_caller else {}
         try:
+            await self._rates.take_for(caller.tenant, scope)
             told = await plan.call(**plan.given, **more, **path)
         except Exception as error:  # noqa: BLE001 - as the framework: a handler makes a problem of it
             told = self._handlers[Exception](Request(scope), error)

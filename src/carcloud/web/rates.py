@@ -49,26 +49,23 @@ class RequestRates:
         async def within_rate(
             connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
         ) -> None:
-            tenant = connection.scope["user"].tenant
-            try:
-                await self.take(tenant)
-            finally:
-                self._note(connection.scope, self._buckets[tenant])
+            await self.take_for(connection.scope["user"].tenant, connection.scope)
 
         return within_rate
 
-    def take_at_hand(self, tenant: Tenant, scope: Any) -> bool:
-        """Count one request, if it is within the rate."""
-        bucket = self._refilled(tenant)
-        if not _takes(bucket):
-            return False
-        self._note(scope, bucket)
-        return True
+    async def take_for(self, tenant: Tenant, scope: Any) -> None:
+        """As `take`; headers of the answer tell what is left."""
+        try:
+            await self.take(tenant)
+        finally:
+            self._note(scope, self._buckets[tenant])
 
     async def take(self, tenant: Tenant) -> None:
         """Count one request; raises `OverLimit` when there are too many, after a wait."""
         bucket = self._refilled(tenant)
-        if _takes(bucket):
+        if bucket.tokens >= 1:
+            bucket.tokens -= 1
+            bucket.taken += 1
             return
         self.refused[tenant] += 1
         if bucket.late < MOST_LATE:
@@ -100,15 +97,6 @@ class RequestRates:
     def _note(self, scope: Any, bucket: _Bucket) -> None:
         if bucket.rate < UNLIMITED:
             scope[_SCOPE] = (int(bucket.rate), max(0, int(bucket.tokens)))
-
-
-def _takes(bucket: _Bucket) -> bool:
-    """Whether one request is within the rate; it is counted then."""
-    if bucket.tokens < 1:
-        return False
-    bucket.tokens -= 1
-    bucket.taken += 1
-    return True
 
 
 async def add_rate_headers(message: Message, scope: Scope) -> None:

@@ -143,7 +143,7 @@ class DeltaLake:
         return self._desk.run(tables, self._footers, sql, limits, cancel or Cancel(), chosen)
 
     def close(self) -> None:
-        """End the processes that queries ran in; they end with this one otherwise."""
+        """End the processes that queries ran in, and the merging of small files."""
         self._desk.close()
         if self._tidier is not None:
             self._tidier.close()

@@ -93,10 +93,10 @@ class Desk:
             named = None if admitted["whole"] else frozenset(admitted["columns"])
             try:
                 reply = ask(question | {"views": plan.views(named)}, body)
-            except QueryRefused:
+            except _Unbound:
                 if named is None or only is not None:
                     raise
-                # Where a name is wrong, the answer tells which columns there are.
+                # A name is wrong: with all columns the answer tells which there are.
                 reply = ask(question | {"views": plan.views(None)}, body)
         rows = _zoned(pa.ipc.open_stream(reply.body).read_all())
         return QueryResult(rows, reply.head["truncated"], time.monotonic() - started, plan.size)
@@ -242,6 +242,10 @@ class _Worker:
         self.replies.close()
 
 
+class _Unbound(QueryRefused):
+    """A name in the SQL stands for nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """Asks a worker within the time that is left."""
@@ -276,7 +280,8 @@ class _Question:
         if "unavailable" in reply.head:
             raise Unavailable(f"lake: {reply.head['unavailable']}")
         if "refused" in reply.head:
-            raise QueryRefused(reply.head["refused"])
+            kind = _Unbound if reply.head.get("unbound") else QueryRefused
+            raise kind(reply.head["refused"])
         return reply
 
     def _gone(self) -> NoReturn:

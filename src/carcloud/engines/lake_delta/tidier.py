@@ -22,6 +22,7 @@ class Tidier:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lake-tidy")
         self._commits: Counter[str] = Counter()  # since the last time, by table
         self._at_work: set[str] = set()
+        self._closed = False
         self._changed = threading.Condition()
 
     def committed(self, log: Log) -> None:
@@ -32,8 +33,14 @@ class Tidier:
             if self._commits[table] < log.care.fan_in or table in self._at_work:
                 return
             del self._commits[table]
+            if self._closed:
+                return
             self._at_work.add(table)
-        self._thread.submit(self._tidy, log, table)
+        try:
+            self._thread.submit(self._tidy, log, table)
+        except RuntimeError as error:  # no thread can be started
+            _log.warning("%s is not tidied: %s", table, error)
+            self._done(table)
 
     def _tidy(self, log: Log, table: str) -> None:
         try:
@@ -44,9 +51,12 @@ class Tidier:
         except Exception:  # noqa: BLE001 - it must not end the thread
             _log.exception("%s is not tidied", table)
         finally:
-            with self._changed:
-                self._at_work.discard(table)
-                self._changed.notify_all()
+            self._done(table)
+
+    def _done(self, *tables: str) -> None:
+        with self._changed:
+            self._at_work.difference_update(tables)
+            self._changed.notify_all()
 
     def finish(self, log: Log) -> None:
         """Wait until nothing is at work on a table."""
@@ -54,5 +64,8 @@ class Tidier:
             self._changed.wait_for(lambda: str(log.files.here) not in self._at_work)
 
     def close(self) -> None:
-        """Finish what is at work."""
-        self._thread.shutdown()
+        """Finish the table at work, and leave the others."""
+        with self._changed:
+            self._closed = True
+        self._thread.shutdown(cancel_futures=True)
+        self._done(*self._at_work)

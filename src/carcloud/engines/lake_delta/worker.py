@@ -121,7 +121,9 @@ def _answer(parser: duckdb.DuckDBPyConnection, room: _Room, request: Message) ->
     except (duckdb.Error, OSError, pa.ArrowException, MemoryError) as error:
         room.leave()
         broken = isinstance(error, duckdb.FatalException | duckdb.InternalException)
-        return Message({_kind(error): _hinted(_without_paths(str(error))), "broken": broken})
+        unbound = isinstance(error, duckdb.BinderException | duckdb.CatalogException)
+        told = {_kind(error): _hinted(_without_paths(str(error)))}
+        return Message(told | {"broken": broken, "unbound": unbound})
 
 
 def _admit(parser: duckdb.DuckDBPyConnection, head: dict[str, Any]) -> Message:

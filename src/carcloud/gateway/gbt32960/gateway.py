@@ -88,6 +88,7 @@ class Gbt32960Gateway:
         self.quotas = quotas or TenantQuotas()
         self.windows = Windows(rules)
         self.windows.refresh(now_us())
+        self.clock = asyncio.get_running_loop().time
         self.read_buffer = memoryview(bytearray(_READ_BYTES))
         self.sessions: set[Session] = set()
         self.arriving: dict[Session, float] = {}  # accepted, TLS not agreed yet

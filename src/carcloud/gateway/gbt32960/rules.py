@@ -13,6 +13,7 @@ from carcloud.codecs.gbt32960.frame import BodyReading, Frame, bcc, build, reply
 from carcloud.model.time import from_us, now_us
 
 PROTOCOL = "gbt32960"
+_TIMES_KEPT = 10_000  # good times of a second, of each kind of link
 BEIJING = timezone(timedelta(hours=8))  # §6.3.2: all times are GMT+8
 
 
@@ -76,6 +77,7 @@ class Windows:
         self._rules = rules
         self.latest = b""
         self._earliest: dict[tuple[int, bool], bytes] = {}
+        self._accepted: dict[tuple[int, bool], dict[bytes, int]] = {}
 
     def refresh(self, now_us: int) -> None:
         """Move the windows to the present."""
@@ -87,10 +89,27 @@ class Windows:
         ):
             self._earliest[edition, False] = time6(now_us - days * day)
             self._earliest[edition, True] = time6(now_us - self._rules.reissue_days_platform * day)
+        for times in self._accepted.values():
+            times.clear()
 
     def earliest(self, edition: int, platform: bool) -> bytes:
         """The oldest collection time accepted on a link of this kind."""
         return self._earliest[edition, platform]
+
+    def accepted(self, edition: int, platform: bool) -> dict[bytes, int]:
+        """Times found good since the last refresh, with the XOR of their bytes: most vehicles
+        report at the same few. See `accepts` for a time that is not among them."""
+        return self._accepted.setdefault((edition, platform), {})
+
+    def accepts(self, time: bytes, edition: int, platform: bool) -> int | None:
+        """The XOR of the bytes of a collection time; None for one that is not accepted."""
+        good = plausible_time(time) and self.earliest(edition, platform) <= time <= self.latest
+        if not good:
+            return None
+        known, check = self.accepted(edition, platform), bcc(time)
+        if len(known) < _TIMES_KEPT:
+            known[time] = check
+        return check
 
 
 def flag_for(frame: Frame, flag_2025: Flag) -> Flag:

@@ -9,7 +9,7 @@ from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.gbt32960.key_requests import ask_keys
 from carcloud.gateway.gbt32960.keys import opened_here
 from carcloud.gateway.gbt32960.link import TIME, Link
-from carcloud.gateway.gbt32960.rules import REPORTS, accepted, plausible_time
+from carcloud.gateway.gbt32960.rules import REPORTS, accepted
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
@@ -26,12 +26,13 @@ class VehicleLink(Link):
 
     is_platform = False
 
-    __slots__ = ("_usual",)
+    __slots__ = ("_times", "_usual")
 
     def __init__(
         self, session: "Session", login: Login, tenant: Tenant, admission: Admission
     ) -> None:
         super().__init__(session, login, tenant, admission)
+        self._times = session.gateway.windows.accepted(self.edition, self.is_platform)
         self._usual = self._usual_reports()
 
     def admit(self, admission: Admission) -> None:
@@ -69,19 +70,13 @@ class VehicleLink(Link):
         if head not in self._usual or len(raw) < _WITH_TIME or bcc(raw):  # start bytes cancel out
             return False
         gateway, time = self.session.gateway, raw[TIME : TIME + 6]
-        windows = gateway.windows
-        if (
-            not plausible_time(time)
-            or time > windows.latest
-            or time < windows.earliest(self.edition, self.is_platform)
-        ):
-            return False
-        reply, known = None, self._usual[head]
-        if known is not None:
-            start, check = known
-            year, month, day, hour, minute, second = time
-            check ^= year ^ month ^ day ^ hour ^ minute ^ second
-            reply = start + time + _BYTE[check]
+        check = self._times.get(time)
+        if check is None:
+            check = gateway.windows.accepts(time, self.edition, self.is_platform)
+            if check is None:
+                return False
+        known = self._usual[head]
+        reply = None if known is None else known[0] + time + _BYTE[known[1] ^ check]
         gateway.figures.frames["report"] += 1
         gateway.outbox.add(self.tenant, self.vehicle, now_us(), raw, self.session, reply)
         return True

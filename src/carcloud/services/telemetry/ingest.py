@@ -150,11 +150,12 @@ class Ingest:
             batch += messages
             frames += sum(len(message.data) for message in messages) // 300
             if (now := clock.monotonic()) >= deadline or frames >= self._commit_rows:
-                deadline = now + self._commit_s
                 if batch:
                     self.figures.commits_full += frames >= self._commit_rows
                     await self._commit_until_done(batch)
                 batch, frames = [], 0
+                # Where a commit takes longer, what waits is gathered: it costs as much for little.
+                deadline = max(now + self._commit_s, clock.monotonic() + self._commit_s / 2)
             if self._stopping.is_set():
                 break
         if batch:

@@ -156,6 +156,7 @@ restore(
 """
 
 
+@pytest.mark.soak
 def test_a_restore_that_was_killed_must_be_run_again(tmp_path: Path, copy: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -288,6 +288,7 @@ def test_an_ingest_that_is_stuck_says_so_until_it_goes_on(server, tmp_path, monk
     asyncio.run(scene())
 
 
+@pytest.mark.soak
 def test_killed_at_any_moment_every_frame_is_one_row(server, tmp_path):
     root = Path(__file__).parents[2]
     lake_path = tmp_path / "lake"

@@ -53,7 +53,7 @@ def prepare_records(settings: Settings) -> None:
         if is_empty(records):
             from carcloud.app.schema.steps import migrate
 
-            migrate(records)
+            migrate(records, tell=log.debug)  # nobody's tables change
         elif records.kind == "sqlite" and at(records) in (NOTHING, *known()[:-1]):
             migrate_with_copy(records, Path(settings.text("data")))
         require(records)

@@ -184,8 +184,8 @@ def test_while_a_commit_is_slow_the_next_batch_gathers(server, tmp_path):
             await stream.publish(subject, block((car, report(car, number))), str(number))
         await confirmed
         assert lake.read(SIGNALS, Slice()).num_rows == messages + 1
-        # Publishing takes a while too; a list of the reader has 64 messages at most.
-        assert ingest.figures.commits - ingest.figures.commits_full < messages / 64 / 2
+        # Publishing takes a while too. One list of the reader a commit would make 13.
+        assert ingest.figures.commits < 10
         await stream.close()
 
     loop: asyncio.AbstractEventLoop

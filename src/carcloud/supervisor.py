@@ -88,7 +88,7 @@ class Supervisor:
         self.run.claim()
         self._settle_port()
         self._listen()
-        if self.forks and CAN_FORK:
+        if self.forks and CAN_FORK and len(self.roles) > 1:
             load_shared()
         gate = self._gate = Gate()
         names = list(self._names())

@@ -24,8 +24,6 @@ from carcloud.rundir import RunDir
 
 log = logging.getLogger(__name__)
 
-NO_LISTENERS: Mapping[str, int] = {}
-
 
 def instance_name(role: str) -> str:
     """A name that no other process ever has."""
@@ -45,7 +43,7 @@ def play(role: str, data: Path, listeners: Mapping[str, int], gate: int | None) 
     settings, instance = RunDir(data).settings(), instance_name(role)
     logs.set_up(role, settings.text("log.level"), settings.text("log.format"), instance)
     try:
-        run_role(role, settings, instance, listeners)
+        _run(role, settings, instance, listeners)
     except (OSError, EngineError, InvalidSetting) as error:
         log.error("%s", error)
         raise SystemExit(1) from error
@@ -77,10 +75,7 @@ def _wait_at(gate: int) -> None:
             raise SystemExit(1)  # nobody is there who could open it
 
 
-def run_role(
-    role: str, settings: Settings, instance: str, listeners: Mapping[str, int] = NO_LISTENERS
-) -> None:
-    """The same with given settings; `instance` from `instance_name`."""
+def _run(role: str, settings: Settings, instance: str, listeners: Mapping[str, int]) -> None:
     runners = {"gateway": _gateway, "ingest": _ingest, "jobs": _jobs}
     tracing = open_tracing(settings, role, instance)
     try:

@@ -359,7 +359,8 @@ def _view(
         if file.columns is None:  # written by somebody else
             names = tuple(sorted(footers.get(path).names))
         groups.setdefault(names, []).append(path)
-    schema = [f for f in source.seen.schema if named is None or f.name.lower() in {*named, *KEYS}]
+    kept = None if named is None else {*named, *KEYS}
+    schema = [f for f in source.seen.schema if kept is None or f.name.lower() in kept]
     if not groups:
         return f"SELECT {_columns(schema, ())}, NULL::DATE AS date WHERE false"
     return " UNION ALL ".join(

@@ -170,12 +170,6 @@ class Session(asyncio.BufferedProtocol):
     def _read_usual(self, link: Link, data: bytes) -> bytes:
         """Take whole frames from the start of `data` while they are usual; returns the rest."""
         at, frames, end = 0, 0, len(data)
-        if end >= MIN_FRAME and end == MIN_FRAME + (data[22] << 8 | data[23]):
-            if not link.take_usual(data):
-                return data
-            self._frames += 1
-            self.gateway.quotas.spend(link.tenant, 1)
-            return b""
         while end - at >= MIN_FRAME:
             size = MIN_FRAME + (data[at + 22] << 8 | data[at + 23])
             if size > end - at or not link.take_usual(data[at : at + size]):

@@ -1,0 +1,1 @@
+"""CAN: frames as arrays, bus logs, transport layers, OBD-II and trouble codes."""

@@ -330,10 +330,10 @@ def test_killed_at_any_moment_every_frame_is_one_row(server, tmp_path):
 def test_a_frame_that_breaks_the_decoder_becomes_a_letter_alone(server, tmp_path):
     good = decoder()
 
-    def fragile(vehicles, frames, received):
+    def fragile(tenant, vehicles, frames, received):
         if any(b"POISON" in frame for frame in frames.to_pylist()):
             raise ZeroDivisionError("nobody thought of this")
-        return good(vehicles, frames, received)
+        return good(tenant, vehicles, frames, received)
 
     async def scene() -> None:
         stream, lake = await connect(server), DeltaLake(tmp_path / "lake")

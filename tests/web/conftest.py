@@ -88,7 +88,9 @@ class Decoder:
 
     lenient: bool = False
 
-    def __call__(self, vehicles: pa.Array, frames: pa.Array, received: pa.Array) -> DecodedFrames:
+    def __call__(
+        self, tenant: Tenant, vehicles: pa.Array, frames: pa.Array, received: pa.Array
+    ) -> DecodedFrames:
         rows: list[dict[str, Any]] = []
         of_frame: list[int] = []
         faults: dict[int, Fault] = {}

@@ -21,6 +21,7 @@ from carcloud.codecs.gbt32960.constants import (
     Encryption,
     command_name,
 )
+from carcloud.model.ids import Tenant
 from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
 from carcloud.services.telemetry.decrypt_gbt32960 import Decrypt
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
@@ -48,7 +49,9 @@ _BEIJING_US = 8 * 3600 * 1_000_000
 def decoder(decrypt: Decrypt | None = None, styles: Styles | None = None) -> Decoder:
     """The `protocols.Decoder` of GB/T 32960."""
 
-    def decode(vehicles: pa.Array, frames: pa.Array, received: pa.Array) -> DecodedFrames:
+    def decode(
+        _tenant: Tenant, vehicles: pa.Array, frames: pa.Array, received: pa.Array
+    ) -> DecodedFrames:
         faults: dict[int, Fault] = {}
         if decrypt is not None:
             frames = _in_clear(vehicles, frames, received, decrypt, faults)

@@ -319,7 +319,7 @@ class Ingest:
         try:
             with part(self._span, "ingest decode"):
                 columns = (_flat(frames[name]) for name in ("vehicle", "frame", "received"))
-            decoded = decoder(*columns)
+            decoded = decoder(tenant, *columns)
         except EngineError:
             raise  # not the frames' fault: all of them wait
         except Exception as error:
@@ -356,10 +356,11 @@ class Ingest:
         kept = kept.append_column("correction", pa.array(correction))
         into.signals.append(_plain(kept))
         bad = np.fromiter(decoded.faults.keys(), np.int64, len(decoded.faults))
+        reports = np.bincount(row_frame[keep_rows], minlength=frames.num_rows)
         gone = np.zeros(frames.num_rows, np.bool_)
         gone[bad] = True
         gone[repeated] = True
-        reports = np.bincount(row_frame[keep_rows], minlength=frames.num_rows)
+        gone[reports > 0] = False  # a part of it is in the table
         into.frames.append(raw(protocol, frames, decoded, ~gone, reports))
         if len(bad):
             faults = [decoded.faults[index] for index in sorted(decoded.faults)]

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from carcloud.model.ids import Tenant
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -25,7 +27,7 @@ class DecodedFrames:
     `row_frame`: int32 (r,), the frame each row came from
     `kinds`: text (n,), what each frame is: login, realtime, reissue, logout …
     `times`: int64 (n,), us since 1970 of each frame's own time, -1 where it has none
-    `faults`: frame index -> why it gave no row though it should have
+    `faults`: frame index -> why it, or a part of it, gave no row though it should have
     """
 
     rows: pa.Table
@@ -35,8 +37,10 @@ class DecodedFrames:
     faults: dict[int, Fault]
 
 
-Decoder = Callable[[pa.Array, pa.Array, pa.Array], DecodedFrames]
-"""(vehicles: string (n,), frames: binary (n,), received: int64 us (n,)) -> what they say.
+Decoder = Callable[[Tenant, pa.Array, pa.Array, pa.Array], DecodedFrames]
+"""(tenant, vehicles: string (n,), frames: binary (n,), received: int64 us (n,)) -> what they say.
+
+All frames of one call are of vehicles of that tenant.
 
 `EngineError` means that the frames cannot be read for now; anything else raised is a defect.
 """

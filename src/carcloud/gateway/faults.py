@@ -2,7 +2,7 @@
 
 import json
 
-from carcloud.codecs.gbt32960.errors import FrameError
+from carcloud.codecs.errors import FrameError
 
 
 def fault_text(error: FrameError) -> str:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from carcloud.codecs.checks import bcc
 from carcloud.codecs.gbt32960.constants import (
     EDITION,
     HEADER_SIZE,
@@ -21,14 +22,13 @@ from carcloud.codecs.gbt32960.constants import (
 )
 from carcloud.codecs.gbt32960.errors import EncodeError, FrameError
 
+__all__ = ["BodyReading", "Frame", "Garbage", "Splitter", "bcc", "build", "parse", "reply"]
+
 BodyReading = Literal["time", "echo"]
 
 _START_PAIR: Final = re.compile(rb"##|\$\$")
 _UNIQUE_ID: Final = re.compile(rb"[\x20-\x7e\x00]{17}")
 _TIME_SIZE: Final = 6
-
-
-_FOLDS = [tuple(8 << half for half in reversed(range(halvings))) for halvings in range(33)]
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -53,17 +53,6 @@ class Garbage(msgspec.Struct, frozen=True, gc=False):
 
     raw: bytes
     error: FrameError
-
-
-def bcc(data: bytes | bytearray) -> int:
-    """XOR of all bytes: folds the bytes, read as one number, in half until one byte is left.
-
-    What a fold leaves above its lower half is garbage, which no later fold brings down.
-    """
-    folded = int.from_bytes(data, "little")
-    for bits in _FOLDS[(len(data) - 1).bit_length()]:
-        folded ^= folded >> bits
-    return folded & 0xFF
 
 
 def build(

@@ -1,0 +1,4 @@
+"""JT/T 808, editions 2011, 2013 and 2019, without input or output.
+
+Bytes to frames and back: `frame`. Messages that travel in several packets: `packets`.
+"""

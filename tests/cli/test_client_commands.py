@@ -182,6 +182,23 @@ def test_vehicles_add_set_and_retire(carcloud, web):
     assert changed.headers["if-match"] == retired.headers["if-match"] == '"7"'
 
 
+def test_vehicles_token_prints_the_token_alone_and_revokes_it(carcloud, web):
+    carcloud.runs_at(web)
+    path = f"/v1/vehicles/{VEHICLE['id']}/token"
+    made = {"vehicle": VEHICLE["id"], "token": "cvt_x", "made": "2026-05-01T00:00:00Z"}
+    web.says("POST", path, made, 201)
+    web.says("DELETE", path, b"", 204)
+    answer = carcloud("vehicles", "token", VEHICLE["id"])
+    assert answer.exit_code == 0, answer.output
+    assert answer.stdout == "cvt_x\n"
+    assert json.loads(carcloud("vehicles", "token", VEHICLE["id"], "--json").stdout) == made
+    answer = carcloud("vehicles", "token", VEHICLE["id"], "--revoke")
+    assert answer.exit_code == 0, answer.output
+    assert [(one.method, one.path) for one in web.asked] == [
+        ("POST", path), ("POST", path), ("DELETE", path)
+    ]  # fmt: skip
+
+
 def test_vehicles_import_sends_parts_and_counts_lines_over_all(
     carcloud, web, tmp_path, monkeypatch
 ):

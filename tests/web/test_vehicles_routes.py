@@ -5,6 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
+from carcloud.services.vehicles.api import Login
+
 
 def fields(answer: httpx.Response) -> list[str]:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
@@ -49,6 +51,22 @@ def test_credentials_are_set_and_shown(client: httpx.Client) -> None:
     assert fields(client.patch(where, json=bad, headers={"If-Match": "*"})) == [
         "credentials.public_key"
     ]
+
+
+def test_a_token_is_told_once_and_revoked(client: httpx.Client, cloud: Any) -> None:
+    where = client.post("/v1/vehicles", json={"id": "LTESTTOKEN0000001"}).headers["location"]
+    assert client.get(where).json()["credentials"]["token_made"] is None
+    made = client.post(f"{where}/token")
+    assert made.status_code == 201, made.text
+    shown = client.get(where)
+    assert shown.json()["credentials"]["token_made"] == made.json()["made"]
+    assert made.json()["token"] not in shown.text
+    login = Login("LTESTTOKEN0000001", "mqtt", "127.0.0.1:9", token=made.json()["token"])
+    assert cloud.vehicles.admit(login, auto_register=None).refusal is None
+    assert client.delete(f"{where}/token").status_code == 204
+    assert client.delete(f"{where}/token").status_code == 404
+    assert client.post("/v1/vehicles/LTESTTOKEN0000002/token").status_code == 404
+    assert cloud.vehicles.admit(login, auto_register=None).refusal == "credentials"
 
 
 @pytest.mark.parametrize(

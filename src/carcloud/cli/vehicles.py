@@ -199,6 +199,32 @@ def retire(vehicle: str, client: Client) -> None:
 
 
 @command.command(
+    "token",
+    cls=ExampleCommand,
+    examples=(
+        "carcloud vehicles token LTESTVNA4A0000101",
+        "carcloud vehicles token LTESTVNA4A0000101 --revoke",
+    ),
+)
+@click.argument("vehicle")
+@click.option("--revoke", is_flag=True, help="Take its token away instead.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@with_client
+def token(vehicle: str, revoke: bool, as_json: bool, client: Client) -> None:
+    """Make the token with which a vehicle signs in over MQTT, in place of any it has.
+
+    It is printed alone on standard output, this once.
+    """
+    where = _path(vehicle) + "/token"
+    if revoke:
+        client.send("DELETE", where)
+        click.echo(f"{vehicle} has no token any more")
+        return
+    made = client.send("POST", where).json()
+    click.echo(json.dumps(made) if as_json else made["token"])
+
+
+@command.command(
     "import",
     cls=ExampleCommand,
     examples=("carcloud vehicles import fleet.csv", "carcloud vehicles import fleet.csv --json"),

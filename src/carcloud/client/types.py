@@ -58,6 +58,15 @@ class Credentials(msgspec.Struct, frozen=True):
     algorithm: str | None
     tls_fingerprint: str | None
     has_cipher_key: bool
+    token_made: str | None
+
+
+class VehicleToken(msgspec.Struct, frozen=True):
+    """A vehicle's token, told this once."""
+
+    vehicle: str
+    token: str
+    made: str
 
 
 class Session(msgspec.Struct, frozen=True):

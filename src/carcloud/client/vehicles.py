@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from carcloud.client.arrow import SeriesSet, Trail, signals_table, trail_table
-from carcloud.client.exchange import Call, Listing, Moment, get, send, shaped, whole
+from carcloud.client.exchange import Call, Listing, Moment, get, nothing, send, shaped, whole
 from carcloud.client.methods import AsyncGroup, Group, call, many
 from carcloud.client.types import (
     Alarm,
@@ -21,6 +21,7 @@ from carcloud.client.types import (
     Twin,
     Vehicle,
     VehicleSummary,
+    VehicleToken,
 )
 
 _ONE = "/v1/vehicles/{vehicle}"
@@ -146,6 +147,16 @@ class _Vehicles:
     def retire(self, vehicle: str, etag: str | None = None) -> Call[Vehicle]:
         """Take a vehicle out of service; its history stays."""
         return send("DELETE", _ONE, Vehicle, place={"vehicle": vehicle}, etag=etag)
+
+    @call
+    def make_token(self, vehicle: str) -> Call[VehicleToken]:
+        """A token for MQTT in place of the one that the vehicle has; it is told this once."""
+        return send("POST", f"{_ONE}/token", VehicleToken, place={"vehicle": vehicle})
+
+    @call
+    def revoke_token(self, vehicle: str) -> Call[None]:
+        """Take the vehicle's token away. Raises `NotFound` if it has none."""
+        return nothing("DELETE", f"{_ONE}/token", place={"vehicle": vehicle})
 
     @call
     def import_csv(self, text: str | bytes) -> Call[ImportResult]:

@@ -25,7 +25,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "platform_links": ("password",),
     "storage_places": ("options",),
     "users": ("password", "totp", "totp_step"),
-    "vehicle_credentials": ("cipher_key",),
+    "vehicle_credentials": ("cipher_key", "token_sha256"),
     "vehicle_data_keys": ("sealed",),
 }
 NO_SECRETS: Mapping[str, tuple[str, ...]] = {  # columns whose name or type may mislead
@@ -33,6 +33,6 @@ NO_SECRETS: Mapping[str, tuple[str, ...]] = {  # columns whose name or type may 
     "audit_heads": ("hash",),
     "platform_link_retries": ("frame",),
     "storage_places": ("sealed",),
-    "vehicle_credentials": ("public_key",),
+    "vehicle_credentials": ("public_key", "token_made"),
     "vehicle_labels": ("key",),
 }

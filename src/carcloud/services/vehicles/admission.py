@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from carcloud.model import ids
 from carcloud.model.ids import Tenant, VehicleId
 from carcloud.services.tenancy.api import AuditEntry, Seal, record_changes, suspended_among
-from carcloud.services.vehicles import keys, rows
+from carcloud.services.vehicles import keys, rows, tokens
 from carcloud.services.vehicles.room import Room
 from carcloud.services.vehicles.store import credentials, logins, vehicles
 from carcloud.services.vehicles.types import (
@@ -75,6 +75,8 @@ class Desk:
         row = known.get(vehicle)
         if row is None:
             return self._stranger(vehicle, login, known)
+        if login.protocol in tokens.PROVEN and not tokens.proven(row, login):
+            return Admission(vehicle, "credentials")
         refusal = "suspended" if row["tenant"] in self._stopped else _refusal(row, login)
         if refusal is not None:
             return Admission(vehicle, refusal)
@@ -84,7 +86,7 @@ class Desk:
         return self._admitted(vehicle, row)
 
     def _stranger(self, vehicle: VehicleId, login: Login, known: dict[str, Any]) -> Admission:
-        if self._auto_register is None:
+        if self._auto_register is None or login.protocol in tokens.PROVEN:
             return Admission(vehicle, "unknown")
         if self._auto_register in self._stopped:
             return Admission(vehicle, "suspended")
@@ -159,7 +161,9 @@ def _refusal(row: Any, login: Login) -> Refusal | None:
         return "suspended"
     if row["lifecycle"] == Lifecycle.RETIRED.value:
         return "retired"
-    if row["iccid"] is not None and row["iccid"] != login.iccid:
+    # Over MQTT no vehicle tells its SIM; the token or certificate says more.
+    asked = login.protocol not in tokens.PROVEN
+    if asked and row["iccid"] is not None and row["iccid"] != login.iccid:
         return "iccid"
     return None
 

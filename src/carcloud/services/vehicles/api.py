@@ -43,6 +43,7 @@ from carcloud.services.vehicles.types import (
     VehicleKeys,
     VehicleModel,
     VehiclePage,
+    VehicleToken,
 )
 
 __all__ = [
@@ -50,7 +51,7 @@ __all__ = [
     "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Exists",
     "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
     "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange",
-    "VehicleKeys", "VehicleModel", "VehiclePage", "Vehicles",
+    "VehicleKeys", "VehicleModel", "VehiclePage", "VehicleToken", "Vehicles",
     "metadata",
 ]  # fmt: skip
 
@@ -153,6 +154,23 @@ class Vehicles:
         with self._writing(tenant, actor) as desk:
             return desk.set_credentials(vehicle, change, self._seal)
 
+    def make_token(self, tenant: Tenant, vehicle: str, *, actor: str) -> VehicleToken:
+        """A token for the vehicle, in place of the one it has; raises `Unknown`.
+
+        It is told here alone. The vehicle is let in by it from now on, over MQTT.
+        """
+        while True:
+            try:
+                with self._writing(tenant, actor) as desk:
+                    return desk.make_token(vehicle)
+            except Conflict:  # the first credentials of the vehicle, put there just now
+                continue
+
+    def revoke_token(self, tenant: Tenant, vehicle: str, *, actor: str) -> bool:
+        """Take the vehicle's token away; False if it has none. Raises `Unknown`."""
+        with self._writing(tenant, actor) as desk:
+            return desk.revoke_token(vehicle)
+
     def last_login(self, tenant: Tenant, vehicle: str) -> Login | None:
         """The last admitted login; None before the first. Raises `Unknown`."""
         with self._reading(tenant) as desk:
@@ -186,7 +204,8 @@ class Vehicles:
         """Answer logins of any tenants' vehicles, in order, in one transaction.
 
         Unknown vehicles are registered in the tenant `auto_register`, or refused if it is
-        None. A registered vehicle becomes active. The last login of each is kept.
+        None. A registered vehicle becomes active. The last login of each is kept. Over MQTT a
+        vehicle must bring its token or certificate, so an unknown one is always refused.
         """
         while True:
             try:

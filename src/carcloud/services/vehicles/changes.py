@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from carcloud.model.ids import Tenant, VehicleId
 from carcloud.services.tenancy.api import AuditEntry, NoSecret, Seal, record_changes
-from carcloud.services.vehicles import keys, rows, search
+from carcloud.services.vehicles import keys, rows, search, tokens
 from carcloud.services.vehicles.csv_import import Line
 from carcloud.services.vehicles.errors import Changed, Invalid, Unknown
 from carcloud.services.vehicles.room import Room
@@ -19,6 +19,7 @@ from carcloud.services.vehicles.types import (
     NewVehicle,
     Vehicle,
     VehicleChange,
+    VehicleToken,
 )
 
 _CREDENTIAL_LIMITS = {"iccid": 20, "algorithm": 20, "tls_fingerprint": 64, "cipher": 20}
@@ -86,6 +87,7 @@ class Desk:
             has_cipher_key=row["cipher_key"] is not None,
             cipher=row["cipher"],
             chip_id=chip,
+            token_made=row["token_made"],
         )
 
     def set_credentials(self, vehicle: str, change: CredentialsChange, seal: Seal) -> Credentials:
@@ -107,6 +109,22 @@ class Desk:
             names.append("chip_id")
         self._record("vehicle.credentials", vehicle, None, {"set": names})
         return self.credentials(vehicle)
+
+    def make_token(self, vehicle: str) -> VehicleToken:
+        """A new token in place of any other; raises `Unknown`."""
+        known = self.get(vehicle).id
+        made = VehicleToken(known, tokens.new(), self.now)
+        tokens.keep(self.db, known, made.token, self.now)
+        self._record("vehicle.token", known, None, {"token": "made"})
+        return made
+
+    def revoke_token(self, vehicle: str) -> bool:
+        """Take the token away; False if there was none. Raises `Unknown`."""
+        known = self.get(vehicle).id
+        there = tokens.keep(self.db, known, None, self.now)
+        if there:
+            self._record("vehicle.token", known, None, {"token": "revoked"})
+        return there
 
     def take_line(self, line: Line, old: Vehicle | None) -> bool:
         """Create or change the vehicle of a CSV line; True if it is new. Raises `Invalid`."""

@@ -16,6 +16,7 @@ _CREDENTIALS = (
     credentials.c.vehicle.label("has_credentials"), credentials.c.iccid, credentials.c.public_key,
     credentials.c.algorithm, credentials.c.tls_fingerprint, credentials.c.cipher,
     (credentials.c.cipher_key.is_not(None)).label("has_cipher_key"), chips.c.chip_id,
+    credentials.c.token_made,
 )  # fmt: skip
 _ONE = (
     select(vehicles, *_CREDENTIALS)
@@ -81,5 +82,6 @@ def _read(db: Connection, tenant: Tenant, vehicle: str) -> Registered:
         has_cipher_key=bool(row["has_cipher_key"]),
         cipher=row["cipher"],
         chip_id=row["chip_id"],
+        token_made=row["token_made"],
     )
     return Registered(rows.vehicle(row), proof)

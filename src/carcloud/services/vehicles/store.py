@@ -60,6 +60,8 @@ credentials = Table(
     Column("tls_fingerprint", String(64)),
     Column("cipher_key", LargeBinary),  # sealed
     Column("cipher", String(20)),
+    Column("token_sha256", LargeBinary),
+    Column("token_made", BigInteger),
     info=_VERSIONED,
 )
 

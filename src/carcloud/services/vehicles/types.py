@@ -107,6 +107,7 @@ class Credentials:
     has_cipher_key: bool = False
     cipher: str | None = None  # of the data-unit key: AES, SM4
     chip_id: str | None = None  # of the security chip that was activated
+    token_made: int | None = None  # when the vehicle's token was made; None = it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,17 @@ class Login:
     iccid: str | None = None
     edition: str | None = None  # of the protocol, e.g. "2025"
     time: int = 0  # 0 = now
+    token: str | None = field(default=None, repr=False)  # as the vehicle sent it
+    certificate: str | None = None  # sha256 of the client certificate that TLS has checked, hex
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleToken:
+    """A token just made; only its hash is kept."""
+
+    vehicle: VehicleId
+    token: str = field(repr=False)
+    made: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +203,10 @@ class Reporting:
     current_sign: CurrentSign
 
 
-Refusal = Literal["invalid", "unknown", "suspended", "retired", "iccid", "quota"]
+Refusal = Literal[
+    "invalid", "unknown", "suspended", "retired", "iccid", "quota",
+    "credentials",  # neither the token nor the certificate on record
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

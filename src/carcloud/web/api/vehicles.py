@@ -55,13 +55,17 @@ _TAGGED = [ResponseHeader(name="ETag", documentation_only=True, description="The
 
 
 class CredentialsView(msgspec.Struct, frozen=True):
-    """What proves that a vehicle is itself; `public_key` in base64."""
+    """What proves that a vehicle is itself; `public_key` in base64.
+
+    `token_made`: when its token was made, null = it has none.
+    """
 
     iccid: str | None
     public_key: str | None
     algorithm: str | None
     tls_fingerprint: str | None
     has_cipher_key: bool
+    token_made: str | None
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -108,6 +112,14 @@ class VehiclePatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lifecycle: Lifecycle | UnsetType = UNSET
     protocol: str | UnsetType | None = UNSET
     credentials: CredentialsPatch | UnsetType = UNSET
+
+
+class TokenView(msgspec.Struct, frozen=True):
+    """A vehicle's token, told this once."""
+
+    vehicle: str
+    token: str
+    made: str
 
 
 class LineProblem(msgspec.Struct, frozen=True):
@@ -273,6 +285,35 @@ async def retire_vehicle(
     return await _answer(await _with_credentials(gone, vehicles), telemetry)
 
 
+@post(
+    "/vehicles/{vehicle:str}/token",
+    summary="Make a vehicle's token",
+    description="In place of the one it has. The vehicle signs in with it over MQTT.",
+    responses=errors(400, 401, 403, 404, 503, 507),
+    opt=allows("vehicles:credentials"),
+)
+async def make_token(vehicle: VehiclePath, caller: TheCaller, vehicles: TheVehicles) -> TokenView:
+    """Make a token."""
+    name = vehicle_id(vehicle)
+    made = await asyncio.to_thread(vehicles.make_token, caller.tenant, name, actor=caller.user)
+    return TokenView(made.vehicle, made.token, iso(made.made))
+
+
+@delete(
+    "/vehicles/{vehicle:str}/token",
+    status_code=204,
+    summary="Revoke a vehicle's token",
+    description="It opens no connection any more; one that is open stays until it ends.",
+    responses=errors(400, 401, 403, 404, 503, 507),
+    opt=allows("vehicles:credentials"),
+)
+async def revoke_token(vehicle: VehiclePath, caller: TheCaller, vehicles: TheVehicles) -> None:
+    """Revoke the token."""
+    name = vehicle_id(vehicle)
+    if not await asyncio.to_thread(vehicles.revoke_token, caller.tenant, name, actor=caller.user):
+        raise Refused(404, f"vehicle {name!r} has no token")
+
+
 @dataclass
 class CsvOperation(Operation):
     """Describes a body that the framework does not parse."""
@@ -373,6 +414,7 @@ def _credentials(secrets: Credentials) -> CredentialsView:
         algorithm=secrets.algorithm,
         tls_fingerprint=secrets.tls_fingerprint,
         has_cipher_key=secrets.has_cipher_key,
+        token_made=None if secrets.token_made is None else iso(secrets.token_made),
     )
 
 
@@ -392,5 +434,7 @@ router = Router(
         change_vehicle,
         retire_vehicle,
         import_vehicles,
+        make_token,
+        revoke_token,
     ],
 )

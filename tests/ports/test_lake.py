@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,27 @@ def test_known_columns_come_with_the_first_row_that_has_them(tmp_path: Path) -> 
     assert select(lake, "SELECT max(driver) d, count(*) n FROM trips") == [{"d": "x", "n": 2}]
     with pytest.raises(ValueError, match="'km'"):
         lake.append(trips, rows(("a", 2, 3), km=["far"]), writer="w", seq=3)
+
+
+def test_a_column_of_many_is_there_for_who_names_it(tmp_path: Path) -> None:
+    asked = []
+
+    def many() -> pa.Schema:
+        asked.append(1)
+        return pa.schema([*TRIPS.later, ("Rare.One", pa.int16()), ("Rare.Two", pa.bool_())])
+
+    lake = DeltaLake(tmp_path, known=[replace(TRIPS, named=many)])
+    trips = TableRef(TENANT, "trips")
+    names = [*KEYS.names, "km", "driver", "stops", "date"]
+    assert [name for name, _ in lake.tables(TENANT)[0].columns] == names
+    assert not asked
+    assert select(lake, 'SELECT "rare.one" FROM trips') == []
+    lake.append(trips, rows(("a", 0, 1)), writer="w", seq=1)
+    assert select(lake, 'SELECT "Rare.One" o, driver d FROM trips') == [{"o": None, "d": None}]
+    assert lake.read(trips, Slice(columns=["Rare.Two"])).schema.types == [pa.bool_()]
+    assert len(asked) == 1
+    with pytest.raises(QueryRefused, match=r"Rare.Three"):
+        select(lake, 'SELECT "Rare.Three" FROM trips')
 
 
 def test_a_table_of_an_earlier_version_shows_its_new_columns(tmp_path: Path) -> None:
@@ -913,6 +935,7 @@ def test_files_nobody_needs_go_and_others_stay(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 import pyarrow as pa

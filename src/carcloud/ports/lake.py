@@ -24,12 +24,14 @@ class KnownTable:
     """A table that every tenant has, empty before its first row.
 
     `columns` are there from the start. `later` come with the first row that has them; until then
-    they are null for who names them.
+    they are null for who names them, and shown while the table is empty. `named` are as `later`,
+    but too many to be shown; they are asked for when a column is first named that is not there.
     """
 
     name: str
     columns: pa.Schema  # with vehicle, time and seq
     later: pa.Schema = field(default_factory=lambda: pa.schema([]))
+    named: Callable[[], pa.Schema] = field(default=lambda: pa.schema([]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Tables that exist before their first row, and columns that do before their first value."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -9,17 +10,21 @@ from carcloud.engines.lake_delta.schema import evolve
 from carcloud.engines.lake_delta.snapshot import Snapshot
 from carcloud.ports.lake import KnownTable
 
+Column = Any  # a pyarrow.Field, of whatever type
+
 
 class Known:
     """The tables that every tenant has. Raises `ValueError` for one that no lake can hold."""
 
     def __init__(self, tables: Iterable[KnownTable]) -> None:
         self._first: dict[str, pa.Schema] = {}
-        self._later: dict[str, list[pa.Field[pa.DataType]]] = {}
+        self._later: dict[str, list[Column]] = {}
+        self._ask: dict[str, Callable[[], pa.Schema]] = {}
+        self._named: dict[str, dict[str, Column]] = {}  # by name in lower case
         for table in tables:
-            first = self._first[table.name] = evolve(pa.schema([]), table.columns)
-            everything = evolve(first, pa.schema([*table.columns, *table.later]))
-            self._later[table.name] = list(everything)[len(first) :]
+            self._first[table.name] = evolve(pa.schema([]), table.columns)
+            self._later[table.name] = self._beyond(table.name, table.later)
+            self._ask[table.name] = table.named
 
     @property
     def names(self) -> frozenset[str]:
@@ -37,11 +42,23 @@ class Known:
         them: `SELECT *` of a table with rows is not filled up with nulls.
         """
         have = {column.lower() for column in seen.schema.names}
-        empty = seen.version < 0
         more = [field for field in self.first(name) if field.name.lower() not in have]
-        more += [
-            field
-            for field in self._later.get(name, ())
-            if (empty or field.name.lower() in named) and field.name.lower() not in have
-        ]
+        if seen.version < 0:
+            more += [field for field in self._later.get(name, ()) if field.name.lower() not in have]
+        have.update(field.name.lower() for field in more)
+        if wanted := [column for column in named if column not in have]:
+            known = self._by_name(name)
+            more += [known[column] for column in sorted(wanted) if column in known]
         return replace(seen, schema=pa.schema([*seen.schema, *more])) if more else seen
+
+    def _by_name(self, name: str) -> dict[str, Column]:
+        """The columns that come later, by name in lower case."""
+        if name not in self._named:
+            named = self._beyond(name, self._ask[name]()) if name in self._ask else []
+            every = [*self._later.get(name, ()), *named]
+            self._named[name] = {field.name.lower(): field for field in every}
+        return self._named[name]
+
+    def _beyond(self, name: str, more: pa.Schema) -> list[Column]:
+        first = self._first[name]
+        return list(evolve(first, pa.schema([*first, *more])))[len(first) :]

@@ -64,18 +64,19 @@ def evolve(old: pa.Schema, rows: pa.Schema) -> pa.Schema:
     missing = [name for name in KEYS if rows.get_field_index(name) < 0]
     if missing:
         raise ValueError(f"column {missing[0]!r} is missing: every table has vehicle, time, seq")
-    known = {name.lower(): name for name in merged.names}
+    known = {field.name.lower(): field for field in merged}
+    count = len(known)
     for field in rows:
-        _check_name(field.name, known)
+        there = known.get(field.name.lower())
+        _check_name(field.name, there)
         if pa.types.is_null(field.type):
             continue
         kind = plain(field.name, field.type)
-        if field.name not in known.values():
-            merged = merged.append(pa.field(field.name, kind))
-            known[field.name.lower()] = field.name
-        elif not _fits(kind, want := merged.field(field.name).type):
+        if there is None:
+            known[field.name.lower()] = pa.field(field.name, kind)
+        elif not _fits(kind, want := there.type):
             raise ValueError(f"column {field.name!r} holds {want}, and {field.type} was appended")
-    return merged
+    return merged if len(known) == count else pa.schema(list(known.values()))
 
 
 def plain(name: str, kind: pa.DataType) -> pa.DataType:
@@ -110,13 +111,14 @@ def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _check_name(name: str, known: dict[str, str]) -> None:
+def _check_name(name: str, there: Any) -> None:
+    """`there`: the field of that name that the table has, whatever its case."""
     if name.lower() == PARTITION:
         raise ValueError("column 'date' is computed from 'time': do not pass it")
     if not name or _FORBIDDEN.search(name):
         raise ValueError(f"column {name!r}: a name has no blanks, quotes, nor any of ,;{{}}()=")
-    if known.get(name.lower(), name) != name:
-        raise ValueError(f"column {name!r} differs only in case from {known[name.lower()]!r}")
+    if there is not None and there.name != name:
+        raise ValueError(f"column {name!r} differs only in case from {there.name!r}")
 
 
 def _zoned(kind: Any) -> bool:

@@ -5,11 +5,14 @@ Signals are columns by VSS path; each comes with the first row that has it.
 
 import pyarrow as pa
 
-from carcloud.model.signals import CATALOGUE, arrow_type
+from carcloud.codecs.gbt32960.vss import COLUMNS as GBT32960_COLUMNS
+from carcloud.model.signals import CATALOGUE, schema
 from carcloud.ports.lake import KnownTable
 
 SIGNALS, RAW, LETTERS = "signals", "frames", "dead_letters"
 _TIME = pa.timestamp("us", "UTC")
+_DECODED = dict.fromkeys(GBT32960_COLUMNS)
+"""What the decoders fill by themselves; the rest of the catalogue is shown when it has values."""
 
 TABLES = (
     KnownTable(
@@ -27,7 +30,8 @@ TABLES = (
                 ("correction", pa.bool_()),  # other content than an earlier report of this time
             ]
         ),
-        later=pa.schema([(path, arrow_type(s.datatype)) for path, s in CATALOGUE.items()]),
+        later=schema(_DECODED),
+        named=lambda: schema(CATALOGUE),
     ),
     KnownTable(
         RAW,

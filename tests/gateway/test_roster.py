@@ -7,8 +7,8 @@ from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.frame import build
 from carcloud.gateway.admission import AdmissionDesk
 from carcloud.gateway.gbt32960.carried import CarriedDesk, CarriedVehicles
-from carcloud.gateway.gbt32960.roster import Changes
 from carcloud.gateway.limits import Limits
+from carcloud.gateway.roster import Changes
 from carcloud.model.ids import Tenant
 from tests.gateway.conftest import Site
 from tests.gateway.test_gbt32960 import OTHER, VIN, Car, login, now6, report, run

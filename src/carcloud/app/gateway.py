@@ -25,12 +25,13 @@ from carcloud.gateway.gbt32960.carried import (
     CarriedDesk,
     CarriedVehicles,
 )
-from carcloud.gateway.gbt32960.gateway import HANDSHAKE_S, Gbt32960Gateway, KeyDesk, LoginDesk
+from carcloud.gateway.gbt32960.gateway import Gbt32960Gateway, KeyDesk
 from carcloud.gateway.gbt32960.keys import KEY_FAILED, KeyClerk, SignatureCheck
-from carcloud.gateway.gbt32960.roster import Changes
 from carcloud.gateway.gbt32960.rules import PROTOCOL, Rules, platform_credentials
 from carcloud.gateway.limits import Limits
+from carcloud.gateway.listener import HANDSHAKE_S, LoginDesk
 from carcloud.gateway.outbox import Outbox
+from carcloud.gateway.roster import Changes
 from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import event_subject, sessions_subject

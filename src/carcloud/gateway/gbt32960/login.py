@@ -61,7 +61,7 @@ def log_in(session: "Session", frame: Frame) -> None:
         gateway.platforms if platform else gateway.desk,
         login,
         lambda admission: _admitted(session, frame, login, admission),
-        platform=frame.unique_id if platform else "",
+        account=frame.unique_id if platform else "",
     )
 
 

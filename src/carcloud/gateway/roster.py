@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from carcloud.gateway.gbt32960.link import Link
-from carcloud.gateway.gbt32960.reporting import Reported, Reporting
+from carcloud.gateway.reporting import Link, Reported, Reporting
 from carcloud.model.ids import Tenant
 
 Row = list[object]
@@ -35,7 +34,7 @@ class Changes:
 
 
 class Roster:
-    """One link per vehicle and one per platform: a new one takes the place of the old (B.2.7)."""
+    """One link per vehicle and one per platform: a new one takes the place of the old."""
 
     def __init__(self, report_timeout_s: float) -> None:
         self.vehicles: dict[str, Link] = {}

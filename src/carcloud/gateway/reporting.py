@@ -7,12 +7,50 @@ report over the link, until their logout, until they have been silent, or until 
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from carcloud.gateway.gbt32960.link import Link
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
 _MOST = 200_000  # vehicles; those above are not shown
+
+
+class Peer(Protocol):
+    """The connection of a link."""
+
+    @property
+    def address(self) -> str:
+        """Where it comes from."""
+
+    def close(self, reason: str) -> None:
+        """End it."""
+
+
+class Link(Protocol):
+    """Somebody who has logged in over a connection, whatever the protocol."""
+
+    @property
+    def session(self) -> Peer:
+        """The connection."""
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose vehicle or platform it is."""
+
+    @property
+    def vehicle(self) -> str:
+        """Who has logged in."""
+
+    @property
+    def is_platform(self) -> bool:
+        """Whether it brings many vehicles."""
+
+    @property
+    def since_us(self) -> int:
+        """When it logged in, UTC."""
+
+    def row(self) -> list[object]:
+        """[vehicle, since (us), address, edition], as told to the console."""
 
 
 @dataclass(slots=True)

@@ -44,8 +44,9 @@ def _bits(signal: Signal) -> int:
 def _overlap(signals: Sequence[Signal]) -> tuple[str, str] | None:
     """Two signals that share bits and can be in one frame."""
     by_name = {signal.name: signal for signal in signals}
-    always, taken = [], 0
-    selected = []
+    always: list[tuple[Signal, int]] = []
+    selected: list[tuple[Signal, int]] = []
+    taken = 0
     for signal in signals:
         bits = _bits(signal)
         if signal.parent is not None:

@@ -38,7 +38,8 @@ _SELECTION = re.compile(r"SG_MUL_VAL_\s+(\d{1,10})\s+(\w+)\s+(\w+)\s+([-\d,\s]+)
 _RANGE = re.compile(r"(-?\d{1,20})\s*-\s*(-?\d{1,20})")
 _SENDERS = re.compile(r"BO_TX_BU_\s+(\d{1,10})\s*:?\s*([\w,\s]*)$")
 _DEFINITION = re.compile(
-    r'BA_DEF_\s+(?:(?:BU_|BO_|SG_|EV_)\s+)?"([^"]*)"\s*(INT|HEX|FLOAT|STRING|ENUM)\b(.*)$', re.DOTALL
+    r'BA_DEF_\s+(?:(?:BU_|BO_|SG_|EV_)\s+)?"([^"]*)"\s*(INT|HEX|FLOAT|STRING|ENUM)\b(.*)$',
+    re.DOTALL,
 )
 _DEFAULT = re.compile(rf'BA_DEF_DEF_\s+"([^"]*)"\s*(?:{_TEXT}|({NUMBER}))\s*$', re.DOTALL)
 _VALUE = re.compile(
@@ -261,13 +262,13 @@ class Collector:
             message.signals.append(signal)
 
     def _comment(self, statement: Statement) -> bool:
-        self._later = True
         found = _COMMENT.match(statement.text)
         if found is None:
             return False
         kind, first, second, text = found.groups()
         if kind == "EV_":
             return True
+        self._later = self._later or first is not None
         kind = kind or ""
         if not kind and first and first.isdigit():
             self._warn(statement, "comment-kind", "taken for the message's comment")
@@ -303,7 +304,9 @@ class Collector:
         table = self._pairs(statement, found.end())
         if table is None:
             return False
-        return self._say(self.draft.labels, statement, ("SG_", found.group(1), found.group(2)), table)
+        return self._say(
+            self.draft.labels, statement, ("SG_", found.group(1), found.group(2)), table
+        )
 
     def _table(self, statement: Statement) -> bool:
         found = _TABLE.match(statement.text)
@@ -378,9 +381,7 @@ class Collector:
         if kind == "EV_":
             return True
         value: Attribute = _plain(text) if text is not None else number(digits)
-        return self._say(
-            self.draft.values, statement, (kind or "", first, second), (name, value)
-        )
+        return self._say(self.draft.values, statement, (kind or "", first, second), (name, value))
 
 
 def _plain(text: str) -> str:

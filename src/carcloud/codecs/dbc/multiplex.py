@@ -108,7 +108,8 @@ def _alive(message: _Message, signal: SignalDraft, parent: str, ranges: Ranges) 
     """The place, unless the switch cannot hold any of the values."""
     switch = message.signals[parent]
     bits = min(switch.length, 64)
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if switch.signed else (0, (1 << bits) - 1)
+    low = -(1 << bits - 1) if switch.signed else 0
+    high = low + (1 << bits) - 1
     held = tuple(
         (max(first, low), min(last, high))
         for first, last in ranges

@@ -151,9 +151,7 @@ class _Builder:
             else:
                 drafts[one.name] = one
         places = resolve(draft, drafts, self._selections.get(draft.key, ()), self._findings)
-        signals = {
-            name: self._signal(draft.key, one, places[name]) for name, one in drafts.items()
-        }
+        signals = {name: self._signal(draft.key, one, places[name]) for name, one in drafts.items()}
         for name, signal in signals.items():  # a switch may have turned out as not decodable
             if signal.decodable and not self._selectable(signal, signals):
                 signals[name] = replace(signal, decodable=False)
@@ -223,7 +221,7 @@ class _Builder:
             return "int", False
         name, bits = _KINDS.get(cast(int, kind), ("int", -1))
         last = draft.start + draft.length
-        if not 0 < draft.length or last > MAX_LENGTH * 8 or bits not in (0, draft.length):
+        if not draft.length > 0 or last > MAX_LENGTH * 8 or bits not in (0, draft.length):
             text = f"{draft.start}|{draft.length}, {name}"
             self._warn(draft, "signal-length", "kept as not decodable", text)
             return name, False

@@ -42,9 +42,7 @@ class MessageCodec:
         Left out: signals that the payload is too short for, that another value of their switch
         selects, and those that have no value (J1939).
         """
-        return {
-            one.signal.name: one.value for one in self.samples(payload) if not one.missing
-        }
+        return {one.signal.name: one.value for one in self.samples(payload) if not one.missing}
 
     def samples(self, payload: bytes) -> list[Sample]:
         """All signals that are in a payload."""
@@ -165,7 +163,9 @@ def pack_raw(signal: Signal, raw: Number) -> int:
             return int(struct.unpack(whole, struct.pack(real, raw))[0])
         except OverflowError as error:
             raise EncodingError(f"{signal.name} cannot hold {raw}") from error
-    low, high = (-(1 << length - 1), (1 << length - 1) - 1) if signal.signed else (0, (1 << length) - 1)
+    low, high = (
+        (-(1 << length - 1), (1 << length - 1) - 1) if signal.signed else (0, (1 << length) - 1)
+    )
     if not isinstance(raw, int) or not low <= raw <= high:
         raise EncodingError(f"{signal.name}: raw value {raw} is not in {low}..{high}")
     return raw & ((1 << length) - 1)

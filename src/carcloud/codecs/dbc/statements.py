@@ -104,15 +104,14 @@ class _Cutter:
             self._findings.add(
                 self._first, "open-quote", "warning", self._parts[0], "closed before the next line"
             )
-            self._quoted = False
-            self._parts.append('"')
+            self._mend()
             yield from self._close(ended=True)
         if not self._quoted:
             yield from self._begin(number, line)
-        begun = 0
+        begun, last = 0, _certain_end(line)
         for mark in _MARK.finditer(line):
             sign = mark.group()
-            if sign == '"' or (sign == '\\"' and _ends(line, mark.end())):
+            if sign == '"' or (sign == '\\"' and mark.end() == last):
                 self._quoted = not self._quoted
             elif sign == "//" and not self._quoted:
                 line = line[: mark.start()]
@@ -162,16 +161,26 @@ class _Cutter:
             )  # fmt: skip
         yield Statement(keyword, first, text)
 
+    def _mend(self) -> None:
+        """Close the open quote."""
+        self._quoted = False
+        self._parts = ["\n".join(self._parts).rstrip() + '"']
+
     def end(self) -> Iterator[Statement]:
         if self._quoted:
             self._findings.add(
                 self._first, "open-quote", "warning", self._parts[0], "closed at the file's end"
             )
-            self._parts.append('"')
+            self._mend()
             yield from self._close(ended=True)
         yield from self._close(ended=False)
 
 
-def _ends(line: str, at: int) -> bool:
-    """Whether a quote behind a backslash can only be the end: the line has nothing else."""
-    return line[at:].strip() == ";"
+def _certain_end(line: str) -> int:
+    """Where a final quote of the line ends, with nothing but a semicolon behind it; else -1.
+
+    Such a quote ends the text even behind a backslash, which then is the last of a path.
+    """
+    text = line.rstrip()
+    text = text[:-1].rstrip() if text.endswith(";") else ""
+    return len(text) if text.endswith('"') else -1

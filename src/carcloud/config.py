@@ -159,6 +159,11 @@ SETTINGS: tuple[Setting, ...] = (
         4_000_000,
         "Recent reports remembered in memory to recognise repeats",
     ),
+    Setting(
+        "commands.parked_s",
+        60,
+        "How old what is known of a vehicle's speed may be for a command that needs it parked",
+    ),
     Setting("lake.url", "", "s3://bucket/prefix of the tables; empty = the data folder"),
     Setting("lake.cache_gb", 20, "Disk for copies of the files of a lake in S3"),
     Setting("lake.signals_days", 0, "Days decoded rows are kept; 0 = for ever"),

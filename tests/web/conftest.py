@@ -35,6 +35,7 @@ from carcloud.model.blocks import pack
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.streams import frames_subject, sessions_subject, status_subject
 from carcloud.model.time import now_us
+from carcloud.services.commands.api import Commands
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs, Kinds, Runner, RunnerOptions
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
@@ -147,6 +148,7 @@ class Cloud:
     loop: asyncio.AbstractEventLoop
     app: Litestar
     storage: Storage
+    commands: Commands
     maker: Maker
     deleter: Deleter
     site: dict[str, float]  # what a test changes: days, second_person, ahead_us
@@ -345,8 +347,8 @@ class _running:
             days=lambda: site["days"], second_person=lambda: bool(site["second_person"]),
         )  # fmt: skip
         services = Services(
-            tenancy, vehicles, telemetry, compliance, platforms, jobs, storage,
-            Metering(self.records), life,
+            tenancy, vehicles, telemetry, Commands(self.records, self.stream), compliance,
+            platforms, jobs, storage, Metering(self.records), life,
         )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
         self.app = app = create_app(services, settings, pages=self.pages)
@@ -368,7 +370,7 @@ class _running:
         )  # fmt: skip
         cloud = Cloud(
             address.url, tenancy, vehicles, telemetry, self.stream, decoder, loop, app, storage,
-            maker, deleter, site, self.data,
+            services.commands, maker, deleter, site, self.data,
         )  # fmt: skip
         return cloud, asyncio.Event()
 

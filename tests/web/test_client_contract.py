@@ -16,6 +16,7 @@ from carcloud.client.arrow import SeriesSet
 from carcloud.client.audit import _Audit
 from carcloud.client.buckets import _Buckets
 from carcloud.client.cloud import Cloud
+from carcloud.client.commands import _Commands
 from carcloud.client.cost_types import Price, Tier
 from carcloud.client.costs import _Budgets, _Costs, _Usage
 from carcloud.client.dead_letters import _DeadLetters
@@ -83,6 +84,7 @@ ARGUMENTS: dict[str, Any] = {  # one for each name of an argument of a method
     "prices": {"messages": Price((Tier(Decimal(1), Decimal(5)),), Decimal(2))},
     "budget": "0" * 16, "amount": Decimal("10.5"), "thresholds": [50], "meter": "messages",
     "on_forecast": False,
+    "command": "06512f0a", "arguments": {"text": "hi"}, "desired": {"a": 1},
 }  # fmt: skip
 OTHER = {  # where the same name means something else
     (_Jobs, "log", "start"): 5,
@@ -99,7 +101,7 @@ OTHER = {  # where the same name means something else
 BY_PATH = {"send", "items", "stream"}  # ask for any route
 GROUPS = (
     Cloud, _Vehicles, _Models, _Jobs, _Schedules, _DeadLetters, _Buckets, _People, _Roles,
-    _LoginProviders, _Keys, _Tenants, _Audit, _Usage, _Costs, _Budgets,
+    _LoginProviders, _Keys, _Tenants, _Commands, _Audit, _Usage, _Costs, _Budgets,
 )  # fmt: skip
 OWN = {(_Usage, "quotas")} | {  # ask another route for the tenant that one works in
     (_Tenants, f"{verb}export{many}")
@@ -112,6 +114,8 @@ def methods() -> Iterator[tuple[type, str, Call[Any]]]:
         for name, method in vars(group).items():
             if isinstance(method, call | many) and name not in BY_PATH:
                 yield group, name, _asked(group, name, method)
+                if (group, name) == (_Commands, "list"):
+                    yield group, name, _asked(group, name, method, vehicle=None)
                 if (group, name) in OWN:
                     yield group, name, _asked(group, name, method, tenant=None)
 

@@ -13,7 +13,8 @@ import carcloud.client as cc
 from carcloud.app.tokens import local_key
 from carcloud.client.methods import Group, call, many
 
-PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = "".join((DOCS / name).read_text() for name in ("client.md", "commands.md"))
 CAR = "LTEST00000000D001"
 START = int(datetime(2026, 5, 1, 8, tzinfo=UTC).timestamp()) * 1_000_000  # us
 
@@ -96,3 +97,9 @@ def test_every_method_and_exception_is_told() -> None:
             assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == written
     told = set(re.findall(r"^\| `(\w+)` \| ", PAGE, re.MULTILINE))
     assert {kind.__name__ for kind in cc.Refused.__subclasses__()} <= told
+
+
+def test_commands(run: Any, cloud: Any) -> None:
+    scope = run("commands")
+    assert scope["given"].state == "created"
+    assert scope["state"].delta == {"reporting": {"interval_s": 30}}

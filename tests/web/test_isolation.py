@@ -28,7 +28,7 @@ NOTHING = {  # as an id of the kind that a parameter takes, of a thing that neve
     "tenant": "zqxnone", "model": "zqxnone", "letter": "1-1-1-1", "link": "zqxnone",
     "platform_id": "ZQXNONE0000000001", "job_id": "1" * 32, "schedule": "zqxnone",
     "budget": "1" * 32, "bucket": "zqxnone", "query_id": "1" * 32,
-    "provider": "1" * 16, "export": "1" * 16, "table": "zqxnone",
+    "provider": "1" * 16, "command": "1" * 24, "export": "1" * 16, "table": "zqxnone",
 }  # fmt: skip
 FIXED = {"name": "answer.parquet", "limit": "jobs", "period": "2026-01", "book": "1" * 32}
 JOB = {"kind": "query-export", "params": {"sql": "SELECT 1 AS answer"}}
@@ -41,6 +41,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/tenants/{tenant}/storage"): {"sealed": True},
     ("PATCH", "/v1/vehicles/{vehicle}"): {"labels": {"mine": "yes"}},
     ("PATCH", "/v1/models/{model}"): {"name": "Mine"},
+    ("PATCH", "/v1/vehicles/{vehicle}/state/desired"): {"mine": True},
+    ("POST", "/v1/vehicles/{vehicle}/commands"): {"name": "locate"},
+    ("POST", "/v1/vehicles/{vehicle}/commands/{command}/cancel"): None,
     ("POST", "/v1/dead-letters/{letter}/reprocess"): None,
     ("PATCH", "/v1/forwarding/{link}"): {"enabled": False},
     ("PUT", "/v1/platforms/{platform_id}"): {"user": "mine", "password": "mine and only mine"},
@@ -82,6 +85,7 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
         made("/v1/models", {"id": f"{MARK}-model", "name": MARK})
         made("/v1/vehicles", {"id": vehicle, "labels": {"fleet": MARK}})
         cloud.send(vehicle, make_frame(now_us() - 1_000_000, speed=71.25), tenant=tenant)
+        told = made(f"/v1/vehicles/{vehicle}/commands", {"name": "locate"})
         cloud.send(vehicle, f"no JSON {MARK}".encode(), tenant=tenant)
         letters = client.get("/v1/dead-letters").json()["items"]
         project = made("/v1/projects", {"id": f"{MARK}-lab", "name": MARK})
@@ -119,7 +123,7 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
             "letter": letters[0]["id"], "link": link["name"], "platform_id": platform,
             "job_id": job["id"], "schedule": schedule["name"], "budget": budget["id"],
             "bucket": bucket, "query_id": "2" * 32, "provider": "2" * 16, "export": "2" * 16,
-            "table": made_table(cloud, tenant),
+            "table": made_table(cloud, tenant), "command": told["id"],
         }  # fmt: skip
         yield Owned(client, ids)
 

@@ -31,6 +31,7 @@ from carcloud.model.signals import CATALOGUE
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
+from carcloud.services.commands.api import Commands
 from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.telemetry.api import QueryOptions, QueryQuota, SignalSpec, Telemetry
 from carcloud.services.tenancy.api import NotSignedIn, Tenancy
@@ -204,6 +205,7 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         ),
         Vehicles(engines.records, secret=sealing_secret(settings)),
         telemetry,
+        Commands(engines.records, engines.stream, parked_s=settings.number("commands.parked_s")),
         make_compliance(settings, engines),
         PlatformAccounts(engines.records),
         make_jobs(settings, engines),

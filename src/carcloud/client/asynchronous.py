@@ -11,6 +11,7 @@ from carcloud.client.arrow import TableFormat, frame_of
 from carcloud.client.audit import AsyncAuditGroup
 from carcloud.client.buckets import AsyncBucketGroup
 from carcloud.client.cloud import Cloud
+from carcloud.client.commands import AsyncCommandGroup
 from carcloud.client.costs import AsyncBudgetGroup, AsyncCostGroup, AsyncUsageGroup
 from carcloud.client.dead_letters import AsyncDeadLetterGroup
 from carcloud.client.exchange import Call, Listing, Stream, http_options
@@ -47,6 +48,7 @@ class AsyncClient(AsyncGroup, Cloud):
         self.url = access.url
         self._retry = retry
         self._http = httpx.AsyncClient(**http_options(access.url, access.token, timeout_s))
+        self.commands = AsyncCommandGroup(self)
         self.vehicles = AsyncVehicleGroup(self)
         self.models = AsyncModelGroup(self)
         self.jobs = AsyncJobGroup(self)

@@ -11,6 +11,7 @@ from carcloud.client.arrow import TableFormat, frame_of
 from carcloud.client.audit import AuditGroup
 from carcloud.client.buckets import BucketGroup
 from carcloud.client.cloud import Cloud
+from carcloud.client.commands import CommandGroup
 from carcloud.client.costs import BudgetGroup, CostGroup, UsageGroup
 from carcloud.client.dead_letters import DeadLetterGroup
 from carcloud.client.exchange import Call, Listing, Stream, http_options
@@ -52,6 +53,7 @@ class Client(Group, Cloud):
         self.url = access.url
         self._retry = retry
         self._http = httpx.Client(**http_options(access.url, access.token, timeout_s))
+        self.commands = CommandGroup(self)
         self.vehicles = VehicleGroup(self)
         self.models = ModelGroup(self)
         self.jobs = JobGroup(self)

@@ -45,6 +45,7 @@ LIMITS: tuple[Limit, ...] = (
     Limit("query_seconds", "s/day", 36_000, Bound.DAY, "Time of SQL queries in a UTC day"),
     Limit("queries", "query", 3, Bound.RUNNING, "SQL queries that run at the same time; more wait"),
     Limit("jobs", "job", 20, Bound.RUNNING, "Jobs that run at the same time; more wait"),
+    Limit("commands", "command", 10_000, Bound.RUNNING, "Commands to vehicles that have not ended"),
     Limit("jobs_queued", "job", 10_000, Bound.RUNNING, "Jobs that wait or run"),
     Limit(
         "requests_per_second", "request/s", 2_000, Bound.RATE, "HTTP requests each second"

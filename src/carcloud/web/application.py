@@ -18,6 +18,7 @@ from litestar.types import Guard
 from carcloud import __version__
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
+from carcloud.services.commands.api import Commands
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs
 from carcloud.services.metering.api import Metering
@@ -31,6 +32,7 @@ from carcloud.web.api import (
     audit,
     buckets,
     budgets,
+    commands,
     dead_letters,
     forwarding,
     invitations,
@@ -81,6 +83,7 @@ class Services:
     tenancy: Tenancy
     vehicles: Vehicles
     telemetry: Telemetry
+    commands: Commands
     compliance: Compliance
     platforms: PlatformAccounts
     jobs: Jobs
@@ -165,6 +168,7 @@ def _guarded(guard: Guard) -> Router:
             vehicles.router,
             models.router,
             telemetry.router,
+            commands.router,
             queries.router,
             dead_letters.router,
             forwarding.router,
@@ -195,6 +199,7 @@ def _given(
         "tenancy": services.tenancy,
         "vehicles": services.vehicles,
         "telemetry": services.telemetry,
+        "commands": services.commands,
         "compliance": services.compliance,
         "platforms": services.platforms,
         "jobs": services.jobs,
@@ -246,6 +251,7 @@ def _translations() -> Mapping[type[Exception], Translate]:
     return {
         **sessions.TRANSLATIONS,
         **vehicles.TRANSLATIONS,
+        **commands.TRANSLATIONS,
         **forwarding.TRANSLATIONS,
         **usage.TRANSLATIONS,
         **buckets.TRANSLATIONS,

@@ -48,6 +48,7 @@ TAGS = [
     Tag("vehicles", "The registry of vehicles: lifecycle, labels, credentials, import"),
     Tag("models", "Vehicle models: what the vehicles of one kind have in common"),
     Tag("telemetry", "What vehicles sent: latest state, frames, signals, positions, alarms"),
+    Tag("commands", "Commands to vehicles, their desired and reported state"),
     Tag("query", "The tenant's tables and SQL on them"),
     Tag("dead-letters", "Frames that could not be read, and reading them again"),
     Tag("forwarding", "Links to further GB/T 32960 platforms, and lower platforms that log in"),

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from carcloud.config import Settings
+from carcloud.services.commands.api import Commands
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs
 from carcloud.services.metering.api import Metering
@@ -44,6 +45,7 @@ class Engine:
 
 TheCaller = NamedDependency[Caller]
 TheCallers = NamedDependency[Callers]
+TheCommands = NamedDependency[Commands]
 TheCompliance = NamedDependency[Compliance]
 TheEngines = NamedDependency[Sequence[Engine]]
 TheFleet = NamedDependency[FleetView]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from carcloud.engines.records_versions import metadata as VERSIONS
+from carcloud.services.commands.api import metadata as COMMANDS
 from carcloud.services.compliance.api import metadata as COMPLIANCE
 from carcloud.services.compute.api import metadata as COMPUTE
 from carcloud.services.metering.api import metadata as METERING
@@ -20,6 +21,7 @@ TABLES: Any = (  # of MetaData; Alembic takes several and says it takes one
     COMPUTE,
     VEHICLES,
     TELEMETRY,
+    COMMANDS,
     COMPLIANCE,
     TENANT_LIFE,
 )

@@ -1,0 +1,1 @@
+"""Commands to vehicles, and the state that is desired of them."""

@@ -1,0 +1,319 @@
+"""Commands to vehicles and their desired state. Calls block briefly.
+
+A command is kept before anybody sends it. Gateways take what waits for the vehicles connected to
+them (`waiting`), and tell what becomes of it (`report`). Whoever wants to know at once listens to
+the events; nothing is lost where nobody does.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select
+
+from carcloud.model.ids import Tenant
+from carcloud.model.limits import check as check_limit
+from carcloud.model.streams import wake_subject
+from carcloud.model.time import now_us
+from carcloud.ports.errors import Conflict, EngineError
+from carcloud.ports.records import Records
+from carcloud.ports.stream import Stream
+from carcloud.services.commands import progress, states
+from carcloud.services.commands.errors import (
+    Ended,
+    InvalidCommand,
+    KeyTaken,
+    NotParked,
+    StateChanged,
+    UnknownCommand,
+)
+from carcloud.services.commands.kinds import (
+    CONTROL,
+    KINDS,
+    Argument,
+    Kind,
+    check_arguments,
+    kind_of,
+)
+from carcloud.services.commands.parked import check_parked
+from carcloud.services.commands.rows import command_of, find, new_id, waiting_of
+from carcloud.services.commands.store import commands, metadata
+from carcloud.services.commands.types import (
+    ENDED,
+    OPEN,
+    Command,
+    CommandPage,
+    NewCommand,
+    Report,
+    State,
+    VehicleState,
+    Waiting,
+)
+from carcloud.services.telemetry.api import VehicleTwin
+from carcloud.services.tenancy.api import AuditEntry, limit_in, record_changes
+
+__all__ = [
+    "CONTROL",
+    "ENDED",
+    "KINDS",
+    "OPEN",
+    "SERVICE",
+    "Argument",
+    "Command",
+    "CommandPage",
+    "Commands",
+    "Ended",
+    "InvalidCommand",
+    "KeyTaken",
+    "Kind",
+    "NewCommand",
+    "NotParked",
+    "Report",
+    "State",
+    "StateChanged",
+    "UnknownCommand",
+    "VehicleState",
+    "Waiting",
+    "kind_of",
+    "metadata",
+]  # fmt: skip
+
+SERVICE = "commands"
+_CHUNK = 500  # vehicles in one SELECT
+_MOST_TIMEOUT_S = 30 * 86_400.0
+_MOST_ARGUMENTS = 64_000  # bytes of JSON
+_TRIES = 5
+
+
+class Commands:
+    """The service. `parked_s`: how old what is known of a vehicle's speed may be, s."""
+
+    def __init__(
+        self,
+        records: Records,
+        stream: Stream | None = None,
+        *,
+        parked_s: float = 60.0,
+        now: Callable[[], int] = now_us,
+    ) -> None:
+        records.create(metadata)
+        self._records = records
+        self._stream = stream
+        self._parked_s = parked_s
+        self._now = now
+
+    async def wake(self) -> None:
+        """Tell the gateways that there is something to send; they look by themselves too."""
+        if self._stream is not None:
+            with contextlib.suppress(EngineError):
+                await self._stream.broadcast(wake_subject(SERVICE), b"")
+
+    # commands
+
+    def give(
+        self,
+        tenant: Tenant,
+        vehicle: str,
+        new: NewCommand,
+        *,
+        actor: str,
+        protocol: str | None = None,
+        twin: VehicleTwin | None = None,
+    ) -> Command:
+        """Keep a command for a vehicle of the tenant, to be sent as soon as it is connected.
+
+        `protocol`: what the vehicle is known to speak; `twin`: what is known of it, for commands
+        that need it parked. Raises `InvalidCommand`, `NotParked`, `KeyTaken`, `OverLimit`.
+        """
+        kind = self._checked(new, protocol)
+        same = self._with_key(tenant, vehicle, new)
+        if same is not None:
+            return same
+        if kind.parked:
+            if twin is None:
+                raise NotParked("the vehicle has not reported whether it moves")
+            check_parked(twin, self._now(), self._parked_s)
+        now = self._now()
+        values = {
+            "id": new_id(now),
+            "tenant": tenant,
+            "vehicle": vehicle,
+            "name": new.name,
+            "arguments": msgspec.json.encode(new.arguments).decode(),
+            "state": State.CREATED.value,
+            "reason": "",
+            "actor": actor,
+            "key": new.key,
+            "created_us": now,
+            "expires_us": now + int(new.timeout_s * 1e6),
+        }
+        try:
+            with self._records.transaction() as db:
+                _check_room(db, tenant)
+                db.execute(insert(commands).values(**values))
+                told = {"name": new.name, "arguments": new.arguments, "timeout_s": new.timeout_s}
+                record_changes(db, [AuditEntry(tenant, actor, "command.give", vehicle, None, told)])
+                return find(db, tenant, str(values["id"]))
+        except Conflict:
+            same = self._with_key(tenant, vehicle, new)  # the same request at the same time
+            if same is None:
+                raise
+            return same
+
+    def _checked(self, new: NewCommand, protocol: str | None) -> Kind:
+        kind = kind_of(new.name)
+        check_arguments(kind, new.arguments)
+        encoded = msgspec.json.encode(new.arguments)
+        if len(encoded) > _MOST_ARGUMENTS:
+            raise InvalidCommand("arguments", f"at most {_MOST_ARGUMENTS} bytes as JSON")
+        if b"\\u0000" in encoded:
+            raise InvalidCommand("arguments", "hold a NUL character")
+        if not 1 <= new.timeout_s <= _MOST_TIMEOUT_S:
+            raise InvalidCommand("timeout_s", f"must be 1 to {_MOST_TIMEOUT_S:.0f}")
+        if new.key is not None and not (1 <= len(new.key) <= 100 and new.key.isprintable()):
+            raise InvalidCommand("key", "1 to 100 printable characters")
+        if protocol is not None and protocol not in kind.protocols:
+            carried = ", ".join(kind.protocols)
+            raise InvalidCommand("name", f"{new.name} goes over {carried}, not over {protocol}")
+        return kind
+
+    def _with_key(self, tenant: Tenant, vehicle: str, new: NewCommand) -> Command | None:
+        if new.key is None:
+            return None
+        mine = (commands.c.tenant == tenant) & (commands.c.key == new.key)
+        with self._records.reading() as db:
+            row = db.execute(select(commands).where(mine)).mappings().first()
+        if row is None:
+            return None
+        found = command_of(row)
+        if (found.vehicle, found.name, found.arguments) != (vehicle, new.name, new.arguments):
+            raise KeyTaken(f"the key {new.key!r} was given with another command")
+        return found
+
+    def get(self, tenant: Tenant, command: str) -> Command:
+        """A command; raises `UnknownCommand`."""
+        with self._records.reading() as db:
+            return find(db, tenant, command)
+
+    def page(
+        self,
+        tenant: Tenant,
+        *,
+        vehicle: str | None = None,
+        state: State | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> CommandPage:
+        """Commands, newest first, with ids below `before`."""
+        query = select(commands).where(commands.c.tenant == tenant)
+        if vehicle is not None:
+            query = query.where(commands.c.vehicle == vehicle)
+        if state is not None:
+            query = query.where(commands.c.state == state.value)
+        if before is not None:
+            query = query.where(commands.c.id < before)
+        query = query.order_by(commands.c.id.desc()).limit(limit + 1)
+        with self._records.reading() as db:
+            found = [command_of(row) for row in db.execute(query).mappings()]
+        more = found[limit - 1].id if len(found) > limit else None
+        return CommandPage(tuple(found[:limit]), more)
+
+    def cancel(self, tenant: Tenant, command: str, *, actor: str) -> Command:
+        """Call a command back; raises `UnknownCommand`, `Ended`.
+
+        A vehicle that has it already may carry it out all the same.
+        """
+        with self._records.transaction() as db:
+            found = find(db, tenant, command)
+            after = progress.cancel(db, tenant, found, actor, self._now())
+        if after.state != State.CANCELLED or found.state == State.CANCELLED:
+            raise Ended(f"the command is {after.state}")
+        return after
+
+    # for gateways
+
+    def newest(self) -> int:
+        """The number of the newest command of all tenants; 0 before the first."""
+        with self._records.reading() as db:
+            return int(db.execute(select(func.max(commands.c.number))).scalar() or 0)
+
+    def given_after(self, number: int, limit: int = 1000) -> list[Waiting]:
+        """Commands of all tenants given after one, in order, that nobody has sent yet."""
+        query = select(commands).where(
+            commands.c.number > number,
+            commands.c.state == State.CREATED.value,
+            commands.c.expires_us > self._now(),
+        )
+        with self._records.reading() as db:
+            rows = db.execute(query.order_by(commands.c.number).limit(limit)).mappings()
+            return [waiting_of(row) for row in rows]
+
+    def waiting(self, vehicles: Sequence[str]) -> list[Waiting]:
+        """Commands that nobody has sent yet of vehicles that have just connected, in order."""
+        found: list[Waiting] = []
+        now = self._now()
+        with self._records.reading() as db:
+            for start in range(0, len(vehicles), _CHUNK):
+                query = select(commands).where(
+                    commands.c.state == State.CREATED.value,
+                    commands.c.vehicle.in_(vehicles[start : start + _CHUNK]),
+                    commands.c.expires_us > now,
+                )
+                rows = db.execute(query.order_by(commands.c.number)).mappings()
+                found += [waiting_of(row) for row in rows]
+        return found
+
+    def report(self, reports: Sequence[Report]) -> list[Command]:
+        """Bring commands forward; returns those that changed. Told twice changes nothing."""
+        with self._records.transaction() as db:
+            return progress.take(db, reports, self._now())
+
+    def expire(self) -> list[Command]:
+        """End the commands whose time is over; returns them."""
+        with self._records.transaction() as db:
+            return progress.expire(db, self._now())
+
+    # state
+
+    def state(self, tenant: Tenant, vehicle: str) -> VehicleState:
+        """Desired and reported state of a vehicle."""
+        with self._records.reading() as db:
+            return states.get(db, tenant, vehicle)
+
+    def desire(
+        self,
+        tenant: Tenant,
+        vehicle: str,
+        patch: Mapping[str, Any],
+        *,
+        actor: str,
+        if_version: int | None = None,
+    ) -> VehicleState:
+        """Change the desired state by a merge patch; raises `StateChanged`, `InvalidCommand`."""
+        try:
+            with self._records.transaction() as db:
+                made = states.desire(db, tenant, vehicle, patch, self._now(), if_version)
+                entry = AuditEntry(tenant, actor, "state.desire", vehicle, None, dict(patch))
+                record_changes(db, [entry])
+                return made
+        except Conflict as error:
+            raise StateChanged("the desired state was changed at the same time") from error
+
+    def reported(self, tenant: Tenant, vehicle: str, patch: Mapping[str, Any]) -> VehicleState:
+        """Take what a vehicle reports of its state; raises `InvalidCommand`."""
+        for _ in range(_TRIES):
+            try:
+                with self._records.transaction() as db:
+                    return states.report(db, tenant, vehicle, patch, self._now())
+            except (Conflict, StateChanged):
+                continue
+        raise Conflict("the reported state is changed all the time")
+
+
+def _check_room(db: Connection, tenant: Tenant) -> None:
+    """Raises `OverLimit` where too many commands of the tenant are open."""
+    opened = commands.c.state.in_([state.value for state in OPEN])
+    mine = select(func.count()).select_from(commands).where(commands.c.tenant == tenant, opened)
+    used = db.execute(mine).scalar_one()
+    check_limit("commands", limit_in(db, tenant, "commands"), used)

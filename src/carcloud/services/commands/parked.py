@@ -1,0 +1,24 @@
+"""Whether a vehicle is known to stand, from its twin."""
+
+from carcloud.services.commands.errors import NotParked
+from carcloud.services.telemetry.api import VehicleTwin
+
+SPEED, MOVING = "Vehicle.Speed", "Vehicle.IsMoving"
+PARKED_BELOW = 0.5  # km/h; a standing vehicle's position noise is below it
+_SECOND = 1_000_000
+
+
+def check_parked(twin: VehicleTwin, now_us: int, fresh_s: float) -> None:
+    """Raises `NotParked` unless the last `fresh_s` seconds say that the vehicle stands."""
+    speed, moving = twin.signals.get(SPEED), twin.signals.get(MOVING)
+    told = [reading for reading in (speed, moving) if reading is not None]
+    if not told:
+        raise NotParked("the vehicle has not reported whether it moves")
+    newest = max(reading.time_us for reading in told)
+    age = (now_us - newest) / _SECOND
+    if age > fresh_s:
+        raise NotParked(f"what is known of its speed is {age:.0f} s old, {fresh_s:.0f} s at most")
+    if speed is not None and float(speed.value or 0) >= PARKED_BELOW:  # type: ignore[arg-type]
+        raise NotParked(f"it reported {speed.value:g} km/h {age:.0f} s ago")
+    if moving is not None and moving.value is True:
+        raise NotParked(f"it reported that it moves {age:.0f} s ago")

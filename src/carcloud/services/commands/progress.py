@@ -1,0 +1,125 @@
+"""How commands go on: sent, answered, timed out. Only steps forward are taken.
+
+What a vehicle tells after its command has timed out is still kept: it has happened.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, select, update
+
+from carcloud.model.ids import Tenant
+from carcloud.services.commands.rows import command_of
+from carcloud.services.commands.store import commands
+from carcloud.services.commands.types import ENDED, OPEN, Command, Report, State
+from carcloud.services.tenancy.api import AuditEntry, record_changes
+
+_CHUNK = 500  # ids in one SELECT
+_MOST_EXPIRED = 1000  # commands that one round ends
+_REASON, _RESULT = 500, 100_000  # characters
+_TOLD: Final = (State.EXECUTED, State.REFUSED, State.FAILED)
+
+BEFORE: Final[Mapping[State, tuple[State, ...]]] = {
+    State.SENT: (State.CREATED,),
+    State.RECEIVED: (State.CREATED, State.SENT),
+    State.EXECUTED: (*OPEN, State.TIMED_OUT),
+    State.REFUSED: (*OPEN, State.TIMED_OUT),
+    State.FAILED: (*OPEN, State.TIMED_OUT),
+    State.TIMED_OUT: OPEN,
+    State.CANCELLED: OPEN,
+}
+"""From which states a command may come to another."""
+
+_TIMES: Final[Mapping[State, str]] = {State.SENT: "sent_us", State.RECEIVED: "received_us"}
+
+
+def take(db: Connection, reports: Sequence[Report], now: int) -> list[Command]:
+    """Bring commands forward; returns those that changed, as they are now.
+
+    A report of a command that is not its sender's, or would be a step back, changes nothing.
+    """
+    known = _known(db, [report.id for report in reports])
+    changed: dict[str, Command] = {}
+    for report in reports:
+        row = known.get(report.id)
+        if row is None or row["vehicle"] != report.vehicle:
+            continue
+        if State(row["state"]) not in BEFORE.get(report.state, ()):
+            continue
+        row.update(_values(report, report.time or now))
+        changed[report.id] = command_of(row)
+    for command in changed.values():
+        row = known[command.id]
+        values = {name: row[name] for name in ("state", "reason", "result", *_STAMPS)}
+        db.execute(update(commands).where(commands.c.id == command.id).values(**values))
+    record_changes(db, [_entry(one, "vehicle") for one in changed.values() if one.state in _TOLD])
+    return list(changed.values())
+
+
+def expire(db: Connection, now: int) -> list[Command]:
+    """End the open commands whose time is over; returns them."""
+    over = commands.c.state.in_([state.value for state in OPEN]) & (commands.c.expires_us <= now)
+    query = select(commands).where(over).order_by(commands.c.expires_us).limit(_MOST_EXPIRED)
+    rows = [dict(row) for row in db.execute(query).mappings()]
+    ended = []
+    for row in rows:
+        told = _timed_out(State(row["state"]))
+        same = (commands.c.id == row["id"]) & (commands.c.state == row["state"])
+        values = {"state": State.TIMED_OUT.value, "reason": told, "ended_us": now}
+        if db.execute(update(commands).where(same).values(**values)).rowcount == 1:
+            ended.append(command_of({**row, **values}))
+    record_changes(db, [_entry(one, "carcloud") for one in ended])
+    return ended
+
+
+def cancel(db: Connection, tenant: Tenant, command: Command, actor: str, now: int) -> Command:
+    """The command as cancelled; unchanged where it has just ended."""
+    states = [state.value for state in BEFORE[State.CANCELLED]]
+    same = (commands.c.id == command.id) & commands.c.state.in_(states)
+    values = {"state": State.CANCELLED.value, "reason": f"by {actor}"[:_REASON], "ended_us": now}
+    db.execute(update(commands).where(same & (commands.c.tenant == tenant)).values(**values))
+    row = db.execute(select(commands).where(commands.c.id == command.id)).mappings().one()
+    after = command_of(row)
+    if after.state == State.CANCELLED:
+        record_changes(db, [_entry(after, actor)])
+    return after
+
+
+_STAMPS: Final = ("sent_us", "received_us", "ended_us")
+
+
+def _known(db: Connection, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    ordered = sorted({one for one in wanted if one.isalnum() and len(one) <= 32})
+    for start in range(0, len(ordered), _CHUNK):
+        chunk = select(commands).where(commands.c.id.in_(ordered[start : start + _CHUNK]))
+        found.update((row["id"], dict(row)) for row in db.execute(chunk).mappings())
+    return found
+
+
+def _values(report: Report, time: int) -> dict[str, Any]:
+    values: dict[str, Any] = {"state": report.state.value}
+    values["reason"] = report.reason.replace("\0", "\ufffd")[:_REASON]
+    if report.result is not None:
+        text = json.dumps(report.result, ensure_ascii=False).replace("\\u0000", "\ufffd")
+        values["result"] = text if len(text) <= _RESULT else json.dumps("too long to keep")
+    values[_TIMES.get(report.state, "ended_us")] = time
+    return values
+
+
+def _timed_out(before: State) -> str:
+    return {
+        State.CREATED: "the vehicle was not connected in time",
+        State.SENT: "the vehicle did not answer in time",
+        State.RECEIVED: "the vehicle has it, and did not tell its end in time",
+    }[before]
+
+
+def _entry(command: Command, actor: str) -> AuditEntry:
+    after = {"name": command.name, "state": command.state.value, "reason": command.reason}
+    action = "command.cancel" if command.state == State.CANCELLED else "command.end"
+    return AuditEntry(command.tenant, actor, action, command.vehicle, None, after)
+
+
+assert set(_TOLD) <= set(ENDED)  # noqa: S101 - both tables name the same states

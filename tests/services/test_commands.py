@@ -1,0 +1,261 @@
+"""Commands and desired state, on every database."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carcloud.engines.records_sql import SqlRecords
+from carcloud.model.ids import Tenant
+from carcloud.model.limits import OverLimit
+from carcloud.services.commands.api import (
+    Commands,
+    Ended,
+    InvalidCommand,
+    KeyTaken,
+    NewCommand,
+    NotParked,
+    Report,
+    State,
+    StateChanged,
+    UnknownCommand,
+)
+from carcloud.services.commands.states import delta, merged
+from carcloud.services.telemetry.api import VehicleTwin
+from carcloud.services.telemetry.types import Reading
+from carcloud.services.tenancy.api import AuditFilter, Tenancy
+
+A, B = Tenant("a"), Tenant("b")
+CAR = "LTESTCMD000000001"
+SECOND = 1_000_000
+START = 1_700_000_000 * SECOND
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def service(records: SqlRecords, clock: Clock) -> Commands:
+    Tenancy(records)  # whose tables hold limits and the audit
+    return Commands(records, now=clock)
+
+
+def twin(**signals: Any) -> VehicleTwin:
+    """What is known of the car: signals as (value, seconds ago)."""
+    names = {"speed": "Vehicle.Speed", "moving": "Vehicle.IsMoving"}
+    readings = {
+        names[name]: Reading(value, START - age * SECOND) for name, (value, age) in signals.items()
+    }
+    return VehicleTwin(CAR, START, START, readings)
+
+
+def give(service: Commands, name: str = "locate", **more: Any) -> Any:
+    asked = NewCommand(name, **{k: more.pop(k) for k in list(more) if k in ASKED})
+    return service.give(more.pop("tenant", A), more.pop("vehicle", CAR), asked, actor="ann", **more)
+
+
+ASKED = {"arguments", "timeout_s", "key"}
+
+
+def test_a_command_is_kept_sent_received_and_executed(
+    service: Commands, records: SqlRecords, clock: Clock
+) -> None:
+    made = give(service)
+    assert made.state == State.CREATED
+    assert [one.id for one in service.waiting([CAR, "OTHER"])] == [made.id]
+    steps = [State.SENT, State.RECEIVED, State.EXECUTED]
+    for state in steps:
+        clock.now += SECOND
+        (after,) = service.report([Report(made.id, CAR, state, result={"lat": 1})])
+        assert after.state == state
+    assert (after.sent, after.received, after.ended) == tuple(START + n * SECOND for n in (1, 2, 3))
+    assert after.result == {"lat": 1}
+    assert service.waiting([CAR]) == []
+    trail = Tenancy(records).trail.page(A, AuditFilter(subject=CAR)).items
+    assert [entry.action for entry in trail] == ["command.end", "command.give"]
+    assert service.get(A, made.id) == after
+
+
+def test_no_step_goes_back(service: Commands) -> None:
+    made = give(service)
+    service.report([Report(made.id, CAR, State.REFUSED, "busy")])
+    for late in (State.SENT, State.RECEIVED, State.EXECUTED, State.TIMED_OUT):
+        assert service.report([Report(made.id, CAR, late)]) == []
+    assert service.get(A, made.id).reason == "busy"
+
+
+def test_only_its_own_vehicle_tells_of_a_command(service: Commands) -> None:
+    made = give(service)
+    assert service.report([Report(made.id, "LTESTCMD000000002", State.EXECUTED)]) == []
+    assert service.report([Report("0" * 24, CAR, State.EXECUTED)]) == []
+    assert service.report([Report("x'--\0", CAR, State.EXECUTED)]) == []
+    assert service.get(A, made.id).state == State.CREATED
+
+
+def test_time_ends_a_command_and_a_late_answer_is_kept(service: Commands, clock: Clock) -> None:
+    made, other = give(service, timeout_s=10), give(service, timeout_s=100)
+    clock.now += 10 * SECOND
+    assert service.waiting([CAR])[0].id == other.id  # what is over is not sent any more
+    assert [one.id for one in service.expire()] == [made.id]
+    assert "not connected" in service.get(A, made.id).reason
+    assert service.expire() == []
+    service.report([Report(made.id, CAR, State.EXECUTED)])
+    assert service.get(A, made.id).state == State.EXECUTED
+
+
+def test_cancelled_until_it_has_ended(service: Commands) -> None:
+    made = give(service)
+    assert service.cancel(A, made.id, actor="ben").state == State.CANCELLED
+    assert service.waiting([CAR]) == []
+    with pytest.raises(Ended, match="cancelled"):
+        service.cancel(A, made.id, actor="ben")
+    done = give(service)
+    service.report([Report(done.id, CAR, State.EXECUTED)])
+    with pytest.raises(Ended, match="executed"):
+        service.cancel(A, done.id, actor="ben")
+
+
+def test_another_tenant_sees_nothing(service: Commands) -> None:
+    made = give(service)
+    for ask in (service.get, lambda t, c: service.cancel(t, c, actor="eve")):
+        with pytest.raises(UnknownCommand):
+            ask(B, made.id)
+    assert service.page(B).items == ()
+    assert service.state(B, CAR).desired == {}
+
+
+def test_a_key_gives_one_command(service: Commands) -> None:
+    made = give(service, key="k1")
+    assert give(service, key="k1").id == made.id
+    with pytest.raises(KeyTaken):
+        give(service, key="k1", vehicle="LTESTCMD000000002")
+    assert give(service, key="k1", tenant=B).id != made.id
+
+
+def test_parked_is_made_sure_of(service: Commands) -> None:
+    for known, why in (
+        (None, "not reported"),
+        (twin(), "not reported"),
+        (twin(speed=(43.0, 3)), "43 km/h 3 s ago"),
+        (twin(speed=(0.0, 61)), "61 s old"),
+        (twin(speed=(0.0, 1), moving=(True, 1)), "moves"),
+    ):
+        with pytest.raises(NotParked, match=why):
+            give(service, "unlock", twin=known)
+
+
+def test_a_standing_vehicle_is_unlocked(service: Commands) -> None:
+    assert give(service, "unlock", twin=twin(speed=(0.2, 5))).state == State.CREATED
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("fly", {}, "name"),
+    ("locate", {"protocol": "gbt32960"}, "name"),
+    ("locate", {"arguments": {"x": 1}}, "arguments.x"),
+    ("message", {}, "arguments.text"),
+    ("message", {"arguments": {"text": ""}}, "arguments.text"),
+    ("message", {"arguments": {"text": "hi", "show": "sing"}}, "arguments.show"),
+    ("track", {"arguments": {"interval_s": True, "duration_s": 5}}, "arguments.interval_s"),
+    ("track", {"arguments": {"interval_s": 0, "duration_s": 5}}, "arguments.interval_s"),
+    ("message", {"arguments": {"text": "a\0"}}, "arguments"),
+    ("locate", {"timeout_s": 0.5}, "timeout_s"),
+    ("locate", {"key": ""}, "key"),
+]
+
+
+def test_a_bad_command_names_the_field(service: Commands) -> None:
+    for name, more, field in BAD:
+        with pytest.raises(InvalidCommand) as refused:
+            give(service, name, **more)
+        assert refused.value.field == field
+
+
+def test_pages_and_what_gateways_ask_for(service: Commands, clock: Clock) -> None:
+    made = []
+    for _ in range(5):
+        clock.now += 1
+        made.append(give(service).id)
+    first = service.page(A, limit=2)
+    assert [one.id for one in first.items] == made[:-3:-1]
+    rest = service.page(A, before=first.next_cursor, limit=10)
+    assert [one.id for one in rest.items] == made[2::-1]
+    assert service.page(A, vehicle="LTESTCMD000000002").items == ()
+    assert len(service.page(A, state=State.CREATED).items) == 5
+    numbers = [one.number for one in service.given_after(0)]
+    assert numbers == sorted(numbers)
+    assert service.newest() == numbers[-1]
+    assert [one.number for one in service.given_after(numbers[2])] == numbers[3:]
+
+
+def test_too_many_open_commands_are_refused(service: Commands, records: SqlRecords) -> None:
+    tenancy = Tenancy(records)
+    tenancy.tenants.ensure(A)
+    tenancy.limits.set_limit(A, "commands", 2, actor="root")
+    for _ in range(2):
+        made = give(service)
+    with pytest.raises(OverLimit, match="commands"):
+        give(service)
+    service.cancel(A, made.id, actor="ann")
+    give(service)
+
+
+def test_desired_and_reported_state(service: Commands) -> None:
+    made = service.desire(A, CAR, {"reporting": {"interval_s": 30}, "lamp": True}, actor="ann")
+    assert made.delta == {"reporting": {"interval_s": 30}, "lamp": True}
+    told = service.reported(A, CAR, {"reporting": {"interval_s": 30}, "lamp": 1, "own": "x"})
+    assert told.delta == {"lamp": True}, "1 is not true"
+    assert (told.desired_version, told.reported_version) == (1, 1)
+    done = service.reported(A, CAR, {"lamp": True})
+    assert done.delta is None
+    assert done.reported["own"] == "x"
+    with pytest.raises(StateChanged, match="version 1"):
+        service.desire(A, CAR, {}, actor="ann", if_version=7)
+    gone = service.desire(A, CAR, {"lamp": None}, actor="ann", if_version=1)
+    assert gone.desired == {"reporting": {"interval_s": 30}}
+
+
+def test_a_state_has_bounds(service: Commands) -> None:
+    deep: Any = 1
+    for _ in range(9):
+        deep = {"a": deep}
+    for wrong in (deep, {"a": "x" * 40_000}, {"a": "\0"}):
+        with pytest.raises(InvalidCommand, match="desired"):
+            service.desire(A, CAR, wrong, actor="ann")
+    with pytest.raises(InvalidCommand, match="reported"):
+        service.reported(A, CAR, {"a": "x" * 40_000})
+
+
+JSON = st.recursive(
+    st.booleans() | st.integers(-3, 3) | st.text(max_size=2),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner),
+    max_leaves=6,
+)
+STATE = st.dictionaries(st.sampled_from("abc"), JSON, max_size=3)
+
+
+@given(STATE, STATE)
+def test_reporting_the_delta_leaves_none(desired: Any, reported: Any) -> None:
+    differs = delta(desired, reported)
+    if differs is not None:
+        assert delta(desired, merged(reported, _whole(differs, desired))) is None
+    else:
+        assert delta(desired, merged(reported, desired)) is None
+
+
+def _whole(differs: Any, desired: Any) -> Any:
+    """The delta, as a vehicle applies it: an object in place of what was none comes whole."""
+    return {
+        name: _whole(value, desired[name]) if isinstance(value, dict) and value else value
+        for name, value in differs.items()
+    }

@@ -56,7 +56,9 @@ def test_pages_of_commands(client: httpx.Client) -> None:
     assert rest["items"][0]["id"] == made[0]
 
 
-def test_a_moving_vehicle_is_not_unlocked(cloud: Any, client: httpx.Client, make_frame: Any) -> None:
+def test_a_moving_vehicle_is_not_unlocked(
+    cloud: Any, client: httpx.Client, make_frame: Any
+) -> None:
     assert client.post(HERE, json={"name": "unlock"}).status_code == 409
     cloud.send(CAR, make_frame(now_us() - 1_000_000, speed=50.0))
     refused = client.post(HERE, json={"name": "unlock"})
@@ -71,9 +73,17 @@ def test_what_is_wrong_is_named(client: httpx.Client) -> None:
     assert wrong.status_code == 400
     assert wrong.json()["errors"][0]["field"] == "arguments.txt"
     assert client.post(HERE, json={"name": "locate", "key": "k"}).status_code == 201
-    other = client.post(HERE, json={"name": "track", "key": "k", "arguments": {
-        "interval_s": 1, "duration_s": 2,
-    }})
+    other = client.post(
+        HERE,
+        json={
+            "name": "track",
+            "key": "k",
+            "arguments": {
+                "interval_s": 1,
+                "duration_s": 2,
+            },
+        },
+    )
     assert other.status_code == 409
     nowhere = client.post("/v1/vehicles/NOSUCH/commands", json={"name": "locate"})
     assert nowhere.status_code == 404

@@ -31,6 +31,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 NO_SECRETS: Mapping[str, tuple[str, ...]] = {  # columns whose name or type may mislead
     "audit": ("hash",),
     "audit_heads": ("hash",),
+    "commands": ("key",),
     "platform_link_retries": ("frame",),
     "storage_places": ("sealed",),
     "vehicle_credentials": ("public_key", "token_made"),

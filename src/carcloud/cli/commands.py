@@ -93,7 +93,10 @@ def give(
         made = client.get(f"{_path(vehicle)}/commands/{made['id']}")
     click.echo(json.dumps(made, ensure_ascii=False, indent=2))
     if wait and made["state"] != "executed":
-        raise Failure(f"{name} was not executed: {made['state']}, {made['reason']}")
+        raise Failure(
+            f"{name} was not executed: {made['state']}, {made['reason'] or 'no reason told'}",
+            f"look at it again with `carcloud commands list --vehicle {vehicle}`",
+        )
 
 
 @command.command(
@@ -137,7 +140,7 @@ def desire(vehicle: str, patch: str, client: Client) -> None:
     try:
         body = json.loads(patch)
     except ValueError as error:
-        raise Failure(f"PATCH is not JSON: {error}") from error
+        raise Failure(f"PATCH is not JSON: {error}", "quote it for the shell: '{…}'") from error
     made = client.send("PATCH", f"{_path(vehicle)}/state/desired", json=body).json()
     click.echo(json.dumps(made, ensure_ascii=False, indent=2))
 
@@ -149,7 +152,7 @@ def _path(vehicle: str) -> str:
 def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise Failure(f"--set {text!r} is not NAME=VALUE")
+        raise Failure(f"--set {text!r} is not NAME=VALUE", "as in --set interval_s=5")
     try:
         return name, json.loads(value)
     except ValueError:

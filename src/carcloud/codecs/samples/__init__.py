@@ -1,0 +1,1 @@
+"""Batches of (signal, time, value) as JSON, CBOR and protobuf: the payloads of MQTT."""

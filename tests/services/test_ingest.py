@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,11 +22,14 @@ from carcloud.engines.stream_nats import NatsServer, NatsStream
 from carcloud.gateway.gbt32960.rules import time6
 from carcloud.model import blocks
 from carcloud.model.ids import Tenant
+from carcloud.model.signals import CATALOGUE
 from carcloud.ports.errors import Unavailable
 from carcloud.ports.lake import Slice, TableRef
 from carcloud.services.telemetry import ingest as ingest_module
 from carcloud.services.telemetry.decode_gbt32960 import decoder
 from carcloud.services.telemetry.ingest import Ingest, StreamReplaced
+from carcloud.services.telemetry.ranges import RangesByTenant
+from carcloud.services.telemetry.tables import TABLES
 
 T = Tenant("default")
 SIGNALS, RAW, LETTERS = (TableRef(T, name) for name in ("signals", "frames", "dead_letters"))
@@ -64,10 +68,10 @@ def block(*frames: tuple[str, bytes] | tuple[str, bytes, str]) -> bytes:
     )
 
 
-def make(stream: NatsStream, lake: DeltaLake) -> Ingest:
+def make(stream: NatsStream, lake: DeltaLake, **more: RangesByTenant) -> Ingest:
     return Ingest(
         stream, lake, {"gbt32960": decoder()},
-        commit_s=0.05, commit_rows=10_000, future_s=300, dedup_entries=1000,
+        commit_s=0.05, commit_rows=10_000, future_s=300, dedup_entries=1000, **more,
     )  # fmt: skip
 
 
@@ -114,6 +118,26 @@ def test_reports_repeats_corrections_and_letters(server, tmp_path):
         assert sorted(letters["reason"].to_pylist())[0] == "bcc: x"
         assert letters.num_rows == 2
         assert lake.read(RAW, Slice()).num_rows == 5  # 4 reports and the heartbeat
+        await stream.close()
+
+    asyncio.run(scene())
+
+
+def test_values_beyond_the_tenants_range_are_kept_and_flagged(server, tmp_path):
+    slow = {**CATALOGUE, "Vehicle.Speed": replace(CATALOGUE["Vehicle.Speed"], maximum=55)}
+
+    async def scene() -> None:
+        stream = await connect(server)
+        lake = DeltaLake(tmp_path / "lake", known=TABLES)
+        frames = [("A", report("A", second, speed=speed)) for second, speed in ((1, 500), (2, 600))]
+        await stream.publish("frames.default.gbt32960", block(*frames[:1]), "1")
+        seq = await stream.publish("frames.default.gbt32960", block(*frames[1:]), "2")
+        ingest = make(stream, lake, ranges=RangesByTenant(lambda _tenant: slow))
+        await until_confirmed(stream, seq, ingest)
+        columns = ["time", "Vehicle.Speed", "out_of_range", "flagged"]
+        rows = lake.read(SIGNALS, Slice(columns)).sort_by("time").to_pylist()
+        told = [(row["Vehicle.Speed"], row["out_of_range"], row["flagged"]) for row in rows]
+        assert told == [(50, False, None), (60, True, ["Vehicle.Speed"])]
         await stream.close()
 
     asyncio.run(scene())

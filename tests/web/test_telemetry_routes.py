@@ -49,7 +49,12 @@ def test_twin(client: httpx.Client, car: str) -> None:
     assert twin["vehicle"] == CAR
     assert twin["time"] == "2025-06-15T15:06:49.000Z"
     speed = twin["signals"]["Vehicle.Speed"]
-    assert speed == {"value": 9.0, "time": "2025-06-15T15:06:49.000Z", "unit": "km/h"}
+    assert speed == {
+        "value": 9.0,
+        "time": "2025-06-15T15:06:49.000Z",
+        "unit": "km/h",
+        "flagged": False,
+    }
     assert twin["signals"][CELLS]["value"] == [3.5, 3.6]
 
 

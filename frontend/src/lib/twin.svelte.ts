@@ -6,6 +6,8 @@ export interface Latest {
   /** Unix ms */
   time: number
   unit: string | null
+  /** outside its type or range */
+  flagged: boolean
 }
 
 const REMEMBERED = 90
@@ -18,15 +20,15 @@ export class TwinState {
 
   start(twin: Twin): void {
     const signals: Record<string, Latest> = {}
-    for (const [path, { value, time, unit }] of Object.entries(twin.signals))
-      signals[path] = { value, time: Date.parse(time), unit }
+    for (const [path, { value, time, unit, flagged }] of Object.entries(twin.signals))
+      signals[path] = { value, time: Date.parse(time), unit, flagged }
     this.#take(signals)
   }
 
   apply(event: TwinEvent): void {
     const signals: Record<string, Latest> = {}
-    for (const [path, [value, time]] of Object.entries(event.signals))
-      signals[path] = { value, time, unit: this.signals[path]?.unit ?? null }
+    for (const [path, [value, time, flagged = false]] of Object.entries(event.signals))
+      signals[path] = { value, time, unit: this.signals[path]?.unit ?? null, flagged }
     this.#take(signals)
   }
 

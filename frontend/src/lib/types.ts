@@ -150,6 +150,7 @@ export interface TwinSignal {
   value: SignalValue
   time: string
   unit: string | null
+  flagged: boolean
 }
 
 export interface Twin {
@@ -159,7 +160,7 @@ export interface Twin {
 }
 
 export interface TwinEvent {
-  signals: Record<string, [SignalValue, number]>
+  signals: Record<string, [SignalValue, number, true?]>
 }
 
 export interface Frame {

@@ -123,11 +123,12 @@ class Model(Tagged, frozen=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """The latest known value of a signal."""
+    """The latest known value of a signal; `flagged`: it is outside its type or range."""
 
     value: Any
     time: datetime
     unit: str | None
+    flagged: bool = False
 
 
 class Twin(msgspec.Struct, frozen=True):

@@ -186,7 +186,8 @@ def _twin_event(twin: Twin, vehicle: str, seen: int) -> tuple[bytes, int]:
     if found is None:
         return b"", seen
     signals = {
-        path: (reading.value, reading.time_us // 1000) for path, reading in found.signals.items()
+        path: (reading.value, reading.time_us // 1000, *((True,) if reading.flagged else ()))
+        for path, reading in found.signals.items()
     }
     return _event("twin", msgspec.json.encode({"signals": signals})), version
 

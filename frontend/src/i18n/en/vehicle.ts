@@ -84,6 +84,8 @@ export default {
   'signals.value': 'Value',
   'signals.unit': 'Unit',
   'signals.time': 'Time',
+  'signals.flagged': 'Out of range',
+  'signals.flaggedWhy': 'Outside the type, range or allowed values of the signal. Kept as it came.',
   'signals.plot': 'Plot',
   'plots.add': 'Add a signal',
   'plots.hint': 'Drag to zoom · Ctrl+wheel zooms · Shift+wheel pans · double-click resets',

@@ -84,6 +84,8 @@ export default {
   'signals.value': '值',
   'signals.unit': '单位',
   'signals.time': '时间',
+  'signals.flagged': '超出范围',
+  'signals.flaggedWhy': '超出该信号的类型、范围或允许值；按原样保存。',
   'signals.plot': '绘图',
   'plots.add': '添加信号',
   'plots.hint': '拖动放大 · Ctrl+滚轮缩放 · Shift+滚轮平移 · 双击复位',

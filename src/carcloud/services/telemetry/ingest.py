@@ -37,6 +37,7 @@ from carcloud.services.telemetry.ingest_rows import (
 )
 from carcloud.services.telemetry.progress import Progress
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
+from carcloud.services.telemetry.ranges import RangesByTenant
 from carcloud.services.telemetry.repeats import Repeats
 from carcloud.services.telemetry.tables import LETTERS, RAW, SIGNALS
 
@@ -109,9 +110,13 @@ class Ingest:
         future_s: float,
         dedup_entries: int,
         tenants: Callable[[], Sequence[Tenant]] = lambda: (DEFAULT_TENANT,),
+        ranges: RangesByTenant | None = None,
         tracer: Tracer = NO_TRACER,
     ) -> None:
-        """`tenants` names those that may have rows, to see that stream and lake belong together."""
+        """`tenants` names those that may have rows, to see that stream and lake belong together.
+
+        `ranges`: the check of values against each tenant's catalogue; None = the usual one.
+        """
         self._stream = stream
         self._lake = lake
         self._decoders = decoders
@@ -123,6 +128,7 @@ class Ingest:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ingest")
         self._live_seq: dict[Tenant, int] = {}
         self._at: dict[TableRef, int] = {}  # where this ingest left each table
+        self._ranges = ranges or RangesByTenant()
         self._tracer = tracer
         self._span: Span | None = None  # of the micro-batch at hand
         self._mean = 1.0  # frames in a message, of the last micro-batch
@@ -350,7 +356,8 @@ class Ingest:
             rows, row_frame = those(rows, fresh), row_frame[fresh]
         keep_rows, correction, repeated = self._new_rows(tenant, rows, row_frame)
         source = pa.array(row_frame[keep_rows])
-        kept = those(rows, keep_rows)
+        with part(self._span, "ingest check"):
+            kept = self._ranges.of(tenant).flag(those(rows, keep_rows))
         kept = kept.add_column(2, "received", as_time(frames["received"].take(source)))
         kept = kept.append_column("seq", frames["seq"].take(source))
         kept = kept.append_column("correction", pa.array(correction))

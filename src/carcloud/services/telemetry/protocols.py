@@ -23,7 +23,9 @@ class Fault:
 class DecodedFrames:
     """The frames of one block or of several, decoded.
 
-    `rows`: columns vehicle, time, source, digest, partial, out_of_range and VSS paths; (r,)
+    `rows`: columns vehicle, time, source, digest, partial, out_of_range and VSS paths; (r,).
+    Ingest checks every value against its signal; a decoder marks what it alone can know, and may
+    name it in a column `flagged`, list of text.
     `row_frame`: int32 (r,), the frame each row came from
     `kinds`: text (n,), what each frame is: login, realtime, reissue, logout …
     `times`: int64 (n,), us since 1970 of each frame's own time, -1 where it has none

@@ -28,6 +28,7 @@ TABLES = (
                 ("out_of_range", pa.bool_()),  # a value outside the range of its signal
                 ("seq", pa.int64()),  # of the stream
                 ("correction", pa.bool_()),  # other content than an earlier report of this time
+                ("flagged", pa.list_(pa.string())),  # paths with a value out of range
             ]
         ),
         later=schema(_DECODED),

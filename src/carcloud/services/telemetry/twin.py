@@ -28,6 +28,7 @@ _METRES_PER_DEGREE = 111_320.0  # m; length of a degree of latitude on a sphere
 
 Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
+Flags = npt.NDArray[np.bool_]
 
 
 class _Column:
@@ -37,17 +38,25 @@ class _Column:
         self.kind = kind
         self.values: Array = np.zeros(capacity, _dtype(kind))
         self.times: Ints = np.full(capacity, NEVER, np.int64)
+        self.flags: Flags | None = None  # values out of range; None = there was never one
 
     def grow(self, capacity: int) -> None:
         self.values = _grown(self.values, capacity, None if self.values.dtype == object else 0)
         self.times = _grown(self.times, capacity, NEVER)
+        if self.flags is not None:
+            self.flags = _grown(self.flags, capacity, False)
 
-    def put(self, rows: Ints, times: Ints, values: pa.Array) -> Ints:
+    def put(self, rows: Ints, times: Ints, values: pa.Array, flags: Flags | None = None) -> Ints:
         """Keep `values` where they are not older than what is there; returns the rows changed."""
         newer = times >= self.times[rows]
         if not newer.all():
             rows, times = rows[newer], times[newer]
             values = values.filter(pa.array(newer))
+            flags = None if flags is None else flags[newer]
+        if flags is not None and self.flags is None:
+            self.flags = np.zeros(len(self.times), np.bool_)
+        if self.flags is not None:
+            self.flags[rows] = False if flags is None else flags
         self.times[rows] = times
         self.values[rows] = _to_numpy(values)
         return rows
@@ -63,8 +72,13 @@ class _Column:
             return held.tolist()  # type: ignore[no-any-return]
         return held.item() if isinstance(held, np.generic) else held  # type: ignore[no-any-return]
 
+    def flagged(self, row: int) -> bool:
+        """Whether the value is out of range."""
+        return self.flags is not None and bool(self.flags[row])
+
     def copy(self) -> "_Column":
         other = _Column(self.kind, 0)
+        other.flags = None if self.flags is None else self.flags.copy()
         other.values, other.times = self.values.copy(), self.times.copy()
         return other
 
@@ -114,6 +128,7 @@ class Twin:
         order = np.argsort(times, kind="stable").astype(np.int64)
         self._touch(batch, numbers, times, order)
         chosen: dict[bytes, tuple[Ints, Ints]] = {}
+        flagged = _flagged(batch)
         for name in batch.column_names:
             if "." in name:  # VSS paths have dots, the columns that describe the row have none
                 self._merge(
@@ -123,6 +138,7 @@ class Twin:
                     times=times,
                     order=order,
                     chosen=chosen,
+                    flags=flagged.get(name),
                 )
         self._derive_heading(np.unique(numbers))
 
@@ -132,7 +148,7 @@ class Twin:
         if row is None:
             return None
         signals = {
-            path: Reading(column.value(row), int(column.times[row]))
+            path: Reading(column.value(row), int(column.times[row]), column.flagged(row))
             for path, column in self._columns.items()
             if column.times[row] != NEVER
         }
@@ -166,7 +182,10 @@ class Twin:
         return other
 
     def to_arrow(self) -> pa.Table:
-        """Everything as one table: a row a vehicle, `<path>` and `<path>@time` a signal."""
+        """Everything as one table: a row a vehicle, `<path>` and `<path>@time` a signal.
+
+        `<path>@flag` where a value was ever out of range.
+        """
         count = len(self)
         columns: dict[str, pa.Array] = {
             "vehicle": pa.array(self._names, pa.string()),
@@ -179,6 +198,8 @@ class Twin:
         for path, column in self._columns.items():
             columns[path] = column.arrow(count)
             columns[f"{path}@time"] = pa.array(column.times[:count])
+            if column.flags is not None:
+                columns[f"{path}@flag"] = pa.array(column.flags[:count])
         return pa.table(columns)
 
     @classmethod
@@ -197,14 +218,18 @@ class Twin:
         twin._anchor[numbers, 0] = table["anchor_lon"].to_numpy()
         twin._anchor[numbers, 1] = table["anchor_lat"].to_numpy()
         for path in table.column_names:
-            if "." in path and not path.endswith("@time"):
-                twin._restore(path, numbers, table[path], table[f"{path}@time"].to_numpy())
+            if "." in path and not path.endswith(("@time", "@flag")):
+                twin._restore(path, numbers, table)
         return twin
 
-    def _restore(self, path: str, numbers: Ints, values: pa.ChunkedArray, times: Ints) -> None:
-        there = times != NEVER
+    def _restore(self, path: str, numbers: Ints, table: pa.Table) -> None:
+        times, values = table[f"{path}@time"].to_numpy(), table[path]
+        there, flags = times != NEVER, None
+        if f"{path}@flag" in table.column_names:
+            flags = table[f"{path}@flag"].to_numpy()[there]
         column = self._column(path, values.type)
-        column.put(numbers[there], times[there], _only_chunk(values).filter(pa.array(there)))
+        held = _only_chunk(values).filter(pa.array(there))
+        column.put(numbers[there], times[there], held, flags)
 
     def _numbers(self, vehicles: pa.Array) -> Ints:
         """The row number of each vehicle; new vehicles get the next one."""
@@ -254,6 +279,7 @@ class Twin:
         times: Ints,
         order: Ints,
         chosen: dict[bytes, tuple[Ints, Ints]],
+        flags: Flags | None,
     ) -> None:
         """Merge one signal. `chosen`: (rows of the batch, vehicles) by pattern of nulls."""
         if values.null_count == len(values):
@@ -268,7 +294,8 @@ class Twin:
         column = self._column(path, values.type)
         if column.kind != values.type:
             values = values.cast(column.kind)
-        column.put(rows, times[last], values.take(pa.array(last)))
+        marks = None if flags is None else flags[last]
+        column.put(rows, times[last], values.take(pa.array(last)), marks)
 
     def _derive_heading(self, rows: Ints) -> None:
         """Bearing from the last position at least `MOVED_M` away, for vehicles that send none."""
@@ -317,6 +344,20 @@ class Twin:
             None if math.isnan(v) or not known else v
             for v, known in zip(values, there, strict=True)
         ]
+
+
+def _flagged(batch: pa.Table) -> dict[str, Flags]:
+    """Which rows of a batch have a value out of range, by path."""
+    if "flagged" not in batch.column_names:
+        return {}
+    lists = _only_chunk(batch["flagged"])
+    if lists.null_count == len(lists):
+        return {}
+    rows = pc.list_parent_indices(lists).to_numpy()
+    found: dict[str, Flags] = {}
+    for row, path in zip(rows.tolist(), lists.flatten().to_pylist(), strict=True):
+        found.setdefault(path, np.zeros(len(lists), np.bool_))[row] = True
+    return found
 
 
 def _dtype(kind: pa.DataType) -> npt.DTypeLike:

@@ -25,10 +25,11 @@ class SignalSpec(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """The latest known value of one signal."""
+    """The latest known value of one signal; `flagged`: it is outside its type or range."""
 
     value: SignalValue
     time_us: int
+    flagged: bool = False
 
 
 class VehicleTwin(Struct, frozen=True):

@@ -37,11 +37,12 @@ Limit = Annotated[int, QueryParameter(ge=1, le=500, description="Most items of t
 
 
 class SignalReading(msgspec.Struct, frozen=True):
-    """The latest known value of a signal."""
+    """The latest known value of a signal; `flagged`: it is outside its type or range."""
 
     value: SignalValue
     time: str
     unit: str | None
+    flagged: bool = False
 
 
 class TwinView(msgspec.Struct, frozen=True):
@@ -109,7 +110,8 @@ async def read_twin(
     signals: dict[str, SignalReading] = {}
     for path, reading in found.signals.items():
         text = texts.get(reading.time_us) or texts.setdefault(reading.time_us, iso(reading.time_us))
-        signals[path] = SignalReading(reading.value, text, telemetry.unit(path))
+        unit = telemetry.unit(path)
+        signals[path] = SignalReading(reading.value, text, unit, reading.flagged)
     return TwinView(found.vehicle, optional_iso(found.time_us), signals)
 
 

@@ -163,6 +163,22 @@ def vss() -> str:
     )
 
 
+def vss_jt808() -> str:
+    """Which field of a JT/T 808 position report fills which signal."""
+    from carcloud.codecs.jt808.vss import (
+        COMPUTED,
+        SIGNAL_FLAGS,
+        STATUS_FLAGS,
+        STATUS_FLAGS_2019,
+    )
+
+    sources = dict(COMPUTED)
+    sources |= {path: f"status bit {bit}" for path, bit in STATUS_FLAGS.items()}
+    sources |= {path: f"status bit {bit}, 2019" for path, bit in STATUS_FLAGS_2019.items()}
+    sources |= {path: f"item 0x25 bit {bit}" for path, bit in SIGNAL_FLAGS.items()}
+    return table(("signal", "from"), sorted(sources.items()))
+
+
 def routes() -> str:
     """Every route of the OpenAPI document, by tag."""
     from carcloud.web.application import Services, create_app
@@ -223,6 +239,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "vss": vss,
     "routes": routes,
     "benchmarks": benchmarks,
+    "vss_jt808": vss_jt808,
 }
 
 

@@ -52,3 +52,23 @@ def test_a_line_longer_than_any_frame_is_refused_and_skipped(carcloud):
     long, good = _objects(answer.output)
     assert long["error"]["code"] == "line-too-long"
     assert "error" not in good
+
+
+BEAT = "7e0002400001000000000139000001010003787e"
+PLAIN = "7e0200001c01390000010100010000000000000002007d7d7d073d8aa5001200000000260314150926547e"
+
+
+def test_jt808_frames_give_one_object_each(carcloud):
+    answer = carcloud("decode", "jt808", stdin=f"# a capture\n\n{BEAT}{BEAT}\n{BEAT.upper()}\r\n")
+    found = _objects(answer.output)
+    assert [one["message"] for one in found] == ["heartbeat"] * 3
+    assert found[0]["vehicle"] == "13900000101"
+
+
+def test_jt808_reads_unescaped_traces_and_is_strict_when_asked(carcloud):
+    (found,) = _objects(carcloud("decode", "jt808", "--unescaped", stdin=PLAIN).output)
+    assert found["fields"]["position"]["latitude_deg"] == 0x7D7D7D / 1e6
+    assert carcloud("decode", "jt808", "--strict", "--unescaped", stdin=PLAIN).exit_code == 0
+    answer = carcloud("decode", "jt808", "--strict", stdin=f"{PLAIN}\n{BEAT}\n")
+    assert answer.exit_code == 1
+    assert "1 frame could not be decoded" in answer.output

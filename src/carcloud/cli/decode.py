@@ -61,6 +61,40 @@ def gbt32960(settings: Settings, file: BinaryIO, strict: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+@command.command(
+    "jt808",
+    cls=ExampleCommand,
+    examples=(
+        "carcloud decode jt808 capture.txt",
+        "echo 7E0002400001000000000139000001010003787E | carcloud decode jt808",
+        "carcloud decode jt808 trace.txt --unescaped --strict > decoded.jsonl",
+    ),
+)
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--unescaped", is_flag=True, help="Each line is one frame, already unescaped.")
+@click.option("--strict", is_flag=True, help="Exit with code 1 if any frame could not be decoded.")
+def jt808(file: BinaryIO, unescaped: bool, strict: bool) -> None:
+    """Decode JT/T 808 frames, editions 2011, 2013 and 2019.
+
+    FILE has frames in hex digits as on the wire, spaces allowed, one or several a line; without
+    FILE, or with `-`, standard input is read. Each frame gives one JSON object: every field by
+    name in physical units with its VSS path, or an `error` with the byte offset and the clause
+    that was broken. All packets of a message on one line give one object. Empty lines and lines
+    that start with # are passed over.
+    """
+    from carcloud.codecs.jt808.describe import decode_line
+
+    failed = 0
+    for line in _lines(file):
+        for decoded in [_too_long()] if line is None else decode_line(line, unescaped=unescaped):
+            failed += "error" in decoded
+            click.echo(json.dumps(decoded, ensure_ascii=False, separators=(",", ":")))
+    if failed and strict:
+        frames = "1 frame" if failed == 1 else f"{failed} frames"
+        click.echo(f"{frames} could not be decoded", err=True)
+        raise click.exceptions.Exit(1)
+
+
 def _lines(file: BinaryIO) -> Iterator[str | None]:
     """The lines of a file; None for one that is longer than any frame."""
     while line := file.readline(LINE_BYTES + 1):
@@ -83,7 +117,7 @@ def _too_long() -> dict[str, Any]:
         "error": {
             "code": "line-too-long",
             "offset": LINE_BYTES,
-            "clause": "GB/T 32960.3 6.2",
+            "clause": "GB/T 32960.3 6.2, JT/T 808 4.4",
             "detail": f"more than {LINE_BYTES} characters, which no frame needs",
         }
     }

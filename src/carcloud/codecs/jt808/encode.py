@@ -1,0 +1,48 @@
+"""Bodies of every message from physical values; `frame.build_message` puts frames around them."""
+
+from collections.abc import Mapping
+
+from carcloud.codecs.jt808.errors import EncodeError
+from carcloud.codecs.jt808.layout import Value
+from carcloud.codecs.jt808.tables import EDITIONS, MESSAGES, OTHERWISE
+from carcloud.codecs.jt808.tables_session import DRIVER_CARD, DRIVER_IDENTITY, DRIVER_READ
+from carcloud.codecs.jt808.writing import write_report, write_table
+
+_WAYBILL, _DRIVER = 0x0701, 0x0702
+_MAKER = 5  # bytes of the code in the text of the standard
+
+
+def encode(message: int, edition: int, fields: Mapping[str, Value]) -> bytes:
+    """The body of a message; fields by the keys of its table, counts and lengths may be left out.
+
+    Raises `EncodeError` for an unknown message or edition, a missing field, and a value that the
+    wire cannot carry.
+    """
+    if message not in MESSAGES or edition not in EDITIONS:
+        raise EncodeError("message", f"0x{message:04X} of {edition} has no layout")
+    table = MESSAGES[message].table(edition)
+    if message in OTHERWISE and _is_otherwise(message, fields):
+        table = OTHERWISE[message]
+    body = write_table(table, fields)
+    if message == _DRIVER and edition != 2011:
+        for first, table in (
+            ("read_result", DRIVER_READ),
+            ("name", DRIVER_CARD),
+            ("id_card", DRIVER_IDENTITY),
+        ):
+            if first in fields:
+                body += write_table(table, fields)
+    return body
+
+
+def _is_otherwise(message: int, fields: Mapping[str, Value]) -> bool:
+    """The fields fit the second layout of a message only."""
+    maker = fields.get("maker")
+    if message == _WAYBILL:
+        return "content" not in fields
+    return isinstance(maker, (str, bytes)) and len(maker) > _MAKER
+
+
+def encode_position(fields: Mapping[str, Value]) -> bytes:
+    """A body of 0x0200 from its own fields; those not given are 0. Raises `EncodeError`."""
+    return write_report(fields)

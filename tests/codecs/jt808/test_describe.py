@@ -1,0 +1,159 @@
+"""`decode_line`: any line gives JSON objects."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.codecs.jt808 import examples as ex
+
+from carcloud.codecs.jt808.describe import decode_line
+from carcloud.codecs.jt808.frame import unescape
+
+
+def one(raw: bytes) -> dict[str, Any]:
+    (document,) = decode_line(raw.hex())
+    return document
+
+
+def test_a_position_with_its_items_and_signals() -> None:
+    document = one(ex.POSITION_2019)
+    position = document["fields"]["position"]
+    assert (document["message"], document["id"], document["edition"]) == (
+        "position",
+        "0x0200",
+        2019,
+    )
+    assert (document["vehicle"], document["serial"]) == ("13900000101", 4)
+    assert document["time"] == "2026-03-14T07:09:26Z"
+    assert position["alarms"] == ["overspeed"]
+    assert position["states"] == ["acc_on", "fix", "gps", "moving"]
+    assert (position["latitude_deg"], position["longitude_deg"]) == (31.230416, 121.473701)
+    assert (position["altitude_m"], position["speed_kmh"]) == (18, 63.5)
+    items = {item["item"]: item for item in position["items"]}
+    assert items["0x01"]["odometer_km"] == 123456.7
+    assert items["0x02"]["fuel_l"] == 45.5
+    assert items["0x03"]["recorder_kmh"] == 63.4
+    assert items["0x06"]["cabin_temp_c"] == -5
+    assert (items["0x11"]["place"], items["0x11"]["area_id"]) == (1, 7)
+    assert items["0x25"]["on"] == ["low_beam", "brake"]
+    assert items["0xE1"] == {"item": "0xE1", "data": "7d7e"}
+    assert document["signals"]["Vehicle.Speed"] == 63.5
+    assert (document["partial"], document["diagnoses"]) == (False, [])
+
+
+def test_a_batch_tells_the_signals_of_each_position() -> None:
+    document = one(ex.BATCH_2019)
+    assert document["fields"]["kind"] == 1
+    first, second = document["fields"]["positions"]
+    stamp = "Vehicle.CurrentLocation.Timestamp"
+    assert first["signals"][stamp] == "2026-03-14T07:09:26Z"
+    assert second["signals"][stamp] == "2026-03-14T07:09:56Z"
+    assert document["signals"] == {}
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields"),
+    [
+        (ex.REGISTER_2019, {"province": 31, "city": 104, "maker": "70101", "model": "SIM-1",
+                            "terminal_id": "T000101", "plate_colour": 1, "plate": "沪A00101"}),
+        (ex.REGISTER_2013, {"terminal_id": "T000101", "plate": "沪A00101"}),
+        (ex.REGISTERED_2019, {"reply_serial": 1, "result": 0, "auth_code": "AUTH000101"}),
+        (ex.AUTHENTICATE_2019, {"auth_code": "AUTH000101", "imei": "860000000000101",
+                                "software_version": "V1.0.0"}),
+        (ex.AUTHENTICATE_2013, {"auth_code": "AUTH000101"}),
+        (ex.REPLY_2019, {"reply_serial": 2, "reply_id": "0x0102", "result": 0}),
+        (ex.CAN_2019, {"time": "1509260350", "count": 2}),
+        (ex.RESEND_2019, {"first_serial": 20, "packet_numbers": [2, 5]}),
+        (ex.RESEND_2013, {"first_serial": 20, "packet_numbers": [2, 5]}),
+        (ex.MEDIA_KEPT_2019, {"media_id": 1}),
+    ],
+)  # fmt: skip
+def test_worked_examples(raw: bytes, fields: dict[str, Any]) -> None:
+    document = one(raw)
+    assert fields.items() <= document["fields"].items()
+    assert document["diagnoses"] == []
+
+
+OTHERS = {
+    "7e81034028010000000001390000010100080300000001040000003c00000013103139322e302e322e31303a3136"
+    "3830380000005504000000"
+    "6ec77e": lambda f: [item["value"] for item in f["items"]] == [60, "192.0.2.10:16808", 110],
+    "7e8202400601000000000139000001010009000500000258a97e": lambda f: (
+        (f["interval_s"], f["validity_s"]) == (5, 600)
+    ),
+    "7e850040050100000000013900000101000a0001000100f37e": lambda f: (
+        f["controls"] == [{"id": 1, "value": 0}]
+    ),
+    "7e85000001013900000101000a01b77e": lambda f: f["flags"] == 1,
+    "7e8600402b0100000000013900000101000b010100000007003f01dc89d0073d8aa5000001f40000000830000000"
+    "00180000003c0a00320004b2d6bfe29a7e": lambda f: f["areas"] == [{
+        "id": 7, "attr": 63, "latitude_deg": 31.230416, "longitude_deg": 121.473701,
+        "radius_m": 500, "start": "08:30:00", "end": "18:00:00", "max_speed_kmh": 60,
+        "overspeed_s": 10, "night_max_speed_kmh": 50, "name_length": 4, "name": "仓库"}],
+    "7e860240230100000000013900000101000c000100000008000201dcaf40073d7c3001dc8830073da340003c0a00"
+    "320004b2d6bfe2187e": lambda f: (f["action"], f["areas"][0]["id"]) == (0, 8),
+    "7e8604402b0100000000013900000101000d000000090002003c0a000301dc8830073d7c3001dcaf40073d7c3001"
+    "dcaf40073da34000320004b2d6bfe2507e": lambda f: (
+        len(f["vertices"]) == 3 and f["night_max_speed_kmh"] == 50
+    ),
+    "7e860640370100000000013900000101000e0000000a00000002000000010000000101dc8830073d7c301e020050"
+    "0a003c000000020000000201dcaf40073da3401e000004b2d6bfe2697e": lambda f: (
+        [p.get("night_max_speed_kmh") for p in f["points"]] == [60, None]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", OTHERS)
+def test_worked_examples_downwards(line: str) -> None:
+    (document,) = decode_line(line)
+    assert OTHERS[line](document["fields"])
+    assert document["diagnoses"] == []
+
+
+def test_packets_on_one_line_are_one_message() -> None:
+    document = one(ex.MEDIA_1_2019 + ex.MEDIA_2_2019)
+    assert (document["packets"], document["packet"]) == (2, 0)
+    assert bytes.fromhex(document["fields"]["data"]) == bytes(range(64))
+    assert document["signals"]["Vehicle.Speed"] == 63.5
+    first, second = decode_line(ex.MEDIA_1_2019.hex())[0], one(ex.MEDIA_2_2019)
+    assert first["fields"]["media_id"] == 1
+    assert (first["diagnoses"][0]["code"], second["fields"]) == ("packet", {})
+
+
+def test_several_frames_on_one_line_spaces_and_capitals() -> None:
+    both = ex.HEARTBEAT_2019 + ex.POSITION_2019
+    spaced = " ".join(f"{byte:02X}" for byte in both)
+    assert decode_line(f"{spaced}\r\n") == [one(ex.HEARTBEAT_2019), one(ex.POSITION_2019)]
+
+
+def test_an_unescaped_frame_reads_like_the_one_on_the_wire() -> None:
+    plain = b"\x7e" + unescape(ex.POSITION_2019[1:-1]) + b"\x7e"
+    assert plain != ex.POSITION_2019
+    assert decode_line(plain.hex(), unescaped=True) == [one(ex.POSITION_2019)]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("xyz", "hex"),
+        ("", "truncated"),
+        ("7e7e", "truncated"),
+        (ex.HEARTBEAT_2019.hex()[:-2], "truncated"),
+        (ex.HEARTBEAT_2019.hex()[2:], "flag"),
+        (ex.HEARTBEAT_2019.hex()[:-4] + "007e", "bcc"),
+        ("7e00027d03007e", "escape"),
+    ],
+)
+def test_errors_name_the_byte_and_the_clause(line: str, code: str) -> None:
+    error = decode_line(line)[0]["error"]
+    assert error["code"] == code
+    assert error["clause"]
+    assert error["detail"]
+
+
+@given(st.one_of(st.text(), st.binary().map(bytes.hex), st.binary(max_size=80)), st.booleans())
+def test_any_line_gives_json(line: str | bytes, unescaped: bool) -> None:
+    text = line if isinstance(line, str) else (b"\x7e" + line + b"\x7e").hex()
+    assert json.loads(json.dumps(decode_line(text, unescaped=unescaped)))

@@ -62,17 +62,10 @@ class MessageCodec:
         little, big = int.from_bytes(payload, "little"), int.from_bytes(payload, "big")
         raws: dict[str, Number] = {}
         for signal, first, _ in self._steps:
-            length = signal.length
-            if first + length > bits:
-                continue
-            word = little >> first if signal.little_endian else big >> (bits - first - length)
-            raw: Number = word & ((1 << length) - 1)
-            if signal.kind != "int":
-                whole, real = _FLOATS[signal.kind]
-                raw = struct.unpack(real, struct.pack(whole, raw))[0]
-            elif signal.signed and raw >= 1 << (length - 1):
-                raw -= 1 << length
-            raws[signal.name] = raw
+            unused = bits - first - signal.length
+            if unused >= 0:
+                word = little >> first if signal.little_endian else big >> unused
+                raws[signal.name] = _raw(signal, word)
         return raws
 
     def _selected(self, signal: Signal, raws: Mapping[str, Number]) -> bool:
@@ -123,6 +116,23 @@ class MessageCodec:
                     raise EncodingError(f"{parent} = {raw} does not select {signal.name}")
                 signal = self.message.signal_by_name[parent]
         return raws
+
+
+def _raw(signal: Signal, word: int) -> Number:
+    """The raw value in the lowest bits of a word."""
+    raw = word & ((1 << signal.length) - 1)
+    if signal.kind != "int":
+        whole, real = _FLOATS[signal.kind]
+        return float(struct.unpack(real, struct.pack(whole, raw))[0])
+    return raw - (1 << signal.length) if signal.signed and raw >> (signal.length - 1) else raw
+
+
+def raw_of(signal: Signal, payload: bytes) -> Number:
+    """The raw value of a signal that fits into a payload."""
+    if signal.little_endian:
+        return _raw(signal, int.from_bytes(payload, "little") >> signal.start)
+    unused = 8 * len(payload) - signal.first_bit - signal.length
+    return _raw(signal, int.from_bytes(payload, "big") >> unused)
 
 
 def physical(signal: Signal, raw: Number) -> Number:

@@ -164,6 +164,7 @@ SETTINGS: tuple[Setting, ...] = (
         60,
         "How old what is known of a vehicle's speed may be for a command that needs it parked",
     ),
+    Setting("commands.keep_days", 180.0, "Days commands are kept after they have ended"),
     Setting("lake.url", "", "s3://bucket/prefix of the tables; empty = the data folder"),
     Setting("lake.cache_gb", 20, "Disk for copies of the files of a lake in S3"),
     Setting("lake.signals_days", 0, "Days decoded rows are kept; 0 = for ever"),

@@ -1,5 +1,7 @@
 """Commands and desired state, on every database."""
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -259,3 +261,35 @@ def _whole(differs: Any, desired: Any) -> Any:
         name: _whole(value, desired[name]) if isinstance(value, dict) and value else value
         for name, value in differs.items()
     }
+
+
+def test_put_back_and_forgotten(service: Commands, clock: Clock) -> None:
+    made = give(service)
+    service.report([Report(made.id, CAR, State.SENT)])
+    service.put_back([made.id])
+    assert service.get(A, made.id).sent is None
+    assert [one.id for one in service.waiting([CAR])] == [made.id]
+    service.cancel(A, made.id, actor="ann")
+    clock.now += 100 * 86_400 * SECOND
+    assert service.forget_ended(99) == 0, "its end is not published yet"
+    asyncio.run(_publish(service))
+    assert service.forget_ended(101) == 0
+    assert service.forget_ended(99) == 1
+    assert service.page(A).items == ()
+
+
+async def _publish(service: Commands) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    class Told:
+        """The one method of a stream that is used."""
+
+        async def publish(self, subject: str, data: bytes, _id: str) -> None:
+            told.append((subject, json.loads(data)))
+
+    service._stream = Told()  # type: ignore[assignment]
+    assert await service.publish_ended() == 1
+    assert await service.publish_ended() == 0
+    ((subject, event),) = told
+    assert subject == "events.a.commands.ended"
+    assert (event["vehicle"], event["state"], event["reason"]) == (CAR, "cancelled", "by ann")

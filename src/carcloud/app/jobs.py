@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carcloud import lean
+from carcloud.app.commands import CommandCare
 from carcloud.app.compute import make_runner, open_compute, runner_figures
 from carcloud.app.engines import Engines, open_engines
 from carcloud.app.forgetting import forgetting
@@ -22,6 +23,7 @@ from carcloud.endings import begin, end
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.rundir import RunDir
+from carcloud.services.commands.api import Commands
 from carcloud.services.compute.api import Runner
 from carcloud.services.metering.api import Metering
 from carcloud.services.telemetry.upkeep import Retention, upkeep_round
@@ -56,6 +58,10 @@ class JobsRole:
             close_days=settings.number("metering.close_days"),
             in_buckets=lambda one: storage.stored_bytes(one) + life.exports.stored(one),
         )
+        self.commands = CommandCare(
+            Commands(engines.records, engines.stream),
+            lambda: settings.number("commands.keep_days"),
+        )
         self._general: str | None = None  # why there is no care at all
         self._troubles: list[tuple[Tenant, str]] = []
         self.rounds = 0
@@ -66,9 +72,11 @@ class JobsRole:
         jobs, metering = runner_figures(self._runner), self.metering.figures()
         storage = self.storage.figures()
         counters = {"upkeep_rounds_total": self.rounds, "upkeep_failures_total": self.failures}
+        counters["commands_timed_out_total"] = self.commands.timed_out
         links, reserve = self.forwarding.running, self._reserve()
         gauges = {"forwarding_links": links, "disk_reserve_bytes": reserve}
-        problems = {} if self._general is None else {"upkeep": self._general}
+        told = {"upkeep": self._general, "commands": self.commands.problem}
+        problems = {code: text for code, text in told.items() if text is not None}
         return Figures(
             {**counters, **metering.counters, **jobs.counters, **storage.counters},
             {**gauges, **jobs.gauges},
@@ -92,6 +100,7 @@ class JobsRole:
                 self.storage.run,
                 self.tenant_life.run,
                 self.tenant_life.run_deletions,
+                self.commands.run,
             ):
                 group.create_task(work())
 

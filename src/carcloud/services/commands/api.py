@@ -5,7 +5,9 @@ them (`waiting`), and tell what becomes of it (`report`). Whoever wants to know 
 the events; nothing is lost where nobody does.
 """
 
+import asyncio
 import contextlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +16,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import check as check_limit
-from carcloud.model.streams import wake_subject
+from carcloud.model.streams import event_subject, wake_subject
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict, EngineError
 from carcloud.ports.records import Records
@@ -37,7 +39,7 @@ from carcloud.services.commands.kinds import (
     kind_of,
 )
 from carcloud.services.commands.parked import check_parked
-from carcloud.services.commands.rows import command_of, find, new_id, waiting_of
+from carcloud.services.commands.rows import command_of, event_of, find, new_id, waiting_of
 from carcloud.services.commands.store import commands, metadata
 from carcloud.services.commands.types import (
     ENDED,
@@ -269,10 +271,48 @@ class Commands:
         with self._records.transaction() as db:
             return progress.take(db, reports, self._now())
 
+    def put_back(self, sent: Sequence[str]) -> None:
+        """Commands that were marked as sent, and then their vehicle was not there any more."""
+        with self._records.transaction() as db:
+            progress.put_back(db, sent)
+
+    # for the jobs role
+
     def expire(self) -> list[Command]:
         """End the commands whose time is over; returns them."""
         with self._records.transaction() as db:
             return progress.expire(db, self._now())
+
+    def forget_ended(self, keep_days: float) -> int:
+        """Drop commands that ended longer ago; returns how many."""
+        with self._records.transaction() as db:
+            return progress.forget(db, self._now() - int(keep_days * 86_400e6))
+
+    async def publish_ended(self) -> int:
+        """Publish `commands.ended` of each command that has ended; returns how many.
+
+        Raises the errors of the engines; what was not told is told the next time.
+        """
+        if self._stream is None:
+            return 0
+        ended = await asyncio.to_thread(self._untold)
+        for command in ended:
+            subject = event_subject(command.tenant, SERVICE, "ended")
+            number = f"command-{command.id}-{command.state}"
+            await self._stream.publish(subject, json.dumps(event_of(command)).encode(), number)
+        if ended:
+            await asyncio.to_thread(self._told, [command.id for command in ended])
+        return len(ended)
+
+    def _told(self, ended: Sequence[str]) -> None:
+        with self._records.transaction() as db:
+            progress.told(db, ended)
+
+    def _untold(self) -> list[Command]:
+        query = select(commands).where(commands.c.untold).order_by(commands.c.number)
+        with self._records.reading() as db:
+            rows = db.execute(query.limit(_CHUNK)).mappings()
+            return [command_of(row) for row in rows]
 
     # state
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.services.commands.rows import command_of
@@ -51,7 +51,7 @@ def take(db: Connection, reports: Sequence[Report], now: int) -> list[Command]:
         changed[report.id] = command_of(row)
     for command in changed.values():
         row = known[command.id]
-        values = {name: row[name] for name in ("state", "reason", "result", *_STAMPS)}
+        values = {name: row[name] for name in ("state", "reason", "result", "untold", *_STAMPS)}
         db.execute(update(commands).where(commands.c.id == command.id).values(**values))
     record_changes(db, [_entry(one, "vehicle") for one in changed.values() if one.state in _TOLD])
     return list(changed.values())
@@ -66,18 +66,35 @@ def expire(db: Connection, now: int) -> list[Command]:
     for row in rows:
         told = _timed_out(State(row["state"]))
         same = (commands.c.id == row["id"]) & (commands.c.state == row["state"])
-        values = {"state": State.TIMED_OUT.value, "reason": told, "ended_us": now}
+        values = _end(State.TIMED_OUT, told, now)
         if db.execute(update(commands).where(same).values(**values)).rowcount == 1:
             ended.append(command_of({**row, **values}))
     record_changes(db, [_entry(one, "carcloud") for one in ended])
     return ended
 
 
+def put_back(db: Connection, sent: Sequence[str]) -> None:
+    """Sent commands wait again."""
+    mine = commands.c.id.in_(sent) & (commands.c.state == State.SENT.value)
+    db.execute(update(commands).where(mine).values(state=State.CREATED.value, sent_us=None))
+
+
+def told(db: Connection, ended: Sequence[str]) -> None:
+    """The end of these has been published."""
+    db.execute(update(commands).where(commands.c.id.in_(ended)).values(untold=False))
+
+
+def forget(db: Connection, before: int) -> int:
+    """Drop commands that ended before; returns how many."""
+    old = commands.c.ended_us < before
+    return int(db.execute(delete(commands).where(old & ~commands.c.untold)).rowcount)
+
+
 def cancel(db: Connection, tenant: Tenant, command: Command, actor: str, now: int) -> Command:
     """The command as cancelled; unchanged where it has just ended."""
     states = [state.value for state in BEFORE[State.CANCELLED]]
     same = (commands.c.id == command.id) & commands.c.state.in_(states)
-    values = {"state": State.CANCELLED.value, "reason": f"by {actor}"[:_REASON], "ended_us": now}
+    values = _end(State.CANCELLED, f"by {actor}", now)
     db.execute(update(commands).where(same & (commands.c.tenant == tenant)).values(**values))
     row = db.execute(select(commands).where(commands.c.id == command.id)).mappings().one()
     after = command_of(row)
@@ -105,7 +122,12 @@ def _values(report: Report, time: int) -> dict[str, Any]:
         text = json.dumps(report.result, ensure_ascii=False).replace("\\u0000", "\ufffd")
         values["result"] = text if len(text) <= _RESULT else json.dumps("too long to keep")
     values[_TIMES.get(report.state, "ended_us")] = time
+    values["untold"] = report.state in _TOLD
     return values
+
+
+def _end(state: State, reason: str, now: int) -> dict[str, Any]:
+    return {"state": state.value, "reason": reason[:_REASON], "ended_us": now, "untold": True}
 
 
 def _timed_out(before: State) -> str:

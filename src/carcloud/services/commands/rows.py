@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from carcloud.model.ids import Tenant
+from carcloud.model.time import iso
 from carcloud.services.commands.errors import UnknownCommand
 from carcloud.services.commands.store import commands
 from carcloud.services.commands.types import Command, State, Waiting
@@ -49,6 +50,19 @@ def waiting_of(row: Any) -> Waiting:
         arguments=json.loads(row["arguments"]),
         expires=row["expires_us"],
     )
+
+
+def event_of(command: Command) -> dict[str, Any]:
+    """What the event `commands.ended` tells."""
+    return {
+        "time": iso(command.ended or command.created),
+        "command": command.id,
+        "vehicle": command.vehicle,
+        "name": command.name,
+        "state": command.state.value,
+        "reason": command.reason,
+        "actor": command.actor,
+    }
 
 
 def find(db: Connection, tenant: Tenant, command: str) -> Command:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -34,11 +35,14 @@ commands = Table(
     Column("sent_us", BigInteger),
     Column("received_us", BigInteger),
     Column("ended_us", BigInteger),
+    Column("untold", Boolean, nullable=False, default=False),  # its end is not published yet
     UniqueConstraint("tenant", "key"),
     Index("commands_of_vehicle", "tenant", "vehicle", "number"),
     Index("commands_of_tenant", "tenant", "number"),
     Index("commands_waiting", "state", "vehicle", "number"),
     Index("commands_by_expiry", "state", "expires_us"),
+    Index("commands_untold", "untold"),
+    Index("commands_by_end", "ended_us"),
     sqlite_autoincrement=True,  # a number is never given twice
 )
 

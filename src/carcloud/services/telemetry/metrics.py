@@ -152,6 +152,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("storage_uploads_ended_total", "counter", _JOBS, "Unfinished uploads given up",
            settings=("storage.upload_days",)),
     Metric("storage_blobs_removed_total", "counter", _JOBS, "Blobs that nothing named any more"),
+    Metric("commands_timed_out_total", "counter", _JOBS, "Commands whose time was over"),
     Metric("upkeep_rounds_total", "counter", _JOBS, "Rounds of compaction and retention"),
     Metric("upkeep_failures_total", "counter", _JOBS, "Tables that a round could not care for"),
     Metric("usage_counted_total", "counter", _JOBS, "Usages that services told, counted once each"),

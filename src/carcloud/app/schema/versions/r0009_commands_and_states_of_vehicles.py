@@ -27,16 +27,19 @@ def upgrade() -> None:
         sa.Column("sent_us", sa.BigInteger(), nullable=True),
         sa.Column("received_us", sa.BigInteger(), nullable=True),
         sa.Column("ended_us", sa.BigInteger(), nullable=True),
+        sa.Column("untold", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("number"),
         sa.UniqueConstraint("id"),
         sa.UniqueConstraint("tenant", "key"),
         sqlite_autoincrement=True,
     )
     with op.batch_alter_table("commands", schema=None) as batch_op:
+        batch_op.create_index("commands_by_end", ["ended_us"], unique=False)
         batch_op.create_index("commands_by_expiry", ["state", "expires_us"], unique=False)
         batch_op.create_index("commands_of_tenant", ["tenant", "number"], unique=False)
         batch_op.create_index("commands_of_vehicle", ["tenant", "vehicle", "number"], unique=False)
         batch_op.create_index("commands_waiting", ["state", "vehicle", "number"], unique=False)
+        batch_op.create_index("commands_untold", ["untold"], unique=False)
 
     op.create_table(
         "vehicle_states",
@@ -56,9 +59,11 @@ def downgrade() -> None:
     """Back."""
     op.drop_table("vehicle_states")
     with op.batch_alter_table("commands", schema=None) as batch_op:
+        batch_op.drop_index("commands_untold")
         batch_op.drop_index("commands_waiting")
         batch_op.drop_index("commands_of_vehicle")
         batch_op.drop_index("commands_of_tenant")
         batch_op.drop_index("commands_by_expiry")
+        batch_op.drop_index("commands_by_end")
 
     op.drop_table("commands")

@@ -1,0 +1,178 @@
+"""Commands between the records and the gateways, and the care that the jobs role takes of them.
+
+A gateway marks a command as sent before it sends it: of two gateways one does, and after a crash
+nobody sends it again. One that was marked and never sent ends by its time.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from carcloud.gateway.orders import Order, OrderReport, OrderState
+from carcloud.model.streams import wake_subject
+from carcloud.model.time import now_us
+from carcloud.ports.errors import EngineError
+from carcloud.ports.stream import Stream
+from carcloud.services.commands.api import SERVICE, Commands, Report, State, Waiting
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 2.0  # between looks at the records when nobody wakes us
+_BACK = 200  # numbers that are looked at again: a lower one may be committed after a higher one
+_RETRY_S = 1.0
+_MOST_REPORTS = 50_000  # that wait for the records; what is above them is dropped and told
+_FORGET_S = 3600.0
+
+_STATES: Final[Mapping[OrderState, State]] = {
+    "sent": State.SENT,
+    "received": State.RECEIVED,
+    "executed": State.EXECUTED,
+    "refused": State.REFUSED,
+    "failed": State.FAILED,
+    "timed_out": State.TIMED_OUT,
+}
+
+Deliver = Callable[[Order], None]
+FindVehicle = Callable[[str], Deliver | None]
+"""How a command is given to a vehicle that is connected to this process; None: it is not."""
+
+
+class CommandPost:
+    """Takes commands to the vehicles of one gateway process, and brings their reports back."""
+
+    def __init__(self, commands: Commands, stream: Stream, find: FindVehicle) -> None:
+        self._commands = commands
+        self._stream = stream
+        self._find = find
+        self._wake = asyncio.Event()
+        self._arrived: set[str] = set()
+        self._reports: list[Report] = []
+        self._after = 0
+        self.problem: str | None = None
+        self.sent = 0
+        self.reported = 0
+        self.dropped = 0  # reports
+
+    def arrived(self, vehicles: Iterable[str]) -> None:
+        """These have just connected: what waits for them is looked up."""
+        self._arrived.update(vehicles)
+        self._wake.set()
+
+    def report(self, vehicle: str, told: OrderReport) -> None:
+        """What a session tells of a command."""
+        if len(self._reports) >= _MOST_REPORTS:
+            self.dropped += 1
+            return
+        state = _STATES[told.state]
+        if state == State.SENT:
+            return  # it was marked so before
+        self._reports.append(
+            Report(told.id, vehicle, state, told.reason, told.answer, told.time_us)
+        )
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._stream.listen(wake_subject(SERVICE), self._woken)
+        begun = False
+        while True:
+            try:
+                if not begun:
+                    self._after = await asyncio.to_thread(self._commands.newest)
+                    begun = True
+                await self._round()
+            except EngineError as error:
+                self.problem = f"commands wait: {error}"
+                log.warning("%s", self.problem)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                self.problem = None
+
+    async def _woken(self, _subject: str, _data: bytes) -> None:
+        self._wake.set()
+
+    async def _round(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                await self._wake.wait()
+        self._wake.clear()
+        await self._write_reports()
+        arrived = sorted(self._arrived)
+        found = await asyncio.to_thread(self._look, arrived)
+        self._arrived.difference_update(arrived)
+        here = [one for one in found if self._find(one.vehicle) is not None]
+        if here:
+            await self._send(here)
+
+    async def _write_reports(self) -> None:
+        reports, self._reports = self._reports, []
+        if not reports:
+            return
+        try:
+            changed = await asyncio.to_thread(self._commands.report, reports)
+        except EngineError:
+            self._reports = reports + self._reports
+            raise
+        self.reported += len(changed)
+
+    def _look(self, arrived: Sequence[str]) -> list[Waiting]:
+        """What waits for those that came, and what was given since the last look. In a thread."""
+        found = {one.number: one for one in self._commands.given_after(self._after - _BACK)}
+        if found:
+            self._after = max(self._after, *found)
+        if arrived:
+            found.update((one.number, one) for one in self._commands.waiting(arrived))
+        return [found[number] for number in sorted(found)]
+
+    async def _send(self, waiting: Sequence[Waiting]) -> None:
+        marks = [Report(one.id, one.vehicle, State.SENT, time=now_us()) for one in waiting]
+        marked = await asyncio.to_thread(self._commands.report, marks)
+        mine = {command.id for command in marked}
+        gone: list[Waiting] = []
+        for one in waiting:
+            if one.id not in mine:
+                continue  # another gateway has it, or it was cancelled
+            deliver = self._find(one.vehicle)
+            if deliver is None:
+                gone.append(one)
+                continue
+            try:
+                deliver(Order(one.id, one.name, one.arguments, one.expires))
+                self.sent += 1
+            except Exception as error:  # of one session; the others' commands go on
+                log.error("a session failed at a command", exc_info=error)
+                refused = OrderReport(one.id, "failed", "the gateway failed at it", now_us())
+                self.report(one.vehicle, refused)
+        if gone:
+            await asyncio.to_thread(self._commands.put_back, [one.id for one in gone])
+            self.arrived(one.vehicle for one in gone)  # they may be back already
+
+
+class CommandCare:
+    """What one jobs process does for commands: ends those whose time is over, and publishes."""
+
+    def __init__(self, commands: Commands, keep_days: Callable[[], float]) -> None:
+        self._commands = commands
+        self._keep_days = keep_days
+        self.timed_out = 0
+        self.problem: str | None = None
+
+    async def run(self) -> None:
+        """Once a second, until cancelled."""
+        forgotten = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                self.timed_out += len(await asyncio.to_thread(self._commands.expire))
+                await self._commands.publish_ended()
+                if loop.time() - forgotten > _FORGET_S:
+                    await asyncio.to_thread(self._commands.forget_ended, self._keep_days())
+                    forgotten = loop.time()
+            except EngineError as error:
+                self.problem = f"commands are not ended: {error}"
+                log.warning("%s", self.problem)
+            else:
+                self.problem = None
+            await asyncio.sleep(1)

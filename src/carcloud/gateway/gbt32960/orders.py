@@ -1,0 +1,149 @@
+"""Commands down to a GB/T 32960 vehicle: query, setting and control, and their answers.
+
+An answer carries no number, only the command it answers (6.3.1): of each kind one command is on
+its way at a time, the others wait behind it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from carcloud.codecs.gbt32960.constants import Command, Flag
+from carcloud.codecs.gbt32960.control import FACTORY_SETTINGS, RESET
+from carcloud.codecs.gbt32960.decode import decode
+from carcloud.codecs.gbt32960.encode import (
+    Parameter,
+    encode_control,
+    encode_query,
+    encode_set,
+)
+from carcloud.codecs.gbt32960.errors import EncodeError, FrameError
+from carcloud.codecs.gbt32960.frame import Frame, build
+from carcloud.codecs.gbt32960.layout import Value
+from carcloud.codecs.gbt32960.tables import PARAMETERS
+from carcloud.gateway.orders import OnReport, Order, OrderReport, report
+from carcloud.model.time import now_us
+
+_ANSWER_US: Final = 60_000_000  # an unanswered command holds the next of its kind up so long
+_MOST_WAITING: Final = 50
+_CONTROLS: Final[Mapping[str, int]] = {"restart": RESET, "factory-reset": FACTORY_SETTINGS}
+_LENGTHS: Final = {0x05: 0x04, 0x0E: 0x0D}  # the length of a name stands before it (table B.10)
+
+
+@dataclass(slots=True)
+class _Way:
+    """Commands of one kind: the one that is not answered yet, and those behind it."""
+
+    sent: Order | None = None
+    sent_us: int = 0
+    waiting: deque[tuple[Order, bytes]] = field(default_factory=deque)
+
+
+class Orders:
+    """The commands of one vehicle's link. `send` writes a frame to it."""
+
+    def __init__(
+        self,
+        edition: int,
+        vehicle: str,
+        send: Callable[[bytes], None],
+        on_report: OnReport,
+        now: Callable[[], int] = now_us,
+    ) -> None:
+        self._edition = edition
+        self._vehicle = vehicle
+        self._send = send
+        self._on_report = on_report
+        self._now = now
+        self._ways: dict[int, _Way] = {}
+
+    def deliver(self, order: Order) -> None:
+        """Send a command, or have it wait for the answer to the one before; refused ones end."""
+        try:
+            command, data = self._encoded(order)
+            frame = build(self._edition, command, Flag.COMMAND, self._vehicle, data)
+        except EncodeError as error:
+            self._on_report(report(order, "refused", str(error)))
+            return
+        way = self._ways.setdefault(command, _Way())
+        if len(way.waiting) >= _MOST_WAITING:
+            self._on_report(report(order, "refused", "too many commands wait for this vehicle"))
+            return
+        way.waiting.append((order, frame))
+        self._next(way)
+
+    def answered(self, frame: Frame) -> None:
+        """An answer has come: to the command of its kind that was sent last."""
+        way = self._ways.get(frame.command)
+        if way is None or way.sent is None:
+            return
+        order, way.sent = way.sent, None
+        self._on_report(self._ended(order, frame))
+        self._next(way)
+
+    def _next(self, way: _Way) -> None:
+        now = self._now()
+        if way.sent is not None and now - way.sent_us < _ANSWER_US:
+            return
+        while way.waiting:
+            order, frame = way.waiting.popleft()
+            if order.expires_us <= now:
+                self._on_report(report(order, "timed_out", "it waited for the one before it"))
+                continue
+            way.sent, way.sent_us = order, now
+            self._send(frame)
+            self._on_report(report(order, "sent"))
+            return
+
+    def _encoded(self, order: Order) -> tuple[int, bytes]:
+        time = datetime.fromtimestamp(self._now() / 1e6, UTC)
+        if order.name == "read-parameters":
+            names = order.arguments.get("names") or sorted(PARAMETERS[self._edition])
+            idents = [self._ident(name) for name in names]
+            return Command.QUERY, encode_query(time, idents)
+        if order.name == "set-parameters":
+            given = order.arguments["parameters"]
+            wanted = [(self._ident(name), value) for name, value in given.items()]
+            return Command.SET, encode_set(self._edition, time, _with_lengths(wanted))
+        if order.name in _CONTROLS:
+            return Command.CONTROL, encode_control(time, _CONTROLS[order.name])
+        raise EncodeError("name", f"GB/T 32960 does not carry {order.name}")
+
+    def _ident(self, name: object) -> int:
+        """A parameter by its number, `0x02` say, or by its name."""
+        for ident, row in PARAMETERS[self._edition].items():
+            if name in (ident, row.key, f"0x{ident:02X}", f"0x{ident:02x}", str(ident)):
+                return ident
+        raise EncodeError("parameters", f"there is no parameter {name!r}")
+
+    def _ended(self, order: Order, frame: Frame) -> OrderReport:
+        if frame.flag != Flag.SUCCESS:
+            return report(order, "failed", f"the vehicle answered 0x{frame.flag:02x}")
+        if frame.command != Command.QUERY:
+            return report(order, "executed")
+        try:
+            told = decode(frame).to_json()
+        except FrameError as error:
+            return report(order, "failed", f"its answer cannot be read: {error}")
+        found = {item["name"]: item.get("value") for item in told["items"]}
+        return report(order, "executed", answer=found)
+
+
+def _with_lengths(parameters: list[tuple[int, Any]]) -> list[Parameter]:
+    """The parameters with the lengths that names need before them; texts as the codec has them."""
+    whole: list[Parameter] = []
+    for ident, value in parameters:
+        checked = _value(ident, value)
+        if ident in _LENGTHS:
+            size = len(checked) if isinstance(checked, bytes | str) else 0
+            whole.append((_LENGTHS[ident], size))
+        whole.append((ident, checked))
+    return whole
+
+
+def _value(ident: int, value: Any) -> Value:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise EncodeError(f"0x{ident:02X}", "a number or a text")
+    return value

@@ -89,6 +89,7 @@ def site(**settings: Any) -> Iterator[Site]:
             "web.port": 0,
             "storage.port": 0,
             "gateway.gbt32960.port": free_port(),
+            "gateway.jt808.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
             "log.level": "warning",

@@ -21,7 +21,10 @@ from carcloud.config import Settings
 from carcloud.supervisor import Supervisor
 
 CARCLOUD = [sys.executable, "-m", "carcloud"]
-PORTS = [f"--set={name}=0" for name in ("web.port", "storage.port", "gateway.gbt32960.port")]
+PORTS = [
+    f"--set={name}=0"
+    for name in ("web.port", "storage.port", "gateway.gbt32960.port", "gateway.jt808.port")
+]
 
 
 def up(data: Path) -> subprocess.Popen[str]:

@@ -32,6 +32,7 @@ ROLES = ("gateway", "ingest", "web", "jobs")
 REPLACEABLE = ("web", "gateway")  # without a gap
 _SLOWEST = ("web", "ingest", "jobs", "gateway")  # to start
 _STOP_ORDER = ("gateway", "ingest", "web", "jobs")  # no new frames first, then store what there is
+_VEHICLES = ("gateway.gbt32960", "gateway.jt808")  # whose ports vehicles connect to
 _BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 3.0  # between two looks into the stream server's log
 _STEADY_S = 30.0  # a process that ran so long starts with a clean record
@@ -271,12 +272,15 @@ class Supervisor:
                     yield f"gateway-{number}"
 
     def _settle_port(self) -> None:
-        """Gateways share one port, which nobody else may have: they would not notice."""
+        """Gateways share their ports, which nobody else may have: they would not notice."""
         if "gateway" not in self.roles:
             return
-        with _opened(self.settings, "gateway.gbt32960") as probe:
-            port = probe.getsockname()[1]
-        self.settings = self.settings.with_values({"gateway.gbt32960.port": port})
+        for prefix in _VEHICLES:
+            if self.settings.whole(f"{prefix}.port") < 0:
+                continue
+            with _opened(self.settings, prefix) as probe:
+                port = probe.getsockname()[1]
+            self.settings = self.settings.with_values({f"{prefix}.port": port})
 
     def _listen(self) -> None:
         """Web processes get their listening sockets from here: one that replaces another has

@@ -99,6 +99,7 @@ async def whole(server, data: Path, **given: object) -> AsyncIterator[Site]:
         {
             "data": str(data),
             "gateway.gbt32960.port": 0,
+            "gateway.jt808.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
             **{name.replace("__", "."): value for name, value in given.items()},
@@ -113,7 +114,7 @@ async def whole(server, data: Path, **given: object) -> AsyncIterator[Site]:
     role = GatewayRole(settings, engines, f"test-{time.time_ns()}")
     address = await role.start(tls)
     try:
-        yield Site(role, role._vehicles, tenancy, stream, int(str(address["port"])))
+        yield Site(role, role._vehicles, tenancy, stream, int(str(address["gbt32960"]["port"])))
     finally:
         await role.stop()
         await engines.close()
@@ -409,7 +410,7 @@ def test_one_vehicle_that_sends_much_does_not_hold_up_another(server, tmp_path):
             busy, _ = await site.car(own.activation(now_s()), logging_in(), answers=2)
             quiet, _ = await site.car(logging_in(OTHER), answers=1)
             turns = []
-            gateway = site.role.gateway
+            gateway = site.role.listeners["gbt32960"].gateway
             session = gateway.roster.vehicles[VIN].session
             rest = type(session)._rest
 
@@ -558,7 +559,7 @@ def test_who_cannot_agree_on_tls_is_refused_and_counted(server, tmp_path, papers
 
     async def scene() -> None:
         async with whole(server, tmp_path, **tls_settings(right)) as site:
-            gateway = site.role.gateway
+            gateway = site.role.listeners["gbt32960"].gateway
             for proof in (None, wrong.issue("stranger")):
                 with pytest.raises((ssl.SSLError, ConnectionError)):
                     car = await tls_car(site.port, right, proof)

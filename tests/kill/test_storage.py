@@ -29,7 +29,13 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 @pytest.fixture
 def cloud(tmp_path: Path):
     settings = Settings(
-        {"data": str(tmp_path), "web.port": 0, "storage.port": 0, "gateway.gbt32960.port": 0}
+        {
+            "data": str(tmp_path),
+            "web.port": 0,
+            "storage.port": 0,
+            "gateway.gbt32960.port": 0,
+            "gateway.jt808.port": 0,
+        }
     )
     prepare(settings)
     supervisor = Supervisor(settings)

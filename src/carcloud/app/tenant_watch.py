@@ -24,6 +24,7 @@ class TenantWatch:
         self._seen: dict[tuple[Tenant, str], int] = {}
         self._notices: dict[Tenant, tuple[int, str]] = {}
         self.quotas = TenantQuotas(self._allow)
+        self.limits = self._known.limits
         self.start = self._known.start
         self.stop = self._known.stop
 

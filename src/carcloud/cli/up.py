@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False)
 
+_PROTOCOLS = {"gbt32960": "GB/T 32960", "jt808": "JT/T 808"}  # as listeners and people call them
+
 
 @click.command(
     name="up",
@@ -115,9 +117,10 @@ def _greet(supervisor: Supervisor, admin: tuple[str, str] | None, seconds: float
     if web:
         out.print(f"  Console     {web['url']}")
         out.print(f"  Buckets     {web['s3']} (S3)")
-    if gateway:
-        address = gateway["gbt32960"]
-        out.print(f"  GB/T 32960  {address['host']}:{address['port']}")
+    for protocol, name in _PROTOCOLS.items():
+        if gateway and protocol in gateway:
+            address = gateway[protocol]
+            out.print(f"  {name:<10}  {address['host']}:{address['port']}")
     _tell(admin)
     out.print("Ctrl-C stops everything.")
 

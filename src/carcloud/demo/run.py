@@ -218,9 +218,12 @@ def _demo_settings(options: DemoOptions) -> Settings:
             "storage.port": _free_or_any(
                 settings.text("storage.host"), settings.whole("storage.port")
             ),
-            "gateway.gbt32960.port": _free_or_any(
-                settings.text("gateway.gbt32960.host"), settings.whole("gateway.gbt32960.port")
-            ),
+            **{
+                f"{prefix}.port": _free_or_any(
+                    settings.text(f"{prefix}.host"), settings.whole(f"{prefix}.port")
+                )
+                for prefix in ("gateway.gbt32960", "gateway.jt808")
+            },
         }
     )
 

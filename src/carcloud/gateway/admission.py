@@ -29,6 +29,7 @@ class Login:
     edition: int
     certificate: bytes | None = None  # DER of the TLS client certificate
     platform: bytes | None = None  # data unit of a platform login
+    proven: bool = False  # it has shown a code that was given to it when it registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Admission:
     public_key: bytes | None = None  # for the signatures of 2025, as the activation sent it
     key_algorithm: str | None = None
     data_keys: tuple[DataKey, ...] = ()  # for encrypted data units
+    refusal: str = ""  # why not, as the registry calls it
 
 
 LOGIN_FAILED = Admission(None, "the registry could not answer")

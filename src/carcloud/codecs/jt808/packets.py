@@ -47,7 +47,8 @@ class Progress(Enum):
     """What became of a packet that did not complete its message."""
 
     WAITING = "waiting"
-    REPEATED = "repeated"  # it, or its whole message, is here already
+    REPEATED = "repeated"  # it is here already
+    COMPLETE = "complete"  # its message was complete before
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -94,7 +95,7 @@ class Assembler:
         key = self._key(frame)
         group = self._groups.get(key)
         if group is None and self._done.get(key) == (frame.edition, frame.packets):
-            return Progress.REPEATED
+            return Progress.COMPLETE
         if group is None:
             group = self._open(key, frame, now)
         elif (group.edition, group.packets) != (frame.edition, frame.packets):

@@ -135,6 +135,7 @@ class Login:
     time: int = 0  # 0 = now
     token: str | None = field(default=None, repr=False)  # as the vehicle sent it
     certificate: str | None = None  # sha256 of the client certificate that TLS has checked, hex
+    proven: bool = False  # it has shown what it was given when its terminal registered
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,391 @@
+"""JT/T 808 sessions: the way in, what is answered and when, several packets, media."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from carcloud.codecs.jt808.frame import build
+from carcloud.codecs.jt808.packets import parse_message
+from carcloud.gateway.admission import Admission, Login
+from carcloud.gateway.jt808.media import KEPT_AS, MediaRefused
+from carcloud.gateway.jt808.rules import authentication_code
+from carcloud.gateway.limits import Limits
+from carcloud.gateway.tenant_quotas import Allowance, TenantQuotas
+from carcloud.model.ids import Tenant
+from carcloud.ports.errors import Unavailable
+from tests.gateway.conftest import Site
+from tests.gateway.terminals import (
+    CODE,
+    PHONE,
+    POSITION,
+    SECRET,
+    Terminal,
+    code_body,
+    general,
+    listening,
+    registration_body,
+)
+from tests.gateway.test_gbt32960 import run
+
+BODY = bytes(range(256)) * 12
+MEDIA = bytes.fromhex("0000000100000001") + POSITION + BODY
+
+
+def now(site: Site, ahead: float = 0.0) -> None:
+    """Let the listener's clock of once a second tick."""
+    site.gateway.sweep(asyncio.get_running_loop().time() + ahead)
+
+
+def fault(row: dict) -> str:
+    return json.loads(row["fault"])["reason"].split(":")[0] if row["fault"] else ""
+
+
+@pytest.mark.parametrize("edition", [2011, 2013, 2019])
+def test_a_terminal_registers_authenticates_and_reports(server, edition):
+    asked: list[Login] = []
+
+    def admit(logins: list[Login]) -> list[Admission]:
+        asked.extend(logins)
+        return [Admission(Tenant("default")) for _ in logins]
+
+    async def scene() -> None:
+        async with listening(server, admit=admit) as site:
+            one = await Terminal.connect(site, edition)
+            serial = one.send(0x0100, registration_body(edition))
+            reply = await one.reply()
+            assert (reply.message, reply.phone) == (0x8100, PHONE)
+            assert reply.edition == (2019 if edition == 2019 else 2013)
+            assert reply.body == serial.to_bytes(2) + b"\0" + CODE.encode()
+            serial = one.send(0x0102, code_body(edition, CODE))
+            assert await one.result() == (serial, 0x0102, 0)
+            serial = one.send(0x0200, POSITION)
+            assert await one.result() == (serial, 0x0200, 0)
+            rows = await site.stored(3)
+            assert [parse_message(row["frame"]).message for row in rows] == [0x100, 0x102, 0x200]
+            assert {row["vehicle"] for row in rows} == {PHONE}
+            (session,) = site.gateway.sessions
+            assert session.link.edition == edition
+            assert site.gateway.roster.everybody()[Tenant("default")].open[PHONE][3] == edition
+        assert [(login.iccid, login.proven) for login in asked] == [("T000101", False), ("", True)]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("phone", "result"), [("13900000404", 2), ("13900000405", 1), ("13900000406", 4)]
+)
+def test_a_registration_that_the_registry_refuses(server, phone, result):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.connect(site, phone=phone)
+            one.send(0x0100, registration_body(2019))
+            reply = await one.reply()
+            assert (reply.message, reply.body) == (0x8100, bytes((0, 0, result)))
+            one.send(0x0100, registration_body(2013)[:20])
+            assert (await one.result())[2] == 2
+            assert [fault(row) for row in await site.stored(2)] == ["refused", "truncated"]
+            assert site.gateway.roster.counts()[0] == {}
+
+    run(scene())
+
+
+def test_nothing_but_the_way_in_before_the_authentication(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.connect(site)
+            serial = one.send(0x0200, POSITION)
+            assert await one.result() == (serial, 0x0200, 1)
+            serial = one.send(0x0102, code_body(2019, "A" * 16))
+            assert await one.result() == (serial, 0x0102, 1)
+            one.write(one.packets(0x0704, BODY)[0])
+            assert (await one.result())[2] == 1
+            one.send(0x0002)
+            assert await one.closed()
+            assert [fault(row) for row in await site.stored(3)] == [
+                *("no-login", "wrong-code", "no-login")
+            ]
+            assert site.gateway.figures.closed == {"too many frames before the login": 1}
+
+    run(scene())
+
+
+def test_heartbeat_time_and_deregistration(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            serial = one.send(0x0002)
+            assert await one.result() == (serial, 0x0002, 0)
+            one.send(0x0004)
+            reply = await one.reply()
+            told = datetime.strptime(reply.body.hex(), "%y%m%d%H%M%S").replace(tzinfo=UTC)
+            assert reply.message == 0x8004
+            assert abs((datetime.now(UTC) - told).total_seconds()) < 60
+            one.send(0x0003)
+            assert (await one.result())[1:] == (3, 0)
+            assert site.gateway.roster.counts()[0] == {}
+            one.send(0x0200, POSITION)
+            assert (await one.result())[1:] == (0x200, 1)
+            one.send(0x0102, code_body(2019, CODE))
+            assert (await one.result())[1:] == (0x102, 0)
+
+    run(scene())
+
+
+def test_a_reply_waits_until_the_frame_is_durable(server):
+    room = True
+
+    async def scene() -> None:
+        nonlocal room
+        async with listening(server, room=lambda: room) as site:
+            one = await Terminal.ready(site)
+            room = False
+            one.send(0x0200, POSITION)
+            one.send(0x0002)
+            assert await one.silent(0.3)
+            room = True
+            assert [(await one.result())[1] for _ in range(2)] == [0x200, 2]
+
+    run(scene())
+
+
+def test_answers_and_unknown_or_damaged_messages(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            for message in (0x0001, 0x0104, 0x0201, 0x0805):
+                one.send(message, bytes(8))  # answers: nothing comes back
+            serial = one.send(0x0777)
+            assert await one.result() == (serial, 0x0777, 3)
+            serial = one.send(0xE001, b"vendor")
+            assert await one.result() == (serial, 0xE001, 0)
+            serial = one.send(0x0200, POSITION[:20])
+            assert await one.result() == (serial, 0x0200, 2)
+            whole = build(2019, 0x0200, PHONE, 77, POSITION)
+            one.write(whole[:20] + bytes((whole[20] ^ 1,)) + whole[21:])
+            assert await one.result() == (77, 0x0200, 2)
+            one.write(build(2019, 0x0200, "13900000102", 78, POSITION))
+            assert (await one.result())[2] == 1
+            plain = bytearray(build(2013, 0x0200, PHONE, 79, POSITION)[1:-1])
+            plain[2] |= 4  # encrypted by RSA
+            plain[-1] ^= 4
+            one.write(b"\x7e" + bytes(plain) + b"\x7e")
+            assert await one.result() == (79, 0x0200, 3)
+            rows = await site.stored(11)
+            assert [fault(row) for row in rows[5:]] == [
+                *("unknown-message", "", "truncated", "bcc", "wrong-phone", "encrypted")
+            ]
+
+    run(scene())
+
+
+def test_a_new_connection_of_the_same_terminal_wins(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            old = await Terminal.ready(site)
+            new = await Terminal.ready(site, 2013)
+            assert await old.closed()
+            new.send(0x0002)
+            assert (await new.result())[1:] == (2, 0)
+            assert len(site.gateway.roster.vehicles) == 1
+            assert site.gateway.figures.closed["replaced by a new connection"] == 1
+
+    run(scene())
+
+
+def test_editions_may_mix_on_one_connection_and_replies_follow(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            one.write(build(2013, 0x0200, PHONE, 9, POSITION))
+            reply = await one.reply()
+            assert (reply.edition, general(reply)) == (2013, (9, 0x200, 0))
+
+    run(scene())
+
+
+def test_a_message_of_several_packets_is_answered_once_whole(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            sent = one.packets(0x0704, BODY)
+            one.write(sent[2], sent[0], sent[0], sent[3])
+            assert await one.silent(0.1)
+            one.write(sent[1])
+            last = one.serial - 1
+            assert await one.result() == (last, 0x0704, 0)
+            rows = await site.stored(2)
+            whole = parse_message(rows[1]["frame"])
+            assert (whole.packets, whole.packet, whole.body) == (4, 0, BODY)
+            one.write(sent[2])  # our reply was lost: it is answered again, not kept again
+            assert (await one.result())[1:] == (0x0704, 0)
+            one.send(0x0002)
+            assert (await one.result())[1:] == (2, 0)
+            assert len(await site.stored(2)) == 2
+
+    run(scene())
+
+
+@pytest.mark.parametrize(("edition", "count"), [(2013, "02"), (2019, "0002")])
+def test_missing_packets_are_asked_for_and_at_last_given_up(server, edition, count):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site, edition)
+            first = one.serial
+            sent = one.packets(0x0704, BODY)
+            one.write(sent[0], sent[3])
+            assert await one.silent(0.1)
+            for ahead in (6, 12):
+                now(site, ahead)
+                reply = await one.reply()
+                assert reply.message == 0x8003
+                assert reply.body.hex() == first.to_bytes(2).hex() + count + "00020003"
+            now(site, 18)
+            assert await one.result() == (first, 0x0704, 1)
+            rows = await site.stored(2)
+            assert fault(rows[1]) == "incomplete"
+            assert rows[1]["frame"] == sent[0] + sent[3]
+            one.write(*sent)
+            assert (await one.result())[1:] == (0x0704, 0)
+
+    run(scene())
+
+
+def test_what_is_incomplete_when_the_terminal_goes_is_a_dead_letter(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            sent = one.packets(0x0704, BODY)
+            one.write(sent[0], sent[1][:30])
+            await asyncio.sleep(0.05)
+            one.writer.close()
+            rows = await site.stored(3)
+            assert sorted(fault(row) for row in rows[1:]) == ["incomplete", "truncated"]
+            assert site.gateway.room.used == 0
+
+    run(scene())
+
+
+class Sink:
+    """Remembers what it was given, or refuses."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.error = error
+
+    def keep(self, tenant: Tenant, vehicle: str, header: bytes, data: bytes) -> str:
+        if self.error is not None:
+            raise self.error
+        name = f"{tenant}/{vehicle}/{header[:4].hex()}"
+        self.kept[name] = data
+        return name
+
+
+def test_media_becomes_an_object_before_it_is_said_to_be_complete(server):
+    async def scene() -> None:
+        sink = Sink()
+        async with listening(server, media=sink) as site:
+            one = await Terminal.ready(site)
+            one.write(*one.packets(0x0801, MEDIA * 200))  # 600 KB: more than a stream message
+            reply = await one.reply()
+            assert (reply.message, reply.body) == (0x8800, MEDIA[:4])
+            assert sink.kept == {f"default/{PHONE}/00000001": (MEDIA * 200)[36:]}
+            kept = parse_message((await site.stored(2))[1]["frame"])
+            assert kept.body == MEDIA[:36] + KEPT_AS + f"default/{PHONE}/00000001".encode()
+
+    run(scene())
+
+
+def test_media_that_cannot_be_kept_is_not_said_to_be_complete(server):
+    async def scene() -> None:
+        sink = Sink(Unavailable("the bucket is away"))
+        async with listening(server, media=sink) as site:
+            one = await Terminal.ready(site)
+            one.write(*one.packets(0x0801, MEDIA))
+            assert (await one.result())[1:] == (0x0801, 1)
+            sink.error = MediaRefused("over the limit")
+            one.write(*one.packets(0x0801, MEDIA))
+            assert (await one.result())[1:] == (0x0801, 1)
+            assert fault((await site.stored(2))[1]) == "refused"
+
+    run(scene())
+
+
+def test_missing_packets_of_media_are_asked_for_by_its_id(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            sent = one.packets(0x0801, MEDIA)
+            one.write(sent[0], sent[3])
+            await asyncio.sleep(0.1)
+            now(site, 6)
+            reply = await one.reply()
+            assert (reply.message, reply.body.hex()) == (0x8800, "00000001" + "02" + "00020003")
+            one.write(sent[1], sent[2])
+            reply = await one.reply()
+            assert (reply.message, reply.body) == (0x8800, MEDIA[:4])
+            whole = parse_message((await site.stored(2))[1]["frame"])
+            assert whole.body == MEDIA  # without a sink, what is small stays in its frame
+
+    run(scene())
+
+
+def test_limits_on_silence_half_frames_and_damage(server):
+    async def scene() -> None:
+        limits = Limits(faults_per_minute=3, idle_timeout_s=100, login_timeout_s=30)
+        async with listening(server, limits) as site:
+            mute = await Terminal.connect(site)
+            one = await Terminal.ready(site)
+            one.write(build(2019, 0x0200, PHONE, 1, POSITION)[:20])
+            await asyncio.sleep(0.05)
+            now(site, 31)
+            assert await mute.closed()
+            one.send(0x0002)
+            assert (await one.result())[1:] == (2, 0)  # the half frame did not swallow it
+            for _ in range(4):
+                one.write(b"\x7e\x01\x02\x7e")
+            assert await one.closed()
+            two = await Terminal.ready(site)
+            now(site, 131)
+            assert await two.closed()
+            assert site.gateway.figures.closed == {
+                "no login in time": 1,
+                "too many damaged frames": 1,
+                "silent": 1,
+            }
+
+    run(scene())
+
+
+def test_quotas_and_a_suspended_tenant(server):
+    allowance = Allowance(connections=1)
+
+    async def scene() -> None:
+        nonlocal allowance
+        quotas = TenantQuotas(lambda _: allowance)
+        async with listening(server, quotas=quotas) as site:
+            one = await Terminal.ready(site)
+            other = await Terminal.connect(site, phone="13900000102")
+            other.send(0x0102, code_body(2019, authentication_code(SECRET, "13900000102")))
+            assert await other.closed()
+            assert quotas.refused == {(Tenant("default"), "connections"): 1}
+            allowance = Allowance(suspended=True)
+            quotas.refresh()
+            now(site)
+            assert await one.closed()
+
+    run(scene())
+
+
+def test_bytes_of_no_protocol_are_bounded_dead_letters(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            peer = await Terminal.connect(site)
+            peer.write(b"GET / HTTP/1.1\r\n\r\n" * 2000)
+            assert await peer.closed()
+            rows = await site.stored(3)
+            assert len(rows) == 3
+            assert all(len(row["frame"]) <= 1024 for row in rows)
+
+    run(scene())

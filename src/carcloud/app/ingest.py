@@ -19,6 +19,7 @@ from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.rundir import RunDir
 from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
+from carcloud.services.telemetry.decode_mqtt import decoder as mqtt_decoder
 from carcloud.services.telemetry.decrypt_gbt32960 import decryptor
 from carcloud.services.telemetry.ingest import Ingest
 from carcloud.services.tenancy.api import Tenancy
@@ -90,15 +91,19 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
         opening(settings),
         lambda vehicle, since_us: keys.many([vehicle], since_us / 1e6).get(vehicle),
     )
-    decoder = gbt32960_decoder(decrypt, _styles(vehicles))
+    future_s = settings.number("gateway.future_tolerance_s")
+    decoders = {
+        "gbt32960": gbt32960_decoder(decrypt, _styles(vehicles)),
+        "mqtt": mqtt_decoder(future_us=int(future_s * 1e6)),
+    }
     return Ingest(
         engines.stream,
         engines.lake,
-        {"gbt32960": decoder},
+        decoders,
         commit_s=settings.number("ingest.commit_ms") / 1000,
         commit_rows=settings.whole("ingest.commit_rows"),
         tenants=Tenancy(engines.records).tenants.ids,
-        future_s=settings.number("gateway.future_tolerance_s"),
+        future_s=future_s,
         dedup_entries=settings.whole("ingest.dedup_entries"),
         tracer=tracer,
     )

@@ -2,8 +2,8 @@
 
 A row is one moment of one vehicle. A signal that the catalogue does not have, or a value of
 another type, makes a dead letter that names it; the rest of the message is kept as `partial`.
-Out of range is kept and flagged. What a row's digest covers is what is stored of it: the same
-values sent again, in whatever form or grouping of moments, are recognised.
+What is out of range is kept: ingest flags it. A row's digest covers what is stored of it: the
+same values sent again, in whatever form or grouping of moments, are recognised.
 """
 
 from collections import Counter
@@ -171,7 +171,7 @@ def _table(
             "source": names.take(pa.array(form)),
             "digest": pa.array(laid.digest),
             "partial": pa.array(laid.kept < laid.given),
-            "out_of_range": pa.array(laid.outside),
+            "out_of_range": pa.repeat(False, len(frame)),
             **laid.columns,
         }
     )

@@ -13,7 +13,6 @@ from carcloud.model.catalogue import Signal
 from carcloud.services.telemetry.samples_cast import Cast, cast, mixed, word
 
 Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -22,14 +21,13 @@ class Laid:
 
     `columns`: Arrow array (r,) of each path. `digest`: int64 (r,), of what the columns hold.
     `kept`, `given`: int64 (r,), how many samples the columns hold, and how many there were.
-    `outside`: bool (r,). `wrong`: (row, what is wrong with a sample of it) of each left out.
+    `wrong`: (row, what is wrong with a sample of it) of each left out.
     """
 
     columns: dict[str, pa.Array]
     digest: Ints
     kept: Ints
     given: Ints
-    outside: Mask
     wrong: list[tuple[int, str]]
 
 
@@ -53,7 +51,7 @@ def lay_out(rows: Sequence[Mapping[str, Any]], catalogue: Mapping[str, Signal]) 
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(index) + 1))
     digest = np.zeros(len(rows), np.uint64)
-    laid = Laid({}, digest.view(np.int64), np.zeros_like(given), given, given < 0, [])
+    laid = Laid({}, digest.view(np.int64), np.zeros_like(given), given, [])
     for name, code in index.items():
         these = order[bounds[code] : bounds[code + 1]]
         signal = catalogue.get(name)
@@ -76,7 +74,6 @@ def _place(
     rows = owner[made.which]
     digest[rows] += mixed(made.words ^ np.uint64(word(signal.path.encode())))
     laid.kept[rows] += 1
-    laid.outside[rows] |= made.outside
     count = len(digest)
     if len(rows) == count:  # rows come in order
         laid.columns[signal.path] = made.column

@@ -1,12 +1,12 @@
 """Values of one signal, as parsers made them, as a column of the signal's type: all at once.
 
-A value of another type is `wrong` and has no place in the column. One that the column holds but
-that lies outside the signal's type, range or allowed values is kept and `outside`.
+A value of another type is `wrong` and has no place in the column. One that the column holds is
+kept, also outside the signal's range: `ranges` flags those of every protocol.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
@@ -36,14 +36,13 @@ class Cast:
     """Values of one signal as its column has them.
 
     `column`: Arrow array, shape (m,), of the values that fit. `which`: int64 (m,), their places
-    among the values given. `words`: uint64 (m,), equal for equal values. `outside`: bool (m,).
+    among the values given. `words`: uint64 (m,), equal for equal values.
     `wrong`: place -> what is wrong with a value that does not fit.
     """
 
     column: pa.Array
     which: npt.NDArray[np.int64]
     words: Words
-    outside: Mask
     wrong: dict[int, str]
 
 
@@ -59,7 +58,7 @@ def cast(values: Sequence[Any], signal: Signal) -> Cast:
     if array:
         return _arrays(values, signal, wrong)
     if signal.scalar == "string":
-        return _texts(values, signal, wrong)
+        return _texts(values, wrong)
     return _numbers(values, signal, wrong)
 
 
@@ -110,13 +109,12 @@ def _name(value: Any) -> str:
 
 def _numbers(values: Sequence[Any], signal: Signal, wrong: dict[int, str]) -> Cast:
     raw, fits = _vector(values, signal, wrong)
-    outside = _outside(raw, signal)
     stored = raw.astype(arrow_type(signal.datatype).to_pandas_dtype(), copy=False)
     words = _words(raw)
     which = np.flatnonzero(fits)
     if len(which) < len(values):
-        stored, words, outside = stored[fits], words[fits], outside[fits]
-    return Cast(pa.array(stored), which, words, outside, wrong)
+        stored, words = stored[fits], words[fits]
+    return Cast(pa.array(stored), which, words, wrong)
 
 
 def _vector(
@@ -159,17 +157,6 @@ def _tell(fits: Mask, wrong: dict[int, str], reason: str) -> None:
         wrong.setdefault(place, reason)
 
 
-def _outside(raw: npt.NDArray[Any], signal: Signal) -> Mask:
-    outside = np.zeros(len(raw), np.bool_)
-    least, most = INTEGERS.get(signal.scalar, (None, None))
-    for least_now, most_now in ((least, most), (signal.minimum, signal.maximum)):
-        if least_now is not None:
-            outside |= raw < least_now
-        if most_now is not None:
-            outside |= raw > most_now
-    return outside
-
-
 def _words(raw: npt.NDArray[Any]) -> Words:
     """The bits of numbers; a zero has no sign."""
     if raw.dtype == np.float64:
@@ -177,7 +164,7 @@ def _words(raw: npt.NDArray[Any]) -> Words:
     return raw.astype(np.int64, copy=False).view(np.uint64)
 
 
-def _texts(values: Sequence[Any], signal: Signal, wrong: dict[int, str]) -> Cast:
+def _texts(values: Sequence[Any], wrong: dict[int, str]) -> Cast:
     coded = pa.array(values, pa.string()).dictionary_encode()
     known = coded.dictionary
     long = pc.greater(pc.utf8_length(known), MAX_TEXT).to_numpy(zero_copy_only=False)
@@ -190,11 +177,7 @@ def _texts(values: Sequence[Any], signal: Signal, wrong: dict[int, str]) -> Cast
     which = np.flatnonzero(fits)
     indices = indices[which]
     words = np.array([word(text.encode()) for text in known.to_pylist()], np.uint64)[indices]
-    outside = np.zeros(len(which), np.bool_)
-    if signal.allowed:
-        foreign = pc.invert(pc.is_in(known, pa.array(signal.allowed, pa.string())))
-        outside = foreign.to_numpy(zero_copy_only=False)[indices]
-    return Cast(known.take(pa.array(indices)), which, words, outside, wrong)
+    return Cast(known.take(pa.array(indices)), which, words, wrong)
 
 
 def _arrays(values: Sequence[Any], signal: Signal, wrong: dict[int, str]) -> Cast:
@@ -202,8 +185,10 @@ def _arrays(values: Sequence[Any], signal: Signal, wrong: dict[int, str]) -> Cas
     good = [place for place in range(len(values)) if place not in wrong]
     flat, owner = _flattened(values, good)
     amiss: dict[int, str] = {}
-    make: Callable[..., Cast] = _texts if signal.scalar == "string" else _numbers
-    made = make(flat, signal_of_element(signal), amiss)
+    if signal.scalar == "string":
+        made = _texts(flat, amiss)
+    else:
+        made = _numbers(flat, replace(signal, datatype=signal.scalar), amiss)
     for element, reason in amiss.items():
         wrong.setdefault(good[int(owner[element])], reason)
     if amiss:
@@ -214,9 +199,8 @@ def _arrays(values: Sequence[Any], signal: Signal, wrong: dict[int, str]) -> Cas
     spread = mixed(made.words + within.astype(np.uint64) * _FACTOR)
     sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(spread)))
     words = sums[offsets[1:]] - sums[offsets[:-1]] + sizes.astype(np.uint64)
-    outside = np.bincount(owner, made.outside, minlength=len(good)) > 0
     column = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), made.column)
-    return Cast(column, np.array(good, np.int64), words, outside, wrong)
+    return Cast(column, np.array(good, np.int64), words, wrong)
 
 
 def _flattened(
@@ -226,10 +210,3 @@ def _flattened(
     flat = list(chain.from_iterable(values[place] for place in good))
     sizes = [len(values[place]) for place in good]
     return flat, np.repeat(np.arange(len(good)), sizes)
-
-
-def signal_of_element(signal: Signal) -> Signal:
-    """The signal as if it had one value where it has an array."""
-    return Signal(
-        signal.path, signal.scalar, signal.unit, signal.minimum, signal.maximum, signal.allowed
-    )

@@ -33,23 +33,15 @@ def one_input(data: bytes) -> None:
 
 
 def _read(pieces: list[bytes], version: int) -> list[object]:
+    """The packets, and the clause of what ended them."""
     splitter, found = Splitter(100_000), []
     for piece in pieces:
         try:
-            raw = splitter.feed(piece)
-        except MqttError as error:
-            return [*found, error.clause] if len(pieces) > 1 else _until(pieces, version)
-        for first, body in raw:
-            try:
+            for first, body in splitter.feed(piece):
                 found.append(decode(first, body, version))
-            except MqttError as error:
-                return [*found, error.clause]
-    return found
-
-
-def _until(pieces: list[bytes], version: int) -> list[object]:
-    """A stream that is lost somewhere: what stood before is read byte by byte."""
-    return _read([bytes((byte,)) for piece in pieces for byte in piece], version)
+        except MqttError as error:
+            return [*found, error.clause]
+    return [*found, splitter.failed.clause] if splitter.failed else found
 
 
 if __name__ == "__main__":

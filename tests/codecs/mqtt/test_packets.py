@@ -216,6 +216,14 @@ def test_lengths_are_bounded() -> None:
     assert Splitter().feed(b"\x30\xff\xff\xff") == []
 
 
+def test_what_came_before_a_bad_length_is_told_first() -> None:
+    splitter = Splitter()
+    assert splitter.feed(b"\xc0\x00\x30\xff\xff\xff\xff") == [(0xC0, b"")]
+    assert splitter.failed is not None
+    with pytest.raises(MqttError):
+        splitter.feed(b"")
+
+
 def test_what_nobody_may_send_is_not_encoded() -> None:
     for packet in (
         Publish("t", b"", 1, 0), Publish("t", b"", 3, 1), Publish("t\0", b""),

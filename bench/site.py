@@ -90,6 +90,7 @@ def site(**settings: Any) -> Iterator[Site]:
             "storage.port": 0,
             "gateway.gbt32960.port": free_port(),
             "gateway.jt808.port": 0,
+            "gateway.mqtt.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
             "log.level": "warning",

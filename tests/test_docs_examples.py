@@ -195,6 +195,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "storage.port": 0,
         "gateway.gbt32960.port": 0,
         "gateway.jt808.port": 0,
+        "gateway.mqtt.port": 0,
         "gateway.auto_register": True,
     }
     settings = Settings({"data": str(folder / "carcloud-data"), **free})

@@ -23,7 +23,13 @@ from carcloud.supervisor import Supervisor
 CARCLOUD = [sys.executable, "-m", "carcloud"]
 PORTS = [
     f"--set={name}=0"
-    for name in ("web.port", "storage.port", "gateway.gbt32960.port", "gateway.jt808.port")
+    for name in (
+        "web.port",
+        "storage.port",
+        "gateway.gbt32960.port",
+        "gateway.jt808.port",
+        "gateway.mqtt.port",
+    )
 ]
 
 

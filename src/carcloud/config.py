@@ -136,6 +136,28 @@ SETTINGS: tuple[Setting, ...] = (
         5.0,
         "Silence after which missing packets are asked for, three times; then they are given up",
     ),
+    Setting("gateway.mqtt.host", "127.0.0.1", "Address vehicles connect to over MQTT 3.1.1 and 5"),
+    Setting("gateway.mqtt.port", 1883, "Its port; 0 picks a free one, -1 = no MQTT"),
+    Setting("gateway.mqtt.tls_cert", "", "Certificate file; empty = no TLS"),
+    Setting("gateway.mqtt.tls_key", "", "Private key file of the certificate"),
+    Setting(
+        "gateway.mqtt.tls_client_ca", "", "CA file for vehicle certificates; empty = none asked"
+    ),
+    Setting(
+        "gateway.mqtt.tls_client_required", False, "Refuse clients without a vehicle certificate"
+    ),
+    Setting("gateway.mqtt.max_packet_kb", 256, "Largest packet"),
+    Setting(
+        "gateway.mqtt.receive_maximum",
+        1_000,
+        "Unanswered QoS 1 and 2 messages of a vehicle, MQTT 5",
+    ),
+    Setting("gateway.mqtt.topic_aliases", 16, "Topic aliases a vehicle may use"),
+    Setting("gateway.mqtt.keep_alive_s", 300, "Longest keep alive of MQTT 5 clients"),
+    Setting("gateway.mqtt.session_hours", 168.0, "Longest life of a session without connection"),
+    Setting("gateway.mqtt.max_sessions", 100_000, "Sessions that wait for their vehicle"),
+    Setting("gateway.mqtt.subscriptions", 20, "Subscriptions of a vehicle"),
+    Setting("gateway.mqtt.window", 20, "Messages on their way to a vehicle, not acknowledged"),
     Setting("gateway.auto_register", False, "Admit unknown vehicles and register them"),
     Setting("gateway.tenant", "default", "Tenant of auto-registered vehicles"),
     Setting("gateway.processes", 1, "Gateway processes that share the port, one core each"),

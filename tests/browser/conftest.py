@@ -75,6 +75,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             "storage.port": 0,
             "gateway.gbt32960.port": 0,
             "gateway.jt808.port": 0,
+            "gateway.mqtt.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
             "openid.private": True,

@@ -380,6 +380,7 @@ def test_a_flood_of_logins_is_absorbed_and_disturbs_nobody(tmp_path):
             "data": str(tmp_path),
             "gateway.gbt32960.port": 0,
             "gateway.jt808.port": 0,
+            "gateway.mqtt.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
         }

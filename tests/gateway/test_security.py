@@ -100,6 +100,7 @@ async def whole(server, data: Path, **given: object) -> AsyncIterator[Site]:
             "data": str(data),
             "gateway.gbt32960.port": 0,
             "gateway.jt808.port": 0,
+            "gateway.mqtt.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
             **{name.replace("__", "."): value for name, value in given.items()},

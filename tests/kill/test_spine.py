@@ -33,6 +33,7 @@ def settings_for(data: Path, **more: object) -> Settings:
             "storage.port": 0,
             "gateway.gbt32960.port": free_port(),
             "gateway.jt808.port": 0,
+            "gateway.mqtt.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
             "lake.upkeep_s": 5,
@@ -195,7 +196,8 @@ def test_children_die_with_their_supervisor(tmp_path):
         "from carcloud.supervisor import Supervisor; from carcloud.config import Settings\n"
         "from carcloud.app.first_start import prepare\n"
         "s = Settings({'data': sys.argv[1], 'web.port': 0, 'storage.port': 0,"
-        " 'gateway.gbt32960.port': 0, 'gateway.jt808.port': 0})\n"
+        " 'gateway.gbt32960.port': 0, 'gateway.jt808.port': 0,"
+        " 'gateway.mqtt.port': 0})\n"
         "prepare(s); sup = Supervisor(s); sup.start()\n"
         "print(*sup.pids().values(), flush=True); time.sleep(60)"
     )

@@ -35,6 +35,7 @@ def cloud(tmp_path: Path):
             "storage.port": 0,
             "gateway.gbt32960.port": 0,
             "gateway.jt808.port": 0,
+            "gateway.mqtt.port": 0,
         }
     )
     prepare(settings)

@@ -56,6 +56,7 @@ def running(data: Path, **settings: object) -> Iterator[Running]:
             "storage.port": 0,
             "gateway.gbt32960.port": 0,
             "gateway.jt808.port": 0,
+            "gateway.mqtt.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
             **given,

@@ -16,9 +16,11 @@ from carcloud.app.engines import Engines
 from carcloud.app.gbt32960_gateway import Gbt32960Listener
 from carcloud.app.jt808_gateway import Jt808Listener
 from carcloud.app.listeners import Shared, VehicleListener
+from carcloud.app.mqtt_gateway import MqttListener
 from carcloud.app.report import Figures
 from carcloud.app.secret import sealing_secret
 from carcloud.app.tenant_watch import TenantWatch
+from carcloud.codecs.mqtt.message import PROTOCOL as MQTT
 from carcloud.config import Settings
 from carcloud.gateway.admission import LOGIN_FAILED, OTHER_TERMINAL, Admission, AdmissionDesk, Login
 from carcloud.gateway.limits import Doorkeeper, Limits
@@ -42,6 +44,7 @@ _REASONS = {
     "unknown": "the vehicle is not registered",
     "suspended": "the vehicle is suspended",
     "retired": "the vehicle is retired",
+    "credentials": "neither the token nor the certificate on record",
     "quota": "the tenant has as many vehicles as it may: see its limit `vehicles`",
 }
 _OWN_LINK = 4  # columns of a vehicle that a platform brings are more: see `roster.Row`
@@ -89,6 +92,7 @@ class GatewayRole:
         self.listeners: dict[str, VehicleListener] = {
             "gbt32960": gbt32960,
             "jt808": Jt808Listener(settings, engines, shared, self._outbox, self.watch.limits),
+            MQTT: MqttListener(settings, engines, shared, self._outbox),
         }
 
     def _outbox(self, protocol: str, on_pressure: Callable[[bool], None]) -> Outbox:
@@ -260,6 +264,8 @@ def _wanted(login: Login) -> VehicleLogin:
         iccid=login.iccid or None,
         edition=str(login.edition),
         proven=login.proven,
+        token=login.token,
+        certificate=_fingerprint(login),
     )
 
 
@@ -270,6 +276,8 @@ def _told(login: Login, found: VehicleAdmission) -> Admission:
     if found.refusal is not None:
         reason = _REASONS.get(found.refusal, found.refusal)
         return Admission(None, reason, refusal=found.refusal)
+    if login.protocol == MQTT:  # the registry has looked at token and certificate
+        return Admission(found.tenant)
     if found.tls_fingerprint is not None and _fingerprint(login) != found.tls_fingerprint:
         return Admission(None, "the TLS certificate is not the one on record")
     return Admission(found.tenant, "", found.public_key, found.algorithm, found.data_keys)

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False)
 
-_PROTOCOLS = {"gbt32960": "GB/T 32960", "jt808": "JT/T 808"}  # as listeners and people call them
+_PROTOCOLS = {
+    "gbt32960": "GB/T 32960",
+    "jt808": "JT/T 808",
+    "mqtt": "MQTT",
+}  # as listeners and people call them
 
 
 @click.command(

@@ -222,7 +222,7 @@ def _demo_settings(options: DemoOptions) -> Settings:
                 f"{prefix}.port": _free_or_any(
                     settings.text(f"{prefix}.host"), settings.whole(f"{prefix}.port")
                 )
-                for prefix in ("gateway.gbt32960", "gateway.jt808")
+                for prefix in ("gateway.gbt32960", "gateway.jt808", "gateway.mqtt")
             },
         }
     )

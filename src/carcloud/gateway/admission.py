@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Generic, TypeVar
 
@@ -30,6 +30,7 @@ class Login:
     certificate: bytes | None = None  # DER of the TLS client certificate
     platform: bytes | None = None  # data unit of a platform login
     proven: bool = False  # it has shown a code that was given to it when it registered
+    token: str | None = field(default=None, repr=False)  # by which the vehicle proves itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,10 @@ LIMITS: tuple[Limit, ...] = (
     Limit("tables", "table", 100, Bound.AMOUNT, "Tables of the lake that jobs made"),
     Limit("query_seconds", "s/day", 36_000, Bound.DAY, "Time of SQL queries in a UTC day"),
     Limit("queries", "query", 3, Bound.RUNNING, "SQL queries that run at the same time; more wait"),
+    Limit(
+        "vehicle_message_bytes", "B", 1_000_000, Bound.AMOUNT,
+        "Bytes of messages and documents that wait for one vehicle",
+    ),
     Limit("jobs", "job", 20, Bound.RUNNING, "Jobs that run at the same time; more wait"),
     Limit("commands", "command", 10_000, Bound.RUNNING, "Commands to vehicles that have not ended"),
     Limit("jobs_queued", "job", 10_000, Bound.RUNNING, "Jobs that wait or run"),

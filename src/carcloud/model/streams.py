@@ -63,13 +63,19 @@ WAKE = StreamSpec(
     False,
     "there is something to do, wake.<service>; empty, and never needed: all look by themselves",
 )
+DOWN = StreamSpec(
+    "DOWN",
+    "down.*",
+    False,
+    "vehicles for which a message was put, down.<tenant>; JSON, and never needed: gateways look",
+)
 SHARES = StreamSpec(
     "SHARES",
     "shares.*",
     False,
     "what each process has given tenants in the last second, shares.<role>; JSON",
 )
-STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS, USAGE, JOBS, WAKE, SHARES)
+STREAMS = (FRAMES, EVENTS, LIVE, SESSIONS, STATUS, USAGE, JOBS, WAKE, DOWN, SHARES)
 
 
 def subjects_of(tenant: Tenant) -> dict[str, str]:
@@ -119,6 +125,11 @@ def status_subject(role: str, instance: str) -> str:
 def job_subject(tenant: Tenant, job: str) -> str:
     """Where it is told what happens to a job."""
     return f"jobs.{tenant}.{job}"
+
+
+def down_subject(tenant: Tenant) -> str:
+    """Where gateways are told for which vehicles there is a message."""
+    return f"down.{tenant}"
 
 
 def wake_subject(service: str) -> str:

@@ -29,6 +29,7 @@ export default {
   'limit.tables': 'Tables made by jobs',
   'limit.query_seconds': 'Query time',
   'limit.queries': 'Queries',
+  'limit.vehicle_message_bytes': 'Messages for one vehicle',
   'limit.jobs': 'Running jobs',
   'limit.jobs_queued': 'Jobs in the queue',
   'limit.requests_per_second': 'API requests',

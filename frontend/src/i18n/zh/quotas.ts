@@ -28,6 +28,7 @@ export default {
   'limit.tables': '任务建立的数据表',
   'limit.query_seconds': '查询时长',
   'limit.queries': '查询',
+  'limit.vehicle_message_bytes': '单车待发消息',
   'limit.jobs': '运行中的任务',
   'limit.jobs_queued': '排队任务',
   'limit.requests_per_second': 'API 请求',

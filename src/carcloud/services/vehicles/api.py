@@ -15,6 +15,7 @@ from carcloud.ports.records import Records
 from carcloud.services.tenancy.api import Seal
 from carcloud.services.vehicles import admission, carried, changes, csv_import, keys, models, search
 from carcloud.services.vehicles.errors import Changed, Exists, Invalid, Unknown
+from carcloud.services.vehicles.outgoing import Outgoing, OutgoingMessage, Wanted, announce
 from carcloud.services.vehicles.remembered import Remembered
 from carcloud.services.vehicles.shelf import Registered, Shelf
 from carcloud.services.vehicles.store import logins, metadata
@@ -50,9 +51,10 @@ __all__ = [
     "Activated", "Activation", "ActivationRefusal", "Admission", "Carried", "CarriedRefusal",
     "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Exists",
     "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
+    "Outgoing", "OutgoingMessage",
     "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange",
     "VehicleKeys", "VehicleModel", "VehiclePage", "VehicleToken", "Vehicles",
-    "metadata",
+    "Wanted", "announce", "metadata",
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -97,6 +98,24 @@ logins = Table(
     Column("iccid", String(20)),
     Column("edition", String(20)),
     Column("time", BigInteger, nullable=False),
+)
+
+# What waits for a vehicle to be brought down; see `outgoing`.
+messages = Table(
+    "vehicle_messages",
+    metadata,
+    Column("vehicle", ForeignKey("vehicles.id", ondelete="CASCADE"), nullable=False),
+    Column("id", BigInteger, nullable=False),
+    Column("tenant", String(40), nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("qos", Integer, nullable=False),
+    Column("retained", Boolean, nullable=False),
+    Column("expires", BigInteger),
+    Column("created", BigInteger, nullable=False),
+    PrimaryKeyConstraint("vehicle", "id"),
+    Index("vehicle_messages_by_created", "created", "vehicle"),
+    Index("vehicle_messages_by_expiry", "expires"),
 )
 
 models = Table(

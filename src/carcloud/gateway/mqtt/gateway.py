@@ -1,0 +1,145 @@
+"""The MQTT listener: what its sessions share.
+
+Every answer to a QoS 1 or 2 message leaves through the outbox, so PUBACK and PUBREC mean durable.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from carcloud.codecs.mqtt.message import pack_message
+from carcloud.codecs.mqtt.packets import Will
+from carcloud.gateway.connection import Connection
+from carcloud.gateway.limits import Budget, Doorkeeper, Limits
+from carcloud.gateway.listener import Listener, LoginDesk
+from carcloud.gateway.mqtt.downlink import Downlink, Forbidden
+from carcloud.gateway.mqtt.rules import Rules
+from carcloud.gateway.mqtt.session import Session
+from carcloud.gateway.mqtt.state import State, States
+from carcloud.gateway.outbox import Outbox
+from carcloud.gateway.roster import Roster
+from carcloud.gateway.tenant_quotas import TenantQuotas
+from carcloud.model.ids import Tenant
+from carcloud.model.time import now_us
+
+_SWEEP_S = 10  # between looks for sessions whose time is over
+_ATTEMPTS = 3  # on forbidden topics that are told, of a vehicle
+_ATTEMPTS_S = 900
+
+
+@dataclass(slots=True)
+class MqttFigures:
+    """Counters since the start, besides those that every listener has."""
+
+    delivered: int = 0  # messages to vehicles that were acknowledged
+    dropped: Counter[str] = field(default_factory=Counter)  # messages to vehicles, by reason
+    forbidden: int = 0  # attempts on topics that are not the vehicle's
+    wills: int = 0
+
+
+@dataclass(slots=True)
+class _Nobody:
+    """Sends what a vehicle left behind: no reply goes anywhere."""
+
+    unconfirmed: int = 0
+
+    def send(self, data: bytes) -> None:
+        """Nobody is there."""
+
+
+class MqttGateway(Listener):
+    """All sessions of one listener."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        desk: LoginDesk,
+        rules: Rules,
+        limits: Limits,
+        *,
+        fallback_tenant: Tenant,
+        downlink: Downlink | None = None,
+        on_forbidden: Callable[[Forbidden], None] = lambda _: None,
+        quotas: TenantQuotas | None = None,
+        roster: Roster | None = None,
+        door: Doorkeeper | None = None,
+    ) -> None:
+        super().__init__(
+            outbox, desk, limits, fallback_tenant=fallback_tenant, quotas=quotas, roster=roster,
+            door=door,
+        )  # fmt: skip
+        self.rules = rules
+        self.downlink = downlink  # without it, nothing waits for vehicles
+        self.states = States(rules.sessions)
+        self.mqtt = MqttFigures()
+        self._on_forbidden = on_forbidden
+        self._told = Budget(_ATTEMPTS, _ATTEMPTS_S)  # attempts, by vehicle
+        self._wills: dict[str, tuple[float, State, Will]] = {}  # by vehicle, and when they are due
+        self._nobody = _Nobody()
+        self._swept = 0.0
+
+    def session(self) -> Session:
+        """A session for a new connection."""
+        return Session(self)
+
+    def sweep(self, now: float) -> None:
+        """Once a second: wills that are due, sessions that are over, what every listener does."""
+        super().sweep(now)
+        for vehicle, (due, state, will) in list(self._wills.items()):
+            if now >= due:
+                del self._wills[vehicle]
+                self._publish_will(state, will)
+        if now - self._swept > _SWEEP_S:
+            self._swept = now
+            self.states.sweep(now)
+
+    def gone(self, session: Connection[Any, Any, Any]) -> None:
+        """A connection has ended: its session waits, its will is published."""
+        super().gone(session)
+        if session.link is not None:
+            session.link.ended(self.clock())
+
+    def look(self, vehicles: Iterable[str]) -> None:
+        """There may be new messages for these vehicles."""
+        for vehicle in vehicles:
+            link = self.roster.vehicles.get(vehicle)
+            session = None if link is None else link.session
+            if isinstance(session, Session) and session.link is not None:
+                session.link.down.look()
+
+    def connected(self) -> list[str]:
+        """Vehicles that have a session with subscriptions here."""
+        links = (session.link for session in self.sessions)
+        return [link.vehicle for link in links if link is not None and link.state.subscriptions]
+
+    def forbid(self, attempt: Forbidden) -> None:
+        """Tell of an attempt on a topic that is not the vehicle's; not of each of a flood."""
+        self.mqtt.forbidden += 1
+        now = self.clock()
+        if self._told.left(attempt.vehicle, now):
+            self._told.spend(attempt.vehicle, now)
+            self._on_forbidden(attempt)
+
+    # wills (3.1.2.5)
+
+    def leave_will(self, state: State, will: Will, now: float) -> None:
+        """A connection was lost: publish its will, after its delay or the end of the session."""
+        delay = min(will.properties.will_delay or 0, state.expiry_s)
+        if delay:
+            self._wills[state.vehicle] = (now + delay, state, will)
+        else:
+            self._publish_will(state, will)
+
+    def take_back_will(self, vehicle: str, *, resumed: bool) -> None:
+        """[MQTT-3.1.3-9]: the session goes on, so the will is not published; else it is now."""
+        found = self._wills.pop(vehicle, None)
+        if found is not None and not resumed:
+            self._publish_will(found[1], found[2])
+
+    def _publish_will(self, state: State, will: Will) -> None:
+        if self.quotas.suspended(state.tenant):
+            return
+        self.mqtt.wills += 1
+        frame = pack_message(will.topic, will.payload)
+        self.outbox.add(state.tenant, state.vehicle, now_us(), frame, self._nobody, None)

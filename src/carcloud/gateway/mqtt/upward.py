@@ -1,0 +1,140 @@
+"""What a vehicle publishes: into the outbox, answered when it is durable."""
+
+from typing import TYPE_CHECKING
+
+from carcloud.codecs.mqtt.encode import encode
+from carcloud.codecs.mqtt.errors import MqttError
+from carcloud.codecs.mqtt.message import pack_message
+from carcloud.codecs.mqtt.packets import V5, Ack, Publish, Type
+from carcloud.codecs.mqtt.reasons import Reason
+from carcloud.codecs.mqtt.topics import is_up
+from carcloud.gateway.mqtt.rules import NAMES
+from carcloud.model.time import now_us
+
+if TYPE_CHECKING:
+    from carcloud.gateway.mqtt.link import VehicleLink
+
+_QOS_1 = Type.PUBLISH << 4 | 2  # first byte of a PUBLISH at QoS 1, neither sent again nor retained
+_NO_ID = b"\0\0"
+_PUBACK, _PUBREC = b"\x40\x02", b"\x50\x02"
+
+
+class Upward:
+    """The publishing half of a link."""
+
+    __slots__ = ("_aliases", "_link", "_names", "_unanswered", "_v5")
+
+    def __init__(self, link: "VehicleLink") -> None:
+        self._link = link
+        self._v5 = link.session.version >= V5
+        self._names: set[bytes] = set()  # topics that were looked at, with their length before
+        self._aliases: dict[int, str] = {}
+        self._unanswered = 0  # messages of QoS 1; counted for version 5
+
+    def take_usual(self, data: bytes) -> tuple[int, int]:
+        """Keep messages of QoS 1 on known topics from the start of `data`; (offset, how many).
+
+        As `publish` does, in place and in a fraction of its time; stops at all that is not usual.
+        """
+        link, names, v5 = self._link, self._names, self._v5
+        session, tenant, vehicle = link.session, link.tenant, link.vehicle
+        gateway = session.gateway
+        add, now, most = gateway.outbox.add, now_us(), gateway.rules.receive_maximum
+        at, count, end = 0, 0, len(data)
+        while end - at >= 8 and data[at] == _QOS_1:
+            size, start = data[at + 1], at + 2
+            if size >= 0x80:
+                more = data[start]
+                if not 0 < more < 0x80:
+                    break
+                size, start = size & 0x7F | more << 7, start + 1
+            stop = start + size
+            behind = start + 2 + (data[start] << 8 | data[start + 1])
+            body = behind + 2 + v5
+            if stop > end or body > stop or (v5 and data[body - 1]):
+                break
+            name, number = data[start:behind], data[behind : behind + 2]
+            if name not in names or number == _NO_ID:
+                break
+            if v5:
+                if self._unanswered + len(link.state.received) >= most:
+                    break
+                self._unanswered += 1
+            add(tenant, vehicle, now, name + data[body:stop], session, _PUBACK + number)
+            at = stop
+            count += 1
+        if count:
+            gateway.quotas.spend(tenant, count)
+            gateway.figures.frames["report"] += count
+        return at, count
+
+    def answered(self, data: bytes) -> None:
+        """The outbox sends answers: of version 5 those to QoS 1 make room for more."""
+        if not self._v5 or not self._unanswered:
+            return
+        at, end = 0, len(data)
+        while at < end:
+            self._unanswered -= data[at] == _PUBACK[0]
+            at += 2 + data[at + 1]
+
+    def publish(self, packet: Publish) -> None:
+        """3.3: keep a message; raises `MqttError`."""
+        link, state = self._link, self._link.state
+        session = link.session
+        topic = self._topic(packet)
+        if not is_up(link.vehicle, topic):
+            raise link.forbid("publish", topic)
+        if packet.properties.subscription_ids:  # [MQTT-3.3.4-6]
+            raise MqttError(Reason.PROTOCOL_ERROR, "[MQTT-3.3.4-6]", "a subscription identifier")
+        self._remember(topic)
+        outbox = session.gateway.outbox
+        number = packet.packet_id.to_bytes(2, "big")
+        answer = (None, _PUBACK + number, _PUBREC + number)[packet.qos]
+        if packet.qos == 2 and packet.packet_id in state.received:  # [MQTT-4.3.3-10]
+            outbox.after_earlier(link.tenant, session, _PUBREC + number)
+            return
+        if packet.qos:
+            self._count(packet)
+        session.gateway.figures.frames["report"] += 1
+        frame = pack_message(topic, packet.payload)
+        outbox.add(link.tenant, link.vehicle, now_us(), frame, session, answer)
+
+    def _count(self, packet: Publish) -> None:
+        """[MQTT-3.3.4-9]: not more at once than we have said."""
+        state, most = self._link.state, self._link.session.gateway.rules.receive_maximum
+        if self._v5 and self._unanswered + len(state.received) >= most:
+            clause = "[MQTT-3.3.4-9]"
+            raise MqttError(Reason.RECEIVE_MAXIMUM_EXCEEDED, clause, f"more than {most} at once")
+        if packet.qos == 2:
+            state.received.add(packet.packet_id)
+        else:
+            self._unanswered += self._v5
+
+    def _topic(self, packet: Publish) -> str:
+        """3.3.2.3.4: the topic, or what its alias stands for."""
+        alias = packet.properties.topic_alias
+        if alias is None:
+            return packet.topic
+        clause = "[MQTT-3.3.2-9]"
+        if alias > self._link.session.gateway.rules.topic_aliases:
+            raise MqttError(Reason.TOPIC_ALIAS_INVALID, clause, f"alias {alias}")
+        if packet.topic:
+            self._aliases[alias] = packet.topic
+            return packet.topic
+        if alias not in self._aliases:
+            raise MqttError(Reason.PROTOCOL_ERROR, "3.3.2.3.4", f"alias {alias} has no topic")
+        return self._aliases[alias]
+
+    def _remember(self, topic: str) -> None:
+        if len(self._names) < NAMES:
+            name = topic.encode()
+            self._names.add(len(name).to_bytes(2, "big") + name)
+
+    def release(self, packet: Ack) -> None:
+        """3.6: the vehicle knows that a QoS 2 message is kept, and may use its number again."""
+        link, state = self._link, self._link.state
+        known = packet.packet_id in state.received
+        state.received.discard(packet.packet_id)
+        reason = 0 if known else Reason.PACKET_ID_NOT_FOUND
+        answer = encode(Ack(Type.PUBCOMP, packet.packet_id, reason), link.session.version)
+        link.session.gateway.outbox.after_earlier(link.tenant, link.session, answer)

@@ -1,0 +1,250 @@
+"""Messages that wait for vehicles, until they have them: the queue and the retained documents.
+
+Those who have something for a vehicle put it here and announce it; the gateway that has the
+vehicle's connection brings it down, in order, and takes away what the vehicle has acknowledged.
+Calls block briefly. What is put and withdrawn is in the audit; deliveries are not.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
+
+from carcloud.codecs.mqtt.topics import check_topic, is_down, matches
+from carcloud.model.ids import Tenant, VehicleId
+from carcloud.model.limits import check
+from carcloud.model.streams import down_subject
+from carcloud.model.time import now_us
+from carcloud.ports.records import Records
+from carcloud.ports.stream import Stream
+from carcloud.services.tenancy.api import AuditEntry, limit_in, record_changes
+from carcloud.services.vehicles import rows
+from carcloud.services.vehicles.errors import Invalid, Unknown
+from carcloud.services.vehicles.store import messages, metadata, vehicles
+
+LIMIT: Final = "vehicle_message_bytes"
+_OVERHEAD: Final = 100  # bytes that a message counts besides its own
+_MOST: Final = 64  # messages of a vehicle in one answer, and their bytes:
+_MOST_BYTES: Final = 256 * 1024
+_CHUNK: Final = 500  # ids in one SELECT
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message for a vehicle. Times are us since 1970, UTC; `id` grows with each of a vehicle."""
+
+    vehicle: VehicleId
+    id: int
+    topic: str
+    payload: bytes
+    qos: int
+    retained: bool  # it stays after delivery, until another takes its place
+    expires: int | None  # after this it must not reach the vehicle
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a gateway asks for: messages on topics that a filter covers, besides those it knows."""
+
+    tenant: Tenant
+    vehicle: str
+    filters: tuple[str, ...]
+    known: frozenset[int]
+
+
+class Outgoing:
+    """The service of messages for vehicles; `now` is a clock in us since 1970."""
+
+    def __init__(self, records: Records, *, now: Callable[[], int] = now_us) -> None:
+        self._records = records
+        self._now = now
+        records.create(metadata)
+
+    def send(
+        self,
+        tenant: Tenant,
+        vehicle: str,
+        topic: str,
+        payload: bytes,
+        *,
+        actor: str,
+        qos: int = 1,
+        expires: int | None = None,
+    ) -> OutgoingMessage:
+        """Queue a message; raises `Unknown`, `Invalid`, `OverLimit`. Then `announce` it."""
+        with self._records.transaction() as db:
+            put = _Put(db, tenant, vehicle, actor, self._now())
+            return put.one(topic, payload, qos=qos, retained=False, expires=expires)
+
+    def retain(
+        self, tenant: Tenant, vehicle: str, topic: str, payload: bytes, *, actor: str
+    ) -> OutgoingMessage:
+        """Put a message in the place of the one that is retained on this topic; raises as `send`.
+
+        An empty payload removes it, and tells the vehicle so once, as MQTT does.
+        """
+        with self._records.transaction() as db:
+            put = _Put(db, tenant, vehicle, actor, self._now())
+            mine = _of(tenant, vehicle) & messages.c.retained & (messages.c.topic == topic)
+            db.execute(delete(messages).where(mine))
+            return put.one(topic, payload, qos=1, retained=bool(payload), expires=None)
+
+    def withdraw(self, tenant: Tenant, vehicle: str, message: int, *, actor: str) -> bool:
+        """Take back what the vehicle does not have yet; False if it is not there any more."""
+        with self._records.transaction() as db:
+            gone = db.execute(
+                delete(messages).where(_of(tenant, vehicle) & (messages.c.id == message))
+            ).rowcount
+            if gone:
+                entry = AuditEntry(
+                    tenant, actor, "vehicle.message.withdraw", vehicle, {"id": message}, None
+                )
+                record_changes(db, [entry])
+        return bool(gone)
+
+    def waiting(self, tenant: Tenant, vehicle: str) -> list[OutgoingMessage]:
+        """All that is kept for the vehicle, oldest first."""
+        with self._records.reading() as db:
+            query = select(messages).where(_of(tenant, vehicle)).order_by(messages.c.id)
+            return [_message(row) for row in db.execute(query).mappings()]
+
+    def look(self, wanting: Sequence[Wanted]) -> list[tuple[list[OutgoingMessage], bool]]:
+        """To each, the oldest messages, in order, and whether there are more."""
+        with self._records.reading() as db:
+            return [_look(db, one, self._now()) for one in wanting]
+
+    def delivered(self, had: Iterable[tuple[Tenant, str, int]]) -> None:
+        """These are with their vehicles (tenant, vehicle, id), or can never be."""
+        with self._records.transaction() as db:
+            for tenant, vehicle, message in had:
+                mine = _of(tenant, vehicle) & (messages.c.id == message)
+                db.execute(delete(messages).where(mine))
+
+    def changed_since(self, since: int, among: Sequence[str]) -> list[str]:
+        """Those of these vehicles for which something was put since (us)."""
+        found: list[str] = []
+        with self._records.reading() as db:
+            new = select(messages.c.vehicle).distinct().where(messages.c.created >= since)
+            for start in range(0, len(among), _CHUNK):
+                chunk = new.where(messages.c.vehicle.in_(among[start : start + _CHUNK]))
+                found += [str(vehicle) for (vehicle,) in db.execute(chunk)]
+        return found
+
+    def forget_expired(self) -> int:
+        """Remove messages whose time is over; returns how many."""
+        with self._records.transaction() as db:
+            return db.execute(delete(messages).where(messages.c.expires <= self._now())).rowcount
+
+    def note_attempts(self, attempts: Iterable[AuditEntry]) -> None:
+        """Put what vehicles tried and may not into the audit."""
+        with self._records.transaction() as db:
+            record_changes(db, list(attempts))
+
+
+async def announce(stream: Stream, tenant: Tenant, vehicles_: Iterable[str]) -> None:
+    """Tell the gateways that something was put for these vehicles; they find it later anyway."""
+    names = sorted(set(vehicles_))
+    await stream.broadcast(down_subject(tenant), json.dumps(names).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """Putting messages of one vehicle in an open transaction."""
+
+    db: Connection
+    tenant: Tenant
+    vehicle: str
+    actor: str
+    now: int
+
+    def one(
+        self, topic: str, payload: bytes, *, qos: int, retained: bool, expires: int | None
+    ) -> OutgoingMessage:
+        self._check(topic, qos)
+        self._lock()
+        last, used = self._kept()
+        limit = limit_in(self.db, self.tenant, LIMIT)
+        check(LIMIT, limit, used, len(payload) + len(topic) + _OVERHEAD)
+        number = max(self.now, last + 1)
+        message = OutgoingMessage(
+            VehicleId(self.vehicle), number, topic, payload, qos, retained, expires, self.now
+        )
+        self.db.execute(insert(messages).values(tenant=self.tenant, **_columns(message)))
+        told = {"id": number, "topic": topic, "bytes": len(payload)}
+        entry = AuditEntry(self.tenant, self.actor, "vehicle.message.put", self.vehicle, None, told)
+        record_changes(self.db, [entry])
+        return message
+
+    def _check(self, topic: str, qos: int) -> None:
+        try:
+            check_topic(topic)
+        except ValueError as error:
+            raise Invalid("topic", str(error)) from error
+        if not is_down(self.vehicle, topic):
+            raise Invalid("topic", "not one on which this vehicle is told anything")
+        if qos not in (0, 1):
+            raise Invalid("qos", "0 or 1")
+
+    def _lock(self) -> None:
+        """One at a time puts messages of a vehicle, so that their numbers and sizes are right."""
+        if not rows.storable(self.vehicle):
+            raise Unknown(f"there is no vehicle {self.vehicle!r}")
+        mine = (vehicles.c.id == self.vehicle) & (vehicles.c.tenant == self.tenant)
+        row = self.db.execute(select(vehicles.c.id).where(mine).with_for_update()).first()
+        if row is None:
+            raise Unknown(f"there is no vehicle {self.vehicle!r}")
+
+    def _kept(self) -> tuple[int, int]:
+        """(highest number, bytes) of what is kept."""
+        each = func.length(messages.c.payload) + func.length(messages.c.topic) + _OVERHEAD
+        query = select(func.max(messages.c.id), func.sum(each))
+        last, used = self.db.execute(query.where(_of(self.tenant, self.vehicle))).one()
+        return int(last or 0), int(used or 0)
+
+
+def _of(tenant: Tenant, vehicle: str) -> ColumnElement[bool]:
+    return (messages.c.tenant == tenant) & (messages.c.vehicle == vehicle)
+
+
+def _look(db: Connection, wanted: Wanted, now: int) -> tuple[list[OutgoingMessage], bool]:
+    """First which, then what they say: a vehicle with much is not read whole each time."""
+    in_time = or_(messages.c.expires.is_(None), messages.c.expires > now)
+    mine = _of(wanted.tenant, wanted.vehicle)
+    heads = select(messages.c.id, messages.c.topic, func.length(messages.c.payload))
+    chosen: list[int] = []
+    size, more = 0, False
+    for number, topic, length in db.execute(heads.where(mine & in_time).order_by(messages.c.id)):
+        if number in wanted.known or not any(matches(one, topic) for one in wanted.filters):
+            continue
+        if chosen and (len(chosen) >= _MOST or size + length > _MOST_BYTES):
+            more = True
+            break
+        chosen.append(number)
+        size += length
+    if not chosen:
+        return [], False
+    query = select(messages).where(mine & messages.c.id.in_(chosen)).order_by(messages.c.id)
+    return [_message(row) for row in db.execute(query).mappings()], more
+
+
+def _message(row: Mapping[Any, Any]) -> OutgoingMessage:
+    return OutgoingMessage(
+        VehicleId(row["vehicle"]), row["id"], row["topic"], bytes(row["payload"]), row["qos"],
+        bool(row["retained"]), row["expires"], row["created"],
+    )  # fmt: skip
+
+
+def _columns(message: OutgoingMessage) -> dict[str, object]:
+    return {
+        "vehicle": message.vehicle,
+        "id": message.id,
+        "topic": message.topic,
+        "payload": message.payload,
+        "qos": message.qos,
+        "retained": message.retained,
+        "expires": message.expires,
+        "created": message.created,
+    }

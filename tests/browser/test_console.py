@@ -69,6 +69,29 @@ def test_the_list_finds_a_vehicle_and_its_page_plots_a_signal(page: Page):
     expect(page.get_by_test_id("field-table")).to_contain_text("speed", timeout=LONG)
 
 
+def test_a_token_is_made_shown_once_replaced_and_revoked(page: Page):
+    page.get_by_role("link", name="Vehicles").click()
+    page.get_by_test_id("vehicle-row").nth(7).get_by_role("link").first.click()
+    page.get_by_role("tab", name="Details").click()
+    card, dialog = page.get_by_test_id("vehicle-token"), page.get_by_role("dialog")
+    secret = dialog.get_by_test_id("secret")
+    expect(card).to_contain_text("None.", timeout=LONG)
+    card.get_by_test_id("make-token").click()
+    expect(secret).to_contain_text("cvt_", timeout=LONG)
+    first = secret.inner_text()
+    dialog.get_by_role("button", name="Done").click()
+    expect(card).to_contain_text("It was shown once", timeout=LONG)
+    expect(page.locator("body")).not_to_contain_text("cvt_")
+    card.get_by_test_id("make-token").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Replace token").click()
+    expect(secret).to_contain_text("cvt_", timeout=LONG)
+    assert secret.inner_text() != first
+    dialog.get_by_role("button", name="Done").click()
+    card.get_by_test_id("revoke-token").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Revoke token").click()
+    expect(card).to_contain_text("None.", timeout=LONG)
+
+
 def test_the_sql_page_answers_and_explains_errors(page: Page):
     page.get_by_role("link", name="SQL").click()
     editor = page.get_by_test_id("sql-editor")

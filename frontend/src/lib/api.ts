@@ -26,6 +26,8 @@ export const api = {
       json: patch,
       ifMatch: etag,
     }),
+  makeToken: (id: string) => json<T.VehicleToken>(`${vehicle(id)}/token`, { method: 'POST' }),
+  revokeToken: (id: string) => json<void>(`${vehicle(id)}/token`, { method: 'DELETE' }),
   importVehicles: (csv: string) =>
     json<T.ImportReport>('/v1/vehicles/import', {
       method: 'POST',

@@ -126,9 +126,17 @@ export interface Vehicle {
     public_key?: string | null
     algorithm?: string | null
     tls_fingerprint?: string | null
+    token_made?: string | null
   }
   online: boolean
   session: VehicleSession | null
+}
+
+/** shown once */
+export interface VehicleToken {
+  vehicle: string
+  token: string
+  made: string
 }
 
 export interface NewVehicle {

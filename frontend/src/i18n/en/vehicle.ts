@@ -113,4 +113,19 @@ export default {
   'details.frames': 'Frames',
   'details.offline': 'Not connected.',
   'details.noLabels': 'No labels.',
+  'token.title': 'Token for MQTT',
+  'token.none': 'None. The vehicle cannot sign in over MQTT with a token.',
+  'token.since': 'Made {when}. It was shown once; only its hash is kept.',
+  'token.make': 'Make token',
+  'token.replace': 'Replace token',
+  'token.replaceAsk':
+    'Make a new token for {id}? The old one lets nobody in from then on; an open connection stays.',
+  'token.revoke': 'Revoke token',
+  'token.revokeAsk':
+    'Revoke the token of {id}? It lets nobody in from then on; an open connection stays.',
+  'token.revoked': 'Token of {id} revoked',
+  'token.madeTitle': 'Token of {id}',
+  'token.lead': 'The vehicle signs in over MQTT with this user name and password.',
+  'token.user': 'User name',
+  'token.password': 'Password (token)',
 } as const

@@ -22,8 +22,10 @@ from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_deco
 from carcloud.services.telemetry.decode_mqtt import decoder as mqtt_decoder
 from carcloud.services.telemetry.decrypt_gbt32960 import decryptor
 from carcloud.services.telemetry.ingest import Ingest
+from carcloud.services.telemetry.ranges import RangesByTenant
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Remembered, Reporting, Vehicles
+from carcloud.services.vocabulary.api import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,7 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
         tenants=Tenancy(engines.records).tenants.ids,
         future_s=future_s,
         dedup_entries=settings.whole("ingest.dedup_entries"),
+        ranges=RangesByTenant(Vocabulary(engines.records).catalogue),
         tracer=tracer,
     )
 

@@ -25,6 +25,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("vehicles:credentials", "Change what proves that a vehicle is itself"),
     Action("models:read", "See vehicle models", (*_ALL, "auditor")),
     Action("models:write", "Add and change vehicle models", ("operator", "engineer")),
+    Action("signals:read", "See the signals there are, and overlays on them", (*_ALL, "auditor")),
+    Action("signals:write", "Change the tenant's overlay of the signals", ("engineer",)),
     Action("commands:read", "See commands to vehicles and their desired state", (*_ALL, "auditor")),
     Action("commands:send", "Send commands, change what state is desired", ("operator",)),
     Action("commands:control", "Send commands that open, stop or set something in a vehicle"),

@@ -5,6 +5,8 @@ export default {
   'action.vehicles.credentials': 'Change what proves that a vehicle is itself',
   'action.models.read': 'See vehicle models',
   'action.models.write': 'Add and change vehicle models',
+  'action.signals.read': 'See the signals there are, and overlays on them',
+  'action.signals.write': 'Change the overlay of the signals',
   'action.commands.read': 'See commands to vehicles and their desired state',
   'action.commands.send': 'Send commands, change what state is desired',
   'action.commands.control': 'Send commands that open, stop or set something in a vehicle',

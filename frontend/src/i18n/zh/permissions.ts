@@ -4,6 +4,8 @@ export default {
   'action.vehicles.credentials': '更改车辆的身份凭据',
   'action.models.read': '查看车型',
   'action.models.write': '添加和修改车型',
+  'action.signals.read': '查看信号目录及其叠加层',
+  'action.signals.write': '修改租户的信号叠加层',
   'action.commands.read': '查看发给车辆的指令和期望状态',
   'action.commands.send': '发送指令，更改期望状态',
   'action.commands.control': '发送开启、停止或设置车辆部件的指令',

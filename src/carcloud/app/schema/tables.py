@@ -12,6 +12,7 @@ from carcloud.services.telemetry.api import metadata as TELEMETRY
 from carcloud.services.tenancy.api import metadata as TENANCY
 from carcloud.services.tenant_life.api import metadata as TENANT_LIFE
 from carcloud.services.vehicles.api import metadata as VEHICLES
+from carcloud.services.vocabulary.api import metadata as VOCABULARY
 
 TABLES: Any = (  # of MetaData; Alembic takes several and says it takes one
     VERSIONS,
@@ -19,6 +20,7 @@ TABLES: Any = (  # of MetaData; Alembic takes several and says it takes one
     METERING,
     STORAGE,
     COMPUTE,
+    VOCABULARY,
     VEHICLES,
     TELEMETRY,
     COMMANDS,

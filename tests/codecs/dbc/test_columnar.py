@@ -14,15 +14,20 @@ from carcloud.codecs.dbc import Database, Message, Signal, parse
 from carcloud.codecs.dbc.columnar import Decoded, LogDecoder, decode, warm
 from carcloud.codecs.dbc.scalar import FrameDecoder
 
-warm()  # what compiles inside a property test is traced, and takes minutes
 Values = dict[tuple[int, str], float | None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """What compiles inside a property test is traced, and takes minutes."""
+    warm()
 
 
 def _double(value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _bits(value: float) -> bytes:
@@ -36,7 +41,11 @@ def reference(frames: CanFrames, databases: list[Database], *, j1939: bool = Fal
     for at in range(len(frames)):
         codec = decoder.codec(int(frames.can_id[at]), bool(frames.extended[at]))
         if codec is not None and not frames.flags[at] & (ERROR | REMOTE):
-            for one in codec.samples(frames.payload_of(at)):
+            samples = codec.samples(frames.payload_of(at))
+            present = {one.signal.name: repr(one.value) for one in samples if not one.missing}
+            plain = codec.decode(frames.payload_of(at))
+            assert {name: repr(value) for name, value in plain.items()} == present
+            for one in samples:
                 key = (at, one.signal.name)
                 values[key] = None if one.missing else _double(one.value)
     return values
@@ -210,7 +219,7 @@ def _message(draw: st.DrawFn, number: int) -> str:
     return "\n".join((f"BO_ {file_id} M{number}: {size} E", *lines, *rules))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_random_databases_and_frames(data: st.DataObject) -> None:
     numbers = [0x10, 0x18FEF100, 0x7FF]

@@ -191,13 +191,13 @@ def test_what_strict_reading_refuses() -> None:
 def test_abuse_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.process_time()
     for hostile in (
-        b'CM_ "' + b'\\"' * 200_000,
-        b"VAL_ 1 A " + b'1 "x" ' * 70_000 + b";",
+        b'CM_ "' + b'\\"' * 50_000,
+        b"VAL_ 1 A " + b'1 "x" ' * 66_000 + b";",
         b"SG_ " * 50_000,
         b"BO_ " + b"9" * 500_000,
         b"((((" * 100_000,
         b'BA_ "' + b"a" * 400_000 + b'" BO_ ' + b"1" * 400_000,
-        text_of([f'S{at} m{at} : 0|64@1+ (1,0) [0|0] "" E' for at in range(5_000)]).encode(),
+        text_of([f'S{at} m{at} : 0|64@1+ (1,0) [0|0] "" E' for at in range(2_000)]).encode(),
     ):
         parse(hostile)
     assert time.process_time() - started < 60  # nested repetition would take hours

@@ -81,6 +81,14 @@ def test_integers_stay_exact() -> None:
     assert codec.encode({"S": 3 * (2**64 - 1) + 7}) == b"\xff" * 8
 
 
+def test_very_long_numbers() -> None:
+    codec = _codec(
+        ['S : 0|1100@1- (0.5,0) [0|0] "" E', 'T : 0|1100@1+ (1,1) [0|0] "" E'], length=200
+    )
+    assert codec.decode(b"\xff" * 200) == {"S": -0.5, "T": 2**1100}
+    assert codec.decode(b"\xff" * 137 + b"\x07") == {"S": math.inf, "T": 2**1099}
+
+
 def test_a_short_frame_gives_what_fits() -> None:
     codec = _codec(['A : 0|8@1+ (1,0) [0|0] "" E', 'B : 12|8@1+ (1,0) [0|0] "" E'])
     assert codec.decode(b"\x05\x00") == {"A": 5}

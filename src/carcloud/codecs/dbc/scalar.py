@@ -1,5 +1,6 @@
 """Decoding and encoding single frames, in plain Python; the reference of the columnar decoder."""
 
+import math
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from carcloud.codecs.dbc.database import Database, Message, Number, Signal
 from carcloud.codecs.dbc.errors import EncodingError
 from carcloud.codecs.dbc.j1939 import Finder, missing_from
 
+_QUICK_BITS = 64
 _FLOATS = {"float32": ("<I", "<f"), "float64": ("<Q", "<d")}
 
 
@@ -34,7 +36,11 @@ class MessageCodec:
             for signal in message.signals
             if signal.decodable
         ]
-        self._multiplexed = any(signal.parent is not None for signal, _, _ in self._steps)
+        plain = all(
+            one.kind == "int" and one.parent is None and one.length <= _QUICK_BITS
+            for one, _, _ in self._steps
+        )
+        self._quick = [_quick(*step) for step in self._steps] if plain else None
 
     def decode(self, payload: bytes) -> dict[str, Number]:
         """Physical values by signal: int where factor, offset and raw value are, else float.
@@ -42,6 +48,8 @@ class MessageCodec:
         Left out: signals that the payload is too short for, that another value of their switch
         selects, and those that have no value (J1939).
         """
+        if self._quick is not None:
+            return _decode_quickly(self._quick, payload)
         return {one.signal.name: one.value for one in self.samples(payload) if not one.missing}
 
     def samples(self, payload: bytes) -> list[Sample]:
@@ -118,6 +126,45 @@ class MessageCodec:
         return raws
 
 
+_Quick = tuple[str, bool, int, int, int, int, Number, Number, bool, int]
+"""Name, byte order, first bit, bits, mask, half of a signed range, scale, no scale, limit."""
+
+
+def _quick(signal: Signal, first: int, limit: int | None) -> _Quick:
+    """A signal of integers without a switch, as the loop below wants it."""
+    exact = signal.integral
+    return (
+        signal.name,
+        signal.little_endian,
+        first,
+        signal.length,
+        (1 << signal.length) - 1,
+        1 << (signal.length - 1) if signal.signed else 1 << signal.length,
+        int(signal.factor) if exact else signal.factor,
+        int(signal.offset) if exact else signal.offset,
+        signal.factor == 1 and signal.offset == 0,
+        1 << signal.length if limit is None else limit,
+    )
+
+
+def _decode_quickly(steps: list[_Quick], payload: bytes) -> dict[str, Number]:
+    """What `samples` finds, for messages without switches and floats: most of them."""
+    bits = 8 * len(payload)
+    little_word, big_word = int.from_bytes(payload, "little"), int.from_bytes(payload, "big")
+    values: dict[str, Number] = {}
+    for name, little, first, length, mask, half, factor, offset, plain, limit in steps:
+        unused = bits - first - length
+        if unused < 0:
+            continue
+        raw = (little_word >> first if little else big_word >> unused) & mask
+        if raw >= limit:
+            continue
+        if raw >= half:
+            raw -= mask + 1
+        values[name] = raw if plain else raw * factor + offset
+    return values
+
+
 def _raw(signal: Signal, word: int) -> Number:
     """The raw value in the lowest bits of a word."""
     raw = word & ((1 << signal.length) - 1)
@@ -142,7 +189,10 @@ def physical(signal: Signal, raw: Number) -> Number:
         return raw
     if signal.integral:
         return raw * int(factor) + int(offset)
-    return raw * factor + offset
+    try:
+        return raw * factor + offset
+    except OverflowError:  # more than a thousand bits
+        return math.copysign(math.inf, factor) if raw > 0 else -math.copysign(math.inf, factor)
 
 
 def to_raw(signal: Signal, value: Number | str) -> Number:

@@ -1,4 +1,4 @@
-"""`carcloud simulate`: a fleet of simulated electric cars against any address."""
+"""`carcloud simulate`: a fleet of simulated vehicles against any address."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import math
 import signal
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 import uvloop
@@ -18,7 +18,11 @@ from carcloud.simulator.faults import Truth, UnknownFault
 from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 
-_SHARES = {"2016": 0.0, "2025": 1.0, "mix": 0.5}
+_EDITIONS = {
+    "gbt32960": {"2016": 0.0, "2025": 1.0, "mix": 0.5},
+    "jt808": {"2013": 0.0, "2019": 1.0, "mix": 0.5},
+}
+_PORTS = {"gbt32960": 32960, "jt808": 32961}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -37,20 +41,29 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str) -> dict[str
         "carcloud simulate --host 192.0.2.10 --port 32960 --edition 2016 --period 10",
         "carcloud simulate --for 60 --loss 4 --json",
         "carcloud simulate --edition 2025 --vehicles 20 --sign sm2 --encrypt sm4",
+        "carcloud simulate --protocol jt808 --vehicles 100 --period 10",
         "carcloud simulate --faults weak_cell=2,hot_probe=1 --truth faults.jsonl",
     ),
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address of the server.")
-@click.option("--port", default=32960, show_default=True, help="Its GB/T 32960 port.")
+@click.option(
+    "--protocol",
+    type=click.Choice(list(_EDITIONS)),
+    default="gbt32960",
+    show_default=True,
+    help="gbt32960: electric cars; jt808: trucks.",
+)
+@click.option("--port", type=int, help="Its port for the protocol; 32960, or 32961 for jt808.")
 @click.option(
     "--vehicles", type=click.IntRange(1), default=300, show_default=True, help="Size of the fleet."
 )
 @click.option(
     "--edition",
-    type=click.Choice(list(_SHARES)),
+    type=click.Choice(["2016", "2025", "2013", "2019", "mix"]),
     default="mix",
     show_default=True,
-    help="Edition of GB/T 32960.3 that the vehicles speak; mix: half of them each.",
+    help="Edition that the vehicles speak, 2016 or 2025 of GB/T 32960.3, 2013 or 2019 of "
+    "JT/T 808; mix: half of them each.",
 )
 @click.option(
     "--period",
@@ -108,6 +121,7 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str) -> dict[str
 def command(
     seconds: float | None,
     edition: str,
+    protocol: Literal["gbt32960", "jt808"],
     truth: TextIO | None,
     counts: dict[str, int],
     as_json: bool,
@@ -115,18 +129,20 @@ def command(
 ) -> None:
     """Connect a simulated fleet over TCP and report until stopped.
 
-    Every vehicle logs in, reports, sends heartbeats, keeps what the server has not confirmed, and
-    sends it again as reissue after a lost connection. Around an alarm of level 3 a vehicle with a
-    longer period reports every second: the 30 s before as reissue, then 30 s (2016) or until the
-    alarm is over (2025). Ctrl-C stops: outstanding acknowledgements are waited for, then the
-    vehicles log out.
+    Over GB/T 32960 every vehicle logs in, reports, sends heartbeats, keeps what the server has not
+    confirmed, and sends it again as reissue after a lost connection. Around an alarm of level 3 a
+    vehicle with a longer period reports every second: the 30 s before as reissue, then 30 s (2016)
+    or until the alarm is over (2025). Over JT/T 808 every truck registers once, authenticates,
+    sends positions and heartbeats, sends in batches what it kept while it was cut off, and answers
+    commands. Ctrl-C stops: outstanding acknowledgements are waited for, then the vehicles log out.
     """
     try:
         options = SimulateOptions(
             host=given["host"],
-            port=given["port"],
+            port=given["port"] or _PORTS[protocol],
+            protocol=protocol,
             vehicles=given["vehicles"],
-            share_2025=_SHARES[edition],
+            share_2025=_share(protocol, edition),
             period_s=given["period"],
             seconds=seconds,
             seed=given["seed"],
@@ -145,6 +161,13 @@ def command(
     except (UnknownFault, ValueError, OSError) as error:
         raise Failure(str(error), "see `carcloud simulate --help`") from error
     click.echo(json.dumps(figures(result)) if as_json else _summary(result))
+
+
+def _share(protocol: str, edition: str) -> float:
+    shares = _EDITIONS[protocol]
+    if edition not in shares:
+        raise ValueError(f"{protocol} has no edition {edition}: {', '.join(shares)}")
+    return shares[edition]
 
 
 async def _run(options: SimulateOptions, truth: TextIO | None, quiet: bool) -> SimulateResult:

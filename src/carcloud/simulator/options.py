@@ -22,8 +22,10 @@ class SimulateOptions:
 
     host: str = "127.0.0.1"
     port: int = 32960
+    protocol: Literal["gbt32960", "jt808"] = "gbt32960"
     vehicles: int = 300
     share_2025: float = 0.5  # of the vehicles; the rest speaks the 2016 edition
+    # (over JT/T 808: share of 2019, the rest speaks the 2013 edition)
     period_s: float = 1.0  # between two reports of a vehicle, at least 1
     seconds: float | None = None  # None: until stopped
     seed: int = 1
@@ -52,6 +54,8 @@ class SimulateOptions:
             raise ValueError("a fleet has at least one vehicle")
         if self.period_s < 1.0:
             raise ValueError("a collection time has whole seconds: the period is at least 1 s")
+        if self.protocol == "jt808" and (self.faults or self.sign or self.encrypt):
+            raise ValueError("faults, signatures and encryption are of GB/T 32960 vehicles")
         if not 0.0 <= self.share_2025 <= 1.0:
             raise ValueError("the share of 2025 vehicles lies between 0 and 1")
 

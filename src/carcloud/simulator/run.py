@@ -10,6 +10,8 @@ from carcloud.simulator.client import FleetClient
 from carcloud.simulator.faults import Truth
 from carcloud.simulator.fleet import Fleet
 from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
+from carcloud.simulator.truck_messages import phones
+from carcloud.simulator.trucks import TruckClient
 from carcloud.simulator.vins import vins
 
 __all__ = ["Progress", "SimulateOptions", "SimulateResult", "simulate"]
@@ -33,13 +35,14 @@ async def simulate(
     """
     start = now_us() // SECOND
     plan = faults.plan(options.vehicles, options.seed, options.faults)
-    names = vins(options.seed, options.vehicles)
+    trucks = options.protocol == "jt808"
+    names = (phones if trucks else vins)(options.seed, options.vehicles)
     truths = tuple(faults.truths(plan, names, start * SECOND))
     if on_truth is not None:
         on_truth(truths)
     _allow_files(options.vehicles + _SPARE_FILES)
     fleet = Fleet(options.vehicles, options.seed, start, plan)
-    client = FleetClient(options, fleet, names)
+    client = (TruckClient if trucks else FleetClient)(options, fleet, names)
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     timer = loop.call_later(options.seconds, stop.set) if options.seconds is not None else None
@@ -51,7 +54,9 @@ async def simulate(
     return _result(client, names, truths)
 
 
-def _result(client: FleetClient, names: list[str], truths: tuple[Truth, ...]) -> SimulateResult:
+def _result(
+    client: FleetClient | TruckClient, names: list[str], truths: tuple[Truth, ...]
+) -> SimulateResult:
     tally, at_end = client.tally, client.progress()
     vehicle, seconds = tally.recorded()
     return SimulateResult(

@@ -87,6 +87,7 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
             link.take(whole)
 
     def _finish(self) -> None:
+        self.orders.end("the connection ended before the answer")
         for rest in self._splitter.finish():
             self._refuse_bytes(rest)
         for missing in self._assembler.clear():

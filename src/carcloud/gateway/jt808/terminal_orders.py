@@ -1,16 +1,56 @@
-"""Commands to one terminal: sent, and told apart by serial number when they are answered."""
+"""Commands to one terminal: encoded, sent, and known by serial number when they are answered.
+
+An order's name is that of a message of the platform (`codecs.jt808.tables`), its arguments are
+the fields of that message. Two are made easier, because editions differ: `vehicle-control` takes
+`doors` = "lock" or "unlock", and `text` needs `text` alone.
+"""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from carcloud.codecs.jt808.frame import Frame
-from carcloud.gateway.orders import OnReport, Order, report
+from carcloud.codecs.errors import FrameError
+from carcloud.codecs.jt808.decode import decode
+from carcloud.codecs.jt808.encode import encode
+from carcloud.codecs.jt808.errors import EncodeError
+from carcloud.codecs.jt808.frame import Frame, build_message
+from carcloud.codecs.jt808.tables import MESSAGES
+from carcloud.gateway.jt808.rules import Down, Result, Up
+from carcloud.gateway.orders import OnReport, Order, OrderState, report
+from carcloud.model.time import now_us
 
 if TYPE_CHECKING:
     from carcloud.gateway.jt808.session import Session
 
 _MOST = 100  # commands of a terminal that wait for an answer
+_LONG = 4  # sent messages of several packets that can be repeated
+_OURS = frozenset((*Down, 0x8A00))  # sent by the gateway itself, never ordered
+_BY_NAME: Final = {
+    kind.name: number
+    for number, kind in MESSAGES.items()
+    if kind.sender == "platform" and number not in _OURS
+}
+_SPECIAL: Final[Mapping[int, int]] = {
+    0x8104: Up.PARAMETERS,
+    0x8106: Up.PARAMETERS,
+    0x8107: Up.ATTRIBUTES,
+    0x8201: Up.LOCATED,
+    0x8500: Up.CONTROLLED,
+    0x8608: Up.AREAS,
+    0x8700: Up.RECORDER,
+    0x8801: Up.PICTURES,
+    0x8802: Up.STORED_MEDIA,
+}
+"""Commands that have an answer of their own, besides the general reply that may come first."""
+
+_NO_SERIAL = (Up.ATTRIBUTES, Up.AREAS)  # such an answer does not say what it answers
+_DOORS_LOCKED = 1 << 12  # status bit
+_RESULTS: Final[Mapping[int, tuple[OrderState, str]]] = {
+    Result.FAILURE: ("failed", "the terminal failed"),
+    Result.WRONG: ("refused", "the terminal finds the message wrong"),
+    Result.UNSUPPORTED: ("refused", "the terminal does not support it"),
+}
 
 
 @dataclass(slots=True)
@@ -18,29 +58,166 @@ class _Waiting:
     order: Order
     on_report: OnReport
     message: int
+    serial: int
+    packets: int
+    locks: bool | None = None  # doors: what was asked for
+
+    def is_at(self, serial: int) -> bool:
+        """Whether a serial number is of one of its packets."""
+        return (serial - self.serial) & 0xFFFF < self.packets
+
+    def tell(self, state: OrderState, reason: str = "", answer: Any = None) -> None:
+        self.on_report(report(self.order, state, reason, answer))
 
 
 class TerminalOrders:
     """The commands of one session that are not at their end."""
 
-    __slots__ = ("_session", "_waiting")
+    __slots__ = ("_long", "_session", "_waiting")
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self._waiting: OrderedDict[int, _Waiting] = OrderedDict()
+        self._waiting: list[_Waiting] = []
+        self._long: OrderedDict[int, list[bytes]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def deliver(self, order: Order, on_report: OnReport) -> None:
-        """Send a command."""
-        on_report(report(order, "failed", "not implemented"))
+        """Send a command; `on_report` is told what becomes of it, the first time at once."""
+        link, number = self._session.link, _BY_NAME.get(order.name)
+
+        def end(state: OrderState, reason: str) -> None:
+            on_report(report(order, state, reason))
+
+        if order.expires_us <= now_us():
+            end("timed_out", "it came too late to be sent")
+        elif link is None or self._session.gone:
+            end("failed", "the terminal is not connected")
+        elif number is None:
+            end("refused", f"JT/T 808 has no command {order.name}")
+        elif len(self._waiting) >= _MOST:
+            end("failed", f"{_MOST} commands wait for the terminal's answer")
+        else:
+            try:
+                body = encode(number, link.edition, fields(order, link.edition))
+            except EncodeError as error:
+                end("refused", str(error))
+                return
+            self._send(order, on_report, number, body)
+
+    def _send(self, order: Order, on_report: OnReport, number: int, body: bytes) -> None:
+        session = self._session
+        link = session.link
+        assert link is not None  # noqa: S101 - `deliver` has looked
+        layout = 2019 if link.edition == 2019 else 2013
+        count = max(1, -(-len(body) // 1000))
+        serial = session.next_serials(count)
+        frames = build_message(layout, number, link.vehicle, serial, body)
+        if count > 1:
+            self._long[serial] = frames
+            if len(self._long) > _LONG:
+                self._long.popitem(last=False)
+        doors = order.arguments.get("doors") if number == 0x8500 else None
+        locks = None if doors is None else doors == "lock"
+        waiting = _Waiting(order, on_report, number, serial, count, locks)
+        self._waiting.append(waiting)
+        session.reply_later(b"".join(frames))  # never before the answer to the authentication
+        waiting.tell("sent")
 
     def answered(self, frame: Frame) -> None:
         """The terminal has answered something."""
+        if frame.message == Up.REPLY:
+            self._replied(frame)
+            return
+        found = self._find(frame)
+        if found is None:
+            return
+        self._waiting.remove(found)
+        try:
+            message = decode(frame, 2011 if self._edition == 2011 else None)
+        except FrameError as error:
+            found.tell("failed", f"the answer cannot be read: {error}")
+            return
+        answer, wrong = message.to_json()["fields"], _wrong_doors(found, message.fields)
+        if frame.message == Up.PICTURES and message.fields.get("result"):
+            wrong = "the camera could not do it"
+        found.tell("failed" if wrong else "executed", wrong, answer)
+
+    @property
+    def _edition(self) -> int:
+        return self._session.link.edition if self._session.link is not None else 2013
+
+    def _replied(self, frame: Frame) -> None:
+        serial, number = int.from_bytes(frame.body[:2]), int.from_bytes(frame.body[2:4])
+        found = next(
+            (one for one in self._waiting if one.message == number and one.is_at(serial)), None
+        )
+        if found is None:
+            return
+        result = frame.body[4]
+        if result == Result.SUCCESS and number in _SPECIAL:
+            found.tell("received")
+            return
+        self._waiting.remove(found)
+        found.tell(*_RESULTS.get(result, ("executed", "")))
+
+    def _find(self, frame: Frame) -> _Waiting | None:
+        """The command that this answers, by serial number; else the oldest of its kind."""
+        wanted = [one for one in self._waiting if _SPECIAL.get(one.message) == frame.message]
+        serial = int.from_bytes(frame.body[:2])
+        named = next((one for one in wanted if one.is_at(serial)), None)
+        if named is None and (frame.message in _NO_SERIAL or self._edition == 2011):
+            return wanted[0] if wanted else None
+        return named
 
     def repeat(self, frame: Frame) -> None:
-        """The terminal misses packets of a message of ours."""
+        """The terminal misses packets of a message of ours (0x0005): send them once more."""
+        if len(frame.body) < 4:
+            return
+        frames = self._long.get(int.from_bytes(frame.body[:2]), [])
+        count = int.from_bytes(frame.body[2:4])
+        numbers = [int.from_bytes(frame.body[at : at + 2]) for at in range(4, 4 + 2 * count, 2)]
+        self._session.send(b"".join(frames[n - 1] for n in numbers if 0 < n <= len(frames)))
 
     def expire(self, now: int) -> None:
-        """Commands whose time is over."""
+        """Commands whose time is over; `now` in us since 1970."""
+        for one in [one for one in self._waiting if one.order.expires_us <= now]:
+            self._waiting.remove(one)
+            one.tell("timed_out", "the terminal has not answered in time")
 
     def end(self, reason: str) -> None:
         """No answer can come any more."""
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.tell("failed", reason)
+
+
+def fields(order: Order, edition: int) -> dict[str, Any]:
+    """The fields of an order's message, as that edition has them. Raises `EncodeError`."""
+    given = dict(order.arguments)
+    if order.name == "vehicle-control" and "doors" in given:
+        doors = given.pop("doors")
+        if doors not in ("lock", "unlock"):
+            raise EncodeError("doors", "lock or unlock")
+        # The sense of 2019 is the opposite of the older editions'.
+        if edition == 2019:
+            given["controls"] = [{"id": 1, "value": 0 if doors == "lock" else 1}]
+        else:
+            given["flags"] = 1 if doors == "lock" else 0
+    elif order.name == "text":
+        given = {"flags": 0b1101 if edition == 2019 else 0b1100, "kind": 1} | given
+        if edition != 2019:
+            given.pop("kind")
+    return given
+
+
+def _wrong_doors(found: _Waiting, told: Mapping[str, Any]) -> str:
+    """6.10: whether the doors are as asked is seen by the status that came back."""
+    if found.locks is None:
+        return ""
+    position = told.get("position")
+    locked = bool(isinstance(position, dict) and position.get("status", 0) & _DOORS_LOCKED)
+    if locked is found.locks:
+        return ""
+    return f"the doors are {'locked' if locked else 'not locked'}"

@@ -1,0 +1,232 @@
+"""Simulated trucks against a real listener: reports, outages, and commands with their answers."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from carcloud.codecs.jt808.decode import decode
+from carcloud.codecs.jt808.frame import parse
+from carcloud.codecs.jt808.packets import parse_message
+from carcloud.gateway.orders import Order, OrderReport
+from carcloud.model.time import SECOND, now_us
+from carcloud.simulator.options import SimulateOptions
+from carcloud.simulator.run import simulate
+from carcloud.simulator.truck_messages import phones
+from tests.gateway.terminals import POSITION, Terminal, listening
+from tests.gateway.test_gbt32960 import run
+from tests.gateway.test_jt808 import Sink, now
+
+LATER_US = 60 * SECOND
+
+
+def options(port: int, **given) -> SimulateOptions:
+    chosen = {"port": port, "protocol": "jt808", "vehicles": 4, "connects_per_second": 1e6}
+    return SimulateOptions(**(chosen | given))
+
+
+@asynccontextmanager
+async def driving(port: int, **given):
+    """Trucks that drive until the block ends; yields nothing but their result's future."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(simulate(options(port, **given), stop=stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await task
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def test_trucks_report_and_every_acknowledged_position_is_kept(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            result = await simulate(options(site.port, seconds=2.2))
+            assert result.acknowledged == result.sent > 0
+            assert (result.refused, result.unconfirmed, result.lost_connections) == (0, 0, 0)
+            rows = await site.stored(8 + result.sent)
+            kept = {
+                (message.vehicle, int(message.time.timestamp())): message
+                for message in (decode(parse_message(row["frame"])) for row in rows)
+                if message.message == 0x0200
+            }
+            assert set(result.acknowledged_reports()) == set(kept)
+            assert {message.edition for message in kept.values()} == {2013, 2019}
+            for message in kept.values():
+                (report,) = message.reports
+                assert abs(report["latitude_deg"]) > 1
+                assert 0 <= report["speed_kmh"] < 160
+                assert {item["item"] for item in report["items"]} == {1, 2, 3, 0x25, 0x30, 0x31}
+                assert not message.diagnoses
+
+    run(scene())
+
+
+def test_after_an_outage_what_was_kept_comes_as_a_batch(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            async with driving(site.port, vehicles=1, backoff_s=(4.0, 4.0)) as task:
+                await until(lambda: site.gateway.figures.frames["report"] > 0)
+                for session in list(site.gateway.sessions):
+                    session.close("an outage")
+                rows: list[dict] = []
+                while not any(row["frame"][1:3] == b"\x07\x04" for row in rows):
+                    rows = await site.stored(len(rows) + 1)
+            result = await task
+            assert result.reissued >= 2
+            assert result.acknowledged == result.sent
+            batch = next(row["frame"] for row in rows if row["frame"][1:3] == b"\x07\x04")
+            message = decode(parse_message(batch))
+            assert message.fields["kind"] == 1
+            times = [report["time"] for report in message.reports]
+            assert times == sorted(set(times))
+
+    run(scene())
+
+
+class Told:
+    """What was reported of an order."""
+
+    def __init__(self) -> None:
+        self.reports: list[OrderReport] = []
+
+    def __call__(self, report: OrderReport) -> None:
+        self.reports.append(report)
+
+    @property
+    def states(self) -> list[str]:
+        return [report.state for report in self.reports]
+
+    async def end(self) -> OrderReport:
+        await until(lambda: self.reports and self.states[-1] not in ("sent", "received"))
+        return self.reports[-1]
+
+
+def order(name: str, arguments: dict | None = None, expires_us: int | None = None) -> Order:
+    return Order("o1", name, arguments or {}, expires_us or now_us() + LATER_US)
+
+
+@pytest.mark.parametrize("edition", [0.0, 1.0])
+def test_a_truck_obeys_commands_and_answers(server, edition):
+    async def scene() -> None:
+        sink = Sink()
+        async with (
+            listening(server, media=sink) as site,
+            driving(site.port, vehicles=1, share_2025=edition),
+        ):
+            await until(lambda: site.gateway.figures.logins)
+            (session,) = site.gateway.sessions
+
+            async def give(name: str, arguments: dict | None = None) -> Told:
+                told = Told()
+                session.deliver(order(name, arguments), told)
+                await told.end()
+                return told
+
+            parameters = {"items": [{"parameter": 1, "value": 45}]}
+            assert (await give("set-parameters", parameters)).states == ["sent", "executed"]
+            answer = (await give("query-parameters", {"ids": [1]})).reports[-1].answer
+            assert [item["value"] for item in answer["items"]] == [45]
+            answer = (await give("query-all-parameters")).reports[-1].answer
+            assert len(answer["items"]) == 3
+            answer = (await give("query-position")).reports[-1].answer
+            assert abs(answer["position"]["latitude_deg"]) > 1
+            for doors, locked in (("unlock", False), ("lock", True)):
+                told = await give("vehicle-control", {"doors": doors})
+                assert told.states == ["sent", "received", "executed"]
+                states = told.reports[-1].answer["position"]["states"]
+                assert ("doors_locked" in states) is locked
+            for name, arguments in (
+                ("tracking", {"interval_s": 1, "validity_s": 60}),
+                ("text", {"text": "前方修路"}),
+                ("terminal-control", {"command": 4, "argument": ""}),
+                ("confirm-alarm", {"alarm_serial": 0, "kinds": 1}),
+                ("delete-circles", {"ids": []}),
+            ):
+                assert (await give(name, arguments)).states == ["sent", "executed"], name
+            told = await give("recorder-command", {"command": 8, "data": b""})
+            assert told.states == ["sent", "refused"]
+            shoot = dict.fromkeys(
+                ("interval_s", "save", "resolution", "brightness", "contrast"), 1
+            ) | {"channel": 1, "command": 1, "quality": 5, "saturation": 1, "chroma": 1}
+            told = await give("shoot", shoot)
+            assert told.reports[-1].answer["media_ids"] == [1]
+            await until(lambda: sink.kept)
+            (picture,) = sink.kept.values()
+            assert (picture[:2], len(picture)) == (b"\xff\xd8", 20_004)
+
+    run(scene())
+
+
+def test_orders_that_cannot_be_or_are_not_answered(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            (session,) = site.gateway.sessions
+
+            def give(name: str, arguments: dict | None = None, expires_us: int = 0) -> Told:
+                told = Told()
+                session.deliver(order(name, arguments, expires_us or None), told)
+                return told
+
+            assert give("fly").states == ["refused"]
+            assert give("vehicle-control", {"doors": "ajar"}).states == ["refused"]
+            assert give("tracking", {"interval_s": 70_000}).states == ["refused"]
+            assert give("link-check", expires_us=1).states == ["timed_out"]
+
+            told = give("link-check")
+            sent = await one.reply()
+            one.send(0x0001, bytes.fromhex("ffff820400"))  # names another message
+            one.send(0x0001, sent.serial.to_bytes(2) + b"\x82\x04\x01")
+            assert (await told.end()).state == "failed"
+            assert told.states == ["sent", "failed"]
+
+            late = give("query-position", expires_us=now_us() + SECOND // 5)
+            await asyncio.sleep(0.25)
+            now(site)
+            assert late.states == ["sent", "timed_out"]
+
+            wrong = give("vehicle-control", {"doors": "lock"})
+            await one.reply()
+            sent = await one.reply()
+            one.send(0x0500, sent.serial.to_bytes(2) + POSITION)
+            assert "not locked" in (await wrong.end()).reason
+
+            lost = give("query-attributes")
+            one.writer.close()
+            assert (await lost.end()).reason == "the connection ended before the answer"
+
+    run(scene())
+
+
+def test_a_long_command_goes_in_packets_that_can_be_asked_for_again(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            (session,) = site.gateway.sessions
+            corner = {"latitude_deg": 31.2, "longitude_deg": 121.4}
+            told = Told()
+            arguments = {"id": 1, "attr": 0, "vertices": [corner] * 300, "name": "yard"}
+            session.deliver(order("set-polygon", arguments), told)
+            frames = [await one.reply() for _ in range(3)]
+            assert [frame.packet for frame in frames] == [1, 2, 3]
+            whole = decode(parse_message(b"".join(frame.raw for frame in frames)))
+            assert len(whole.fields["vertices"]) == 300
+            one.send(0x0005, frames[0].serial.to_bytes(2) + b"\0\1\0\2")
+            assert await one.reply() == frames[1]
+            one.send(0x0001, frames[2].serial.to_bytes(2) + b"\x86\x04\x00")
+            assert (await told.end()).state == "executed"
+            assert parse(frames[0].raw).packets == 3
+
+    run(scene())
+
+
+def test_names_of_trucks_are_their_own() -> None:
+    assert len(set(phones(1, 500)) | set(phones(2, 500))) == 1000
+    with pytest.raises(ValueError, match="GB/T 32960"):
+        options(1, faults={"weak_cell": 1})

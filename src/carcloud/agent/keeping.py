@@ -1,0 +1,190 @@
+"""Records on their way to the cloud: encoded, kept in the spool, and given out in their order."""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from carcloud.agent.spool import Bounds, Kept, Spool
+from carcloud.codecs.campaign.document import Campaign
+from carcloud.codecs.campaign.record import Record, RecordTooLarge, messages
+
+log = logging.getLogger(__name__)
+
+SIGNALS = "signals~"  # the stream of plain reports; ~ is in no id
+_LAST = 2**31  # plain reports go after every campaign
+_LOOSE = 256  # messages of campaigns that do not spool
+_SWEEP_S = 60.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of records since the start."""
+
+    kept: int = 0  # on disk, synced
+    sent: int = 0  # acknowledged by the cloud
+    dropped: int = 0  # not spooled, and nobody took them
+    too_large: int = 0
+    rejected: int = 0  # that the cloud will never take
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One message to send: where it goes, and where it is kept. `number` None: in memory only."""
+
+    topic: str
+    payload: bytes
+    content_type: str
+    stream: str
+    number: int | None
+
+
+def stream_of(campaign: str, partition: str) -> str:
+    """The name of the stream of a campaign's partition."""
+    return f"{campaign}~{partition}"
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Owns the spool: one task appends and syncs, so that no lock is needed."""
+
+    spool: Spool
+    message_bytes: int
+    clock: Callable[[], int]
+    is_open: Callable[[str, str], bool]
+    tally: Tally = field(default_factory=Tally)
+    _pending: list[tuple[Campaign, Record]] = field(default_factory=list)
+    _reports: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
+    _loose: deque[Parcel] = field(default_factory=deque)
+    _priorities: dict[str, int] = field(default_factory=dict)
+    _cursors: dict[str, int] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    work: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, campaign: Campaign, record: Record) -> None:
+        """A record of the engine; it is kept soon."""
+        self._pending.append((campaign, record))
+        self._wake.set()
+
+    def report(self, time_us: int, values: Mapping[str, Any]) -> None:
+        """Latest values; they are kept soon."""
+        self._reports.append((time_us, values))
+        self._wake.set()
+
+    def campaigns(self, known: Iterable[Campaign]) -> None:
+        """The campaigns from now on; the data of others are removed."""
+        self._priorities = {}
+        for campaign in known:
+            for part in campaign.partitions:
+                name = stream_of(campaign.id, part.id)
+                self._priorities[name] = campaign.priority
+                self.spool.limit(name, Bounds(part.max_bytes, part.keep_us))
+        for name in list(self.spool.streams):
+            if name != SIGNALS and name not in self._priorities:
+                self.spool.remove(name)
+                self._cursors.pop(name, None)
+
+    async def run(self) -> None:
+        """Keep what comes, for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(_SWEEP_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                self.spool.sweep(self.clock())
+            self._wake.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Keep what is there; when this returns, it is safe on disk."""
+        pending, self._pending = self._pending, []
+        reports, self._reports = self._reports, []
+        touched: dict[str, int] = {}
+        for campaign, record in pending:
+            self._keep(campaign, record, touched)
+        if reports:
+            self.spool.append(SIGNALS, _report(reports), self.clock())
+        self.work.set()
+        for name, count in touched.items():
+            stream = self.spool.streams.get(name)
+            if stream is not None:
+                await asyncio.to_thread(stream.sync)
+            self.tally.kept += count
+
+    def _keep(self, campaign: Campaign, record: Record, touched: dict[str, int]) -> None:
+        compressed = campaign.compression == "zlib"
+        try:
+            parts = messages(record, self.message_bytes, compressed=compressed)
+        except RecordTooLarge as error:
+            self.tally.too_large += 1
+            log.warning("%s", error)
+            return
+        name = stream_of(campaign.id, record.partition)
+        for payload in parts:
+            if campaign.spooling == "disk":
+                self.spool.append(name, payload, self.clock())
+                touched[name] = touched.get(name, 0) + 1
+            else:
+                self._loose.append(Parcel("collected", payload, _PROTOBUF, name, None))
+                if len(self._loose) > _LOOSE:
+                    self._loose.popleft()
+                    self.tally.dropped += 1
+
+    # What is to be sent
+
+    def rewind(self) -> None:
+        """The connection is new: everything that is not acknowledged is sent again."""
+        self._cursors.clear()
+
+    def next(self) -> Parcel | None:
+        """The most urgent message that may be sent now and is not under way."""
+        if self._loose:
+            return self._loose.popleft()
+        names = sorted(
+            self.spool.streams, key=lambda each: (self._priorities.get(each, _LAST), each)
+        )
+        for name in names:
+            if name != SIGNALS and not self.is_open(*name.split("~", 1)):
+                continue
+            kept = self.spool.streams[name].peek(self._cursors.get(name, 0))
+            if kept is not None:
+                self._cursors[name] = kept.number + 1
+                return _parcel(name, kept)
+        return None
+
+    def arrived(self, parcel: Parcel, *, rejected: bool = False) -> None:
+        """The cloud has a message, or will never take it."""
+        if rejected:
+            self.tally.rejected += 1
+        else:
+            self.tally.sent += 1
+        stream = self.spool.streams.get(parcel.stream)
+        if stream is not None and parcel.number is not None:
+            stream.acknowledge(parcel.number)
+
+    def save(self) -> None:
+        """Write the positions of all streams down."""
+        for stream in self.spool.streams.values():
+            stream.save()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that the cloud does not have."""
+        return self.spool.waiting + len(self._loose)
+
+
+_PROTOBUF = "application/x-protobuf"
+
+
+def _parcel(name: str, kept: Kept) -> Parcel:
+    if name == SIGNALS:
+        return Parcel("signals", kept.payload, "application/json", name, kept.number)
+    return Parcel("collected", kept.payload, _PROTOBUF, name, kept.number)
+
+
+def _report(rows: list[tuple[int, Mapping[str, Any]]]) -> bytes:
+    batch = [{"time": time_us / 1000, "values": values} for time_us, values in rows]
+    return json.dumps(batch, separators=(",", ":")).encode()

@@ -1,0 +1,282 @@
+"""Commands from the cloud: checked, carried out one after the other, answered.
+
+    {"id": "7f…", "name": "set-report-interval", "arguments": {"ms": 500},
+     "expires_ms": 1900000000000, "model": "truck-7"}
+
+A command is written down before it is carried out, so that one that comes twice is done once, also
+after a restart in between. Reason codes are those of AWS IoT FleetWise; from 0x10000 on our own.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carcloud.agent.library import write_safely
+from carcloud.agent.settings import Argument, Hook
+from carcloud.codecs.campaign.document import parse_json
+from carcloud.codecs.campaign.fields import DocumentError, Fields
+
+log = logging.getLogger(__name__)
+
+MODEL_OUT_OF_SYNC = 0x2
+NOT_PARSABLE = 0x4
+NO_DISPATCHER = 0x5
+TYPE_MISMATCH = 0x7
+NOT_SUPPORTED = 0x8
+BUSY = 0x9
+ACCESS_DENIED = 0xB
+OUT_OF_RANGE = 0xC
+INTERNAL_ERROR = 0xD
+WRITE_FAILED = 0xF
+EXPIRED_IN_QUEUE = 0x12
+NO_RESPONSE = 0x13
+EXPIRED_ON_RECEIPT = 0x10000
+INTERRUPTED = 0x10001
+
+QUEUE = 100
+REMEMBERED = 200
+_OUTPUT = 64 << 10  # bytes of a hook's answer
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command; `expires_us` is UTC, None = never."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+    expires_us: int | None
+    model: str | None
+
+
+class Refused(Exception):
+    """A command is not carried out: `state`, reason code and text."""
+
+    def __init__(self, state: str, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+        self.code = code
+
+
+BuiltIn = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+Answer = Callable[[str, Mapping[str, Any]], None]
+
+
+def parse_command(payload: bytes) -> Command:
+    """Read a command; raises `DocumentError`."""
+    fields = Fields(parse_json(payload))
+    arguments = fields.take("arguments", {})
+    if not isinstance(arguments, Mapping):
+        raise DocumentError("arguments", "expected an object")
+    expires = fields.number("expires_ms", None)
+    identity = fields.text("id", 100)
+    if any(each in identity for each in "/+#\0"):
+        raise DocumentError("id", "cannot have / + # in it")
+    return Command(
+        id=identity,
+        name=fields.text("name", 100),
+        arguments=arguments,
+        expires_us=None if expires is None else round(expires * 1000),
+        model=fields.text("model", 100, None),
+    )
+
+
+class Orders:
+    """The queue of commands. `answer(id, result)` is called for every step of one."""
+
+    def __init__(
+        self,
+        file: Path,
+        built_in: Mapping[str, tuple[BuiltIn, Mapping[str, Argument]]],
+        hooks: tuple[Hook, ...],
+        allowed: tuple[str, ...],
+        answer: Answer,
+        clock: Callable[[], int],
+        model: Callable[[], str | None],
+        skew_us: int = 0,
+    ) -> None:
+        self._file = file
+        self._built_in = built_in
+        self._hooks = {each.name: each for each in hooks if each.path is None}
+        self._writers = {each.path: each for each in hooks if each.path is not None}
+        self._allowed = frozenset(allowed)
+        self._answer = answer
+        self._clock = clock
+        self._model = model
+        self._skew_us = skew_us
+        self._queue: asyncio.Queue[Command] = asyncio.Queue(QUEUE)
+        self._open: set[str] = set()
+        self._results: dict[str, dict[str, Any]] = self._remembered()
+
+    def _remembered(self) -> dict[str, dict[str, Any]]:
+        try:
+            found = json.loads(self._file.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {
+            str(name): result if result else _result("failed", INTERRUPTED, "the agent restarted")
+            for name, result in found.items()
+        }
+
+    def _remember(self, name: str, result: dict[str, Any]) -> None:
+        self._results[name] = result
+        while len(self._results) > REMEMBERED:
+            del self._results[next(iter(self._results))]
+        write_safely(self._file, json.dumps(self._results))
+
+    def receive(self, payload: bytes) -> None:
+        """Take a command from the cloud, or say why not."""
+        try:
+            command = parse_command(payload)
+        except DocumentError as error:
+            name = _id_of(payload)
+            log.warning("a command that cannot be read: %s", error)
+            if name is not None:
+                self._answer(name, self._stamped(_result("refused", NOT_PARSABLE, str(error))))
+            return
+        if command.id in self._open:
+            return  # it came twice and is under way
+        if command.id in self._results:
+            self._answer(command.id, self._stamped(self._results[command.id]))
+            return
+        try:
+            self._check(command)
+            self._queue.put_nowait(command)
+        except Refused as error:
+            self._end(command.id, _result(error.state, error.code, str(error)))
+        except asyncio.QueueFull:
+            self._end(command.id, _result("refused", BUSY, f"{QUEUE} commands are waiting"))
+        else:
+            self._open.add(command.id)
+            self._answer(command.id, self._stamped(_result("received", 0, "")))
+
+    def _stamped(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        return {**result, "time": self._clock() / 1000}
+
+    def _end(self, name: str, result: dict[str, Any]) -> None:
+        self._open.discard(name)
+        self._remember(name, result)
+        self._answer(name, self._stamped(result))
+
+    def _expired(self, command: Command) -> bool:
+        expires = command.expires_us
+        return expires is not None and expires + self._skew_us <= self._clock()
+
+    def _check(self, command: Command) -> None:
+        if self._expired(command):
+            raise Refused("timed_out", EXPIRED_ON_RECEIPT, "expired before it came")
+        if command.model is not None and command.model != self._model():
+            raise Refused("refused", MODEL_OUT_OF_SYNC, f"the model is {self._model()}")
+        if command.name == "write":
+            self._check_write(command)
+            return
+        if command.name not in self._built_in and command.name not in self._hooks:
+            raise Refused("refused", NOT_SUPPORTED, f"there is no command {command.name}")
+        if command.name not in self._allowed:
+            raise Refused("refused", ACCESS_DENIED, f"{command.name} is not allowed here")
+        wanted = (
+            self._built_in[command.name][1]
+            if command.name in self._built_in
+            else dict(self._hooks[command.name].arguments)
+        )
+        _check_arguments(command.arguments, wanted)
+
+    def _check_write(self, command: Command) -> None:
+        path = command.arguments.get("path")
+        hook = self._writers.get(path) if isinstance(path, str) else None
+        if hook is None:
+            raise Refused("refused", NO_DISPATCHER, f"nothing writes {path!r:.160}")
+        if "write" not in self._allowed and f"write:{path}" not in self._allowed:
+            raise Refused("refused", ACCESS_DENIED, f"writing {path} is not allowed here")
+        wanted = {"path": Argument("string"), "value": Argument("number"), **dict(hook.arguments)}
+        _check_arguments(command.arguments, wanted)
+
+    async def run(self) -> None:
+        """Carry out one command after the other, for ever."""
+        while True:
+            command = await self._queue.get()
+            if self._expired(command):
+                self._end(
+                    command.id, _result("timed_out", EXPIRED_IN_QUEUE, "expired in the queue")
+                )
+                continue
+            self._remember(command.id, {})  # begun: it is not begun a second time
+            self._end(command.id, await self._carry_out(command))
+
+    async def _carry_out(self, command: Command) -> dict[str, Any]:
+        try:
+            if command.name in self._built_in:
+                answer = await self._built_in[command.name][0](command.arguments)
+            else:
+                hook = self._hooks.get(command.name) or self._writers[command.arguments["path"]]
+                answer = await run_hook(hook, command)
+        except Refused as error:
+            return _result(error.state, error.code, str(error))
+        except (OSError, ValueError) as error:
+            return _result("failed", INTERNAL_ERROR, str(error))
+        return _result("executed", 0, "") | ({"answer": dict(answer)} if answer else {})
+
+
+def _result(state: str, code: int, reason: str) -> dict[str, Any]:
+    return {"state": state, "code": code, "reason": reason}
+
+
+def _id_of(payload: bytes) -> str | None:
+    try:
+        name = json.loads(payload)["id"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    good = isinstance(name, str) and 0 < len(name) <= 100 and not set(name) & set("/+#\0")
+    return name if good else None
+
+
+def _check_arguments(given: Mapping[str, Any], wanted: Mapping[str, Argument]) -> None:
+    for name in given.keys() - wanted.keys():
+        raise Refused("refused", TYPE_MISMATCH, f"there is no argument {name}")
+    for name, what in wanted.items():
+        value: Any = given.get(name)
+        if not _is(value, what.type):
+            raise Refused("refused", TYPE_MISMATCH, f"{name} wants a {what.type}")
+        low, high = what.minimum, what.maximum
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise Refused("refused", OUT_OF_RANGE, f"{name} is {value}, outside {low} to {high}")
+
+
+def _is(value: object, kind: str) -> bool:
+    if kind in ("boolean", "string"):
+        return isinstance(value, bool if kind == "boolean" else str)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and (kind == "number" or isinstance(value, int))
+
+
+async def run_hook(hook: Hook, command: Command) -> Mapping[str, Any]:
+    """Run an executable of the vehicle's maker; raises `Refused` when it fails or takes too long.
+
+    It gets {"id", "name", "arguments"} as JSON on its input, and may print a JSON object.
+    """
+    asked = {"id": command.id, "name": command.name, "arguments": dict(command.arguments)}
+    process = await asyncio.create_subprocess_exec(
+        *hook.run,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with asyncio.timeout(hook.timeout_s):
+            output, _ = await process.communicate(json.dumps(asked).encode())
+    except TimeoutError as error:
+        process.kill()
+        await process.wait()
+        raise Refused("failed", NO_RESPONSE, f"no answer within {hook.timeout_s:g} s") from error
+    if process.returncode:
+        code = WRITE_FAILED if hook.path else INTERNAL_ERROR
+        raise Refused("failed", code, f"ended with code {process.returncode}")
+    try:
+        answer = json.loads(output[:_OUTPUT]) if output.strip() else {}
+    except ValueError:
+        answer = {}
+    return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,340 @@
+"""The agent itself: everything wired together, on one event loop."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from carcloud import __version__
+from carcloud.agent.extract import FrameTable
+from carcloud.agent.keeping import Keeper
+from carcloud.agent.library import Library
+from carcloud.agent.model import VehicleModel, beside, parse_model
+from carcloud.agent.orders import Orders
+from carcloud.agent.settings import AgentSettings, Argument
+from carcloud.agent.sources import CanSocket, Frame, Replay
+from carcloud.agent.spool import Spool
+from carcloud.agent.uplink import Uplink
+from carcloud.agent.wishes import Wishes
+from carcloud.codecs.campaign.document import Campaign, parse_campaign
+from carcloud.codecs.campaign.engine import Engine
+from carcloud.codecs.campaign.fields import DocumentError
+from carcloud.codecs.campaign.prepare import Prepared, prepare
+from carcloud.codecs.mqtt.topics import prefix
+
+log = logging.getLogger(__name__)
+
+STATUS_FILE = "status.json"
+_TICK_S = 0.05
+_STATUS_S = 2.0
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class Agent:
+    """One vehicle. `run` works until it is cancelled or told to restart."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._settings = settings
+        folder = Path(settings.folder)
+        self._folder = folder
+        self._library = Library(folder / "documents")
+        self._model: VehicleModel | None = None
+        self._campaigns: dict[str, Campaign] = {}
+        self._tables: dict[str, FrameTable] = {}
+        self._replay: Replay | None = None
+        if settings.replay is not None:
+            file = Path(settings.replay)
+            self._replay = Replay(file, speed=settings.speed, loop=settings.loop)
+        self._started_us = _now_us()
+        self._frames = self._wanted = self._failed = 0
+        self._restart = asyncio.Event()
+        self._keeper = Keeper(
+            Spool(folder / "spool", settings.spool_bytes),
+            settings.message_bytes,
+            _now_us,
+            self._may_upload,
+        )
+        self._engine = Engine(
+            self._keeper.take,
+            memory=settings.sample_bytes,
+            attributes=dict(settings.attributes),
+            changed=self._forget_handlers,
+        )
+        self._uplink = Uplink(
+            settings.vehicle, settings.server, self._keeper, self._message, self._greet
+        )
+        self._wishes = Wishes(
+            folder / "reported.json", settings.report_interval_ms, settings.report, self._reported
+        )
+        self._orders = Orders(
+            folder / "commands.json",
+            {
+                "reboot-agent": (self._reboot, {}),
+                "set-report-interval": (
+                    self._set_interval,
+                    {"ms": Argument("integer", 0, 86_400_000)},
+                ),
+            },
+            settings.hooks,
+            settings.commands,
+            lambda name, result: self._uplink.say(f"commands/{name}/result", result),
+            _now_us,
+            lambda: None if self._model is None else self._model.id,
+            settings.clock_skew_ms * 1000,
+        )
+        self._refresh()
+
+    # Documents
+
+    def _refresh(self) -> None:
+        """Take up the documents that are held now: the model first, then campaigns."""
+        self._take_model()
+        prepared: list[Prepared] = []
+        self._campaigns = {}
+        for name, document, held in self._campaign_documents():
+            try:
+                campaign = parse_campaign(document)
+                if held and campaign.id != name:
+                    raise DocumentError("id", f"is {campaign.id!r}, its document says {name!r}")
+                self._campaigns[campaign.id] = campaign
+                if self._model is None:
+                    self._library.settle(name, "waiting", "no model yet")
+                    continue
+                prepared.append(prepare(campaign, self._model.catalogue))
+                self._library.settle(name, "active")
+            except DocumentError as error:
+                log.warning("campaign %s: %s", name, error)
+                self._library.settle(name, "refused", str(error))
+        self._keeper.campaigns(self._campaigns.values())
+        self._tables = {}
+        for name, reason in self._engine.configure(
+            prepared, _now_us(), watched=self._watched()
+        ).items():
+            log.warning("campaign %s: %s", name, reason)
+            self._library.settle(name, "refused", reason)
+
+    def _campaign_documents(self) -> list[tuple[str, Any, bool]]:
+        local = [
+            (Path(file).name, Path(file).read_bytes(), False) for file in self._settings.campaigns
+        ]
+        held = [(each.wanted.id, each.document, True) for each in self._library.of_kind("campaign")]
+        return [*local, *held]
+
+    def _take_model(self) -> None:
+        held = self._library.of_kind("model")
+        try:
+            if held:
+                self._model = parse_model(held[-1].document, self._read_dbc)
+                self._library.settle(held[-1].wanted.id, "active")
+            elif self._settings.model is not None:
+                file = Path(self._settings.model)
+                self._model = parse_model(file.read_bytes(), beside(file.parent))
+            else:
+                self._model = None
+        except DocumentError as error:
+            if not held:
+                raise
+            log.warning("model %s: %s", held[-1].wanted.id, error)
+            self._library.settle(held[-1].wanted.id, "refused", str(error))
+        for each in self._library.of_kind("dbc"):
+            self._library.settle(each.wanted.id, "active")
+
+    def _read_dbc(self, kind: str, name: str) -> bytes:
+        held = self._library.held[name]
+        if kind != "document" or held.wanted.kind != "dbc" or not isinstance(held.document, str):
+            raise KeyError(f"{kind} {name}")
+        return held.document.encode()
+
+    def _watched(self) -> Mapping[str, Any]:
+        if self._model is None or not self._wishes.interval_ms:
+            return {}
+        return {
+            path: kind
+            for path, kind in self._model.types.items()
+            if any(fnmatchcase(path, wanted) for wanted in self._wishes.signals)
+        }
+
+    def _forget_handlers(self) -> None:
+        for table in self._tables.values():
+            table.clear()
+
+    def _may_upload(self, campaign: str, partition: str) -> bool:
+        return self._engine.upload_open(campaign, partition)
+
+    # Frames
+
+    def feed(self, bus: str, frames: list[Frame]) -> None:
+        """Frames of one bus, in the order of their time."""
+        table = self._tables.get(bus)
+        if table is None:
+            table = self._tables[bus] = FrameTable(bus, self._model, self._engine)
+        self._frames += len(frames)
+        try:
+            self._wanted += self._engine.run(frames, table)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            # A value that its signal's type cannot hold; the rest of these frames is lost.
+            self._failed += 1
+            log.warning("frames of %s could not be used: %s", bus, error)
+
+    async def _play(self, replay: Replay) -> None:
+        while not replay.done:
+            for bus, frames in replay.take(_now_us()):
+                self.feed(bus, frames)
+            await asyncio.sleep(min(max(replay.wait_us(_now_us()) / 1e6, 0.005), 1.0))
+        log.info("the log has been played")
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        sockets = [CanSocket(name) for name in self._settings.interfaces]
+        for each in sockets:
+            loop.add_reader(each.socket, self._read, each)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for each in sockets:
+                loop.remove_reader(each.socket)
+                each.close()
+
+    def _read(self, source: CanSocket) -> None:
+        self.feed(source.bus, source.take(_now_us()))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._engine.tick(_now_us())
+
+    async def _report(self) -> None:
+        while True:
+            interval = self._wishes.interval_ms
+            await asyncio.sleep(interval / 1000 if interval else 1.0)
+            values = {
+                path: value
+                for path in (self._watched() if interval else ())
+                if (value := self._engine.latest(path)) is not None
+            }
+            if values:
+                self._keeper.report(_now_us(), values)
+
+    # Messages
+
+    async def _message(self, topic: str, payload: bytes) -> None:
+        name = topic.removeprefix(prefix(self._settings.vehicle))
+        if name == "commands":
+            self._orders.receive(payload)
+        elif name == "documents" or name.startswith("documents/"):
+            self._document(name, payload)
+        elif name == "state/desired" and self._wishes.take(payload):
+            self._refresh()
+
+    def _document(self, name: str, payload: bytes) -> None:
+        try:
+            if name == "documents":
+                self._library.take_list(payload)
+            elif not self._library.take(name.removeprefix("documents/"), payload):
+                return
+        except DocumentError as error:
+            log.warning("a list of documents that cannot be used: %s", error)
+            return
+        self._refresh()
+        self._check_in()
+
+    def _greet(self) -> None:
+        self._check_in()
+        self._wishes.tell()
+
+    def _reported(self, document: Mapping[str, Any]) -> None:
+        self._uplink.say("state/reported", document)
+
+    def _check_in(self) -> None:
+        self._uplink.say(
+            "checkin", {**self.status(), "documents": self._library.acknowledgements()}
+        )
+
+    async def _check_in_often(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.checkin_s)
+            self._check_in()
+
+    async def _reboot(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        asyncio.get_running_loop().call_later(1.0, self._restart.set)
+        return {}
+
+    async def _set_interval(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._wishes.set_interval(arguments["ms"])
+        self._refresh()
+        return {"ms": self._wishes.interval_ms}
+
+    # State
+
+    def status(self) -> dict[str, Any]:
+        """What the agent is doing, as JSON values."""
+        spool, tally = self._keeper.spool, self._keeper.tally
+        return {
+            "time": _now_us() / 1000,
+            "agent": __version__,
+            "vehicle": self._settings.vehicle,
+            "uptime_s": round((_now_us() - self._started_us) / 1e6, 1),
+            "connected": self._uplink.connected,
+            "connections": self._uplink.connections,
+            "reason": self._uplink.reason,
+            "model": None if self._model is None else self._model.id,
+            "frames": {"seen": self._frames, "wanted": self._wanted, "failed": self._failed},
+            "sample_bytes": self._engine.memory_bytes,
+            "records": asdict(tally),
+            "spool": {
+                "bytes": spool.size, "waiting": self._keeper.waiting, "dropped": spool.dropped,
+            },
+            "campaigns": {name: asdict(each) for name, each in self._engine.counters.items()},
+            "missing": self._library.missing,
+        }  # fmt: skip
+
+    async def _show(self) -> None:
+        file = self._folder / STATUS_FILE
+        while True:
+            new = file.with_suffix(".new")
+            new.write_text(json.dumps({**self.status(), "documents":
+                                       self._library.acknowledgements()}))  # fmt: skip
+            new.replace(file)
+            await asyncio.sleep(_STATUS_S)
+
+    async def run(self, stop: asyncio.Event | None = None) -> bool:
+        """Work until `stop`, or until a command restarts the agent: then True.
+
+        Raises `OSError` where a CAN interface cannot be read.
+        """
+        ends: list[asyncio.Task[Any]] = [asyncio.create_task(self._restart.wait())]
+        if stop is not None:
+            ends.append(asyncio.create_task(stop.wait()))
+        work = [self._tick(), self._report(), self._keeper.run(), self._uplink.run(),
+                self._orders.run(), self._check_in_often(), self._show()]  # fmt: skip
+        if self._replay is not None:
+            ends.append(asyncio.create_task(self._play_until_sent(self._replay)))
+        if self._settings.interfaces:
+            work.append(self._listen())
+        tasks = [asyncio.create_task(each) for each in work]
+        try:
+            done, _ = await asyncio.wait([*ends, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        finally:
+            for each in (*ends, *tasks):
+                each.cancel()
+            await asyncio.gather(*ends, *tasks, return_exceptions=True)
+            await self._keeper.flush()
+            self._keeper.spool.close()
+        return self._restart.is_set()
+
+    async def _play_until_sent(self, replay: Replay) -> None:
+        """A log that is not looped ends the agent, once the cloud has all of it."""
+        await self._play(replay)
+        await self._keeper.flush()
+        while self._keeper.waiting:  # noqa: ASYNC110 - asked ten times a second, at the end only
+            await asyncio.sleep(0.1)

@@ -1,0 +1,144 @@
+"""Where frames come from: a CAN interface of Linux, or a log that is replayed."""
+
+import re
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from carcloud.codecs.campaign.engine import EXTENDED
+
+Frame = tuple[int, int, bytes]  # time in us, key, payload
+
+_LINE = re.compile(
+    r"\((\d+)\.(\d{1,9})\)\s+(\S+)\s+([0-9A-Fa-f]{1,8})#(#[0-9A-Fa-f])?([0-9A-Fa-f.]*)"
+)
+_ERROR_FLAG = 0x2000_0000  # of a SocketCAN id
+_REMOTE_FLAG = 0x4000_0000
+_EXTENDED_FLAG = 0x8000_0000
+_CAN_FRAME = struct.Struct("=IB3x")
+_READ_AT_ONCE = 256
+_RECEIVE_BUFFER = 4 << 20  # bytes: some seconds of a busy bus
+
+
+class NoLog(ValueError):
+    """A log without a frame, or a line that is none."""
+
+
+def candump_lines(text: str) -> Iterator[tuple[str, Frame]]:
+    """Bus and frame of each line of a candump log; remote and error frames are passed over.
+
+    Raises `NoLog` with the number of a line that cannot be read.
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith(("*", "#")):
+            continue
+        match = _LINE.match(stripped)
+        if match is None:
+            raise NoLog(f"line {number} is no line of a candump log")
+        seconds, fraction, bus, name, _, digits = match.groups()
+        can_id = int(name, 16)
+        rest = stripped[match.end() :]
+        if rest.startswith("R") or can_id & _ERROR_FLAG:
+            continue
+        payload = digits.replace(".", "")
+        if len(payload) % 2:
+            raise NoLog(f"line {number} has half a byte")
+        key = can_id | EXTENDED if len(name) > 3 else can_id
+        time_us = int(seconds) * 1_000_000 + int(fraction.ljust(6, "0")[:6])
+        yield bus, (time_us, key, bytes.fromhex(payload))
+
+
+class Replay:
+    """A log in memory, played at `speed` times its pace from `start_us`, again and again if asked.
+
+    Times of frames are those of the clock that is passed in, not those of the log.
+    """
+
+    def __init__(self, file: Path, *, speed: float = 1.0, loop: bool = False) -> None:
+        frames = sorted(
+            candump_lines(file.read_text("ascii", "replace")), key=lambda each: each[1][0]
+        )
+        if not frames:
+            raise NoLog(f"{file} has no frame")
+        self._frames = frames
+        self._speed = speed
+        self._loop = loop
+        self._first_us = frames[0][1][0]
+        span = frames[-1][1][0] - self._first_us
+        gap = span // max(len(frames) - 1, 1)  # between the last frame and the first of a loop
+        self._span_us = span + max(gap, 1)
+        self._at = 0
+        self._start_us: int | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether all frames were given."""
+        return self._at >= len(self._frames)
+
+    def _due_us(self, start: int) -> int:
+        log_us = self._frames[self._at][1][0] - self._first_us
+        return start + int(log_us / self._speed)
+
+    def wait_us(self, now: int) -> int:
+        """How long until the next frame is due."""
+        start = now if self._start_us is None else self._start_us
+        return 0 if self.done else max(self._due_us(start) - now, 0)
+
+    def take(self, now: int, most: int = 4096) -> list[tuple[str, list[Frame]]]:
+        """The frames that are due at `now`, at most so many, in runs of one bus."""
+        if self._start_us is None:
+            self._start_us = now
+        runs: list[tuple[str, list[Frame]]] = []
+        for _ in range(most):
+            if self._at == len(self._frames) or (due := self._due_us(self._start_us)) > now:
+                break
+            bus, (_, key, payload) = self._frames[self._at]
+            if not runs or runs[-1][0] != bus:
+                runs.append((bus, []))
+            runs[-1][1].append((due, key, payload))
+            self._at += 1
+            if self._at == len(self._frames) and self._loop:
+                self._at = 0
+                self._start_us += int(self._span_us / self._speed)
+        return runs
+
+
+class CanSocket:
+    """One CAN interface, read without waiting. Raises `OSError` where there is none."""
+
+    def __init__(self, interface: str) -> None:
+        family = getattr(socket, "AF_CAN", None)
+        if family is None:
+            raise OSError("this system has no SocketCAN")
+        self.bus = interface
+        self.socket = socket.socket(family, socket.SOCK_RAW, socket.CAN_RAW)
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+            self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
+            self.socket.setblocking(False)
+            self.socket.bind((interface,))
+        except OSError:
+            self.socket.close()
+            raise
+
+    def take(self, now: int) -> list[Frame]:
+        """The frames that wait, at most some hundred, with `now` as their time."""
+        frames: list[Frame] = []
+        for _ in range(_READ_AT_ONCE):
+            try:
+                data = self.socket.recv(72)
+            except BlockingIOError:
+                break
+            can_id, length = _CAN_FRAME.unpack_from(data)
+            if can_id & (_ERROR_FLAG | _REMOTE_FLAG):
+                continue
+            wide = can_id & _EXTENDED_FLAG
+            key = can_id & 0x1FFF_FFFF | EXTENDED if wide else can_id & 0x7FF
+            frames.append((now, key, data[8 : 8 + length]))
+        return frames
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self.socket.close()

@@ -1,0 +1,136 @@
+"""The way to the cloud: connects again and again, sends what is kept, hands on what comes."""
+
+import asyncio
+import json
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from carcloud.agent.keeping import Keeper, Parcel
+from carcloud.agent.link import Link, LinkLost, OnMessage
+from carcloud.agent.settings import Server
+
+log = logging.getLogger(__name__)
+
+_FIRST_S, _MOST_S = 0.5, 60.0
+_STEADY_S = 30.0  # after so long a connection, trying begins at once again
+_IDLE_S = 0.5  # until conditions of upload are asked again
+_AGAIN_S = 2.0  # after the cloud took a message back
+_SMALL = 1000
+_FAILED = 0x80
+_NEVER_TAKEN = frozenset({0x90, 0x95, 0x99})  # topic, size or payload that no repetition mends
+
+
+class Uplink:
+    """Runs for ever; `greet` is called when a connection stands."""
+
+    def __init__(
+        self,
+        vehicle: str,
+        server: Server,
+        keeper: Keeper,
+        on_message: OnMessage,
+        greet: Callable[[], None],
+    ) -> None:
+        self._vehicle = vehicle
+        self._server = server
+        self._keeper = keeper
+        self._on_message = on_message
+        self._greet = greet
+        self._small: deque[tuple[str, bytes]] = deque()
+        self._random = random.Random()  # noqa: S311 - spreads vehicles in time, no secret
+        self._retry = False
+        self.connected = False
+        self.connections = 0
+        self.reason = ""
+
+    def say(self, topic: str, document: Mapping[str, Any]) -> None:
+        """A small message: sent before records, kept in memory until it is acknowledged."""
+        self._small.append((topic, json.dumps(document, separators=(",", ":")).encode()))
+        if len(self._small) > _SMALL:
+            self._small.popleft()
+        self._keeper.work.set()
+
+    async def run(self) -> None:
+        """Connect, work, and after a loss wait a random part of a growing time."""
+        loop, pause = asyncio.get_running_loop(), _FIRST_S
+        while True:
+            began = loop.time()
+            try:
+                await self._once()
+            except LinkLost as error:
+                if self.reason != str(error):
+                    log.info("no connection to %s: %s", self._server.host, error)
+                self.reason = str(error)
+            if loop.time() - began > _STEADY_S:
+                pause = _FIRST_S
+            await asyncio.sleep(pause * self._random.uniform(0.5, 1.0))
+            pause = min(pause * 2, _MOST_S)
+
+    async def _once(self) -> None:
+        link = Link(self._vehicle, self._server, self._on_message)
+        await link.open()
+        self.connected, self.reason = True, ""
+        self.connections += 1
+        self._keeper.rewind()
+        self._greet()
+        sending = asyncio.create_task(self._send(link))
+        try:
+            await link.run()
+        except asyncio.CancelledError:
+            await link.close(politely=True)
+            raise
+        finally:
+            self.connected = False
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            self._keeper.save()
+
+    async def _send(self, link: Link) -> None:
+        keeper = self._keeper
+        while True:
+            keeper.work.clear()
+            if self._small:
+                await self._send_small(link)
+            elif self._retry:
+                self._retry = False
+                await asyncio.sleep(_AGAIN_S)
+                keeper.rewind()
+            elif (parcel := keeper.next()) is not None:
+                await self._send_parcel(link, parcel)
+            else:
+                keeper.save()
+                try:
+                    async with asyncio.timeout(_IDLE_S):
+                        await keeper.work.wait()
+                except TimeoutError:
+                    continue
+
+    async def _send_small(self, link: Link) -> None:
+        topic, payload = self._small[0]
+        flight = await link.publish(topic, payload, "application/json")
+        reason = await flight
+        if reason >= _FAILED:
+            log.warning("the cloud refused a message on %s: 0x%02x", topic, reason)
+        if self._small and self._small[0] == (topic, payload):
+            self._small.popleft()
+
+    async def _send_parcel(self, link: Link, parcel: Parcel) -> None:
+        if len(parcel.payload) + 1024 > link.most_bytes:
+            self._keeper.arrived(parcel, rejected=True)
+            return
+        flight = await link.publish(parcel.topic, parcel.payload, parcel.content_type)
+        flight.add_done_callback(lambda done: self._landed(parcel, done))
+
+    def _landed(self, parcel: Parcel, flight: "asyncio.Future[int]") -> None:
+        if flight.cancelled():
+            return  # the connection ended: it is sent again
+        reason = flight.result()
+        if reason < _FAILED or reason in _NEVER_TAKEN:
+            self._keeper.arrived(parcel, rejected=reason >= _FAILED)
+        else:
+            self._retry = True
+            log.warning("the cloud cannot take records now: 0x%02x", reason)
+        self._keeper.work.set()

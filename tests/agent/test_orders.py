@@ -1,0 +1,153 @@
+"""Commands: checked, carried out once, answered with a reason."""
+
+import asyncio
+import json
+import sys
+
+from carcloud.agent import orders
+from carcloud.agent.orders import Orders
+from carcloud.agent.settings import Argument, Hook
+
+NOW = 1_900_000_000_000_000
+ECHO = "import json, sys; json.dump({'heard': json.load(sys.stdin)['arguments']}, sys.stdout)"
+HORN = "Vehicle.Body.Horn.IsActive"
+
+
+class Desk:
+    """Orders with their answers; `clock` is set by hand."""
+
+    def __init__(self, folder, **changed):
+        self.answers = []
+        self.clock = NOW
+        self.done = []
+        self.gate = asyncio.Event()
+        hooks = (
+            Hook("echo", (sys.executable, "-c", ECHO), 10, (("level", Argument("integer", 0, 9)),)),
+            Hook("fail", (sys.executable, "-c", "raise SystemExit(3)")),
+            Hook("hang", (sys.executable, "-c", "import time; time.sleep(60)"), 0.2),
+            Hook("horn", (sys.executable, "-c", ECHO), 10, (("value", Argument("boolean")),), HORN),
+            Hook("mute", (sys.executable, "-c", ""), 10, (("value", Argument("boolean")),), "V.X"),
+        )
+        given = {
+            "file": folder / "commands.json",
+            "built_in": {"wait": (self._wait, {}), "secret": (self._wait, {})},
+            "hooks": hooks,
+            "allowed": ("wait", "echo", "fail", "hang", f"write:{HORN}"),
+            "answer": lambda name, result: self.answers.append((name, result)),
+            "clock": lambda: self.clock,
+            "model": lambda: "truck",
+        }
+        self.orders = Orders(**{**given, **changed})
+
+    async def _wait(self, arguments):
+        await self.gate.wait()
+        self.done.append(dict(arguments))
+        return {}
+
+    def give(self, name="1", command="wait", **fields):
+        self.orders.receive(json.dumps({"id": name, "name": command, **fields}).encode())
+        return self.last
+
+    @property
+    def last(self):
+        if not self.answers:
+            return None
+        _, result = self.answers[-1]
+        return result["state"], result["code"]
+
+    async def until(self, count):
+        async with asyncio.timeout(20):
+            while len(self.answers) < count:
+                await asyncio.sleep(0.01)
+        return self.last
+
+
+def test_each_way_to_be_refused_has_its_own_reason_code(tmp_path):
+    # Fact sheet, acceptance check 10.
+    async def script():
+        desk = Desk(tmp_path)
+        assert desk.give("a", expires_ms=NOW / 1000 - 1) == ("timed_out", orders.EXPIRED_ON_RECEIPT)
+        assert desk.give("b", "echo", arguments={"level": "x"}) == (
+            "refused", orders.TYPE_MISMATCH,
+        )  # fmt: skip
+        assert desk.give("c", model="car") == ("refused", orders.MODEL_OUT_OF_SYNC)
+        assert desk.give("d", expires_ms=NOW / 1000 + 5, model="truck") == ("received", 0)
+        for at in range(orders.QUEUE - 1):
+            desk.give(f"n{at}")
+        assert desk.give("e") == ("refused", orders.BUSY)
+        desk.clock += 10_000_000
+        before = len(desk.answers)
+        running = asyncio.create_task(desk.orders.run())
+        await desk.until(before + 1)
+        running.cancel()
+        assert desk.answers[before][0] == "d"
+        assert desk.last == ("timed_out", orders.EXPIRED_IN_QUEUE)
+        codes = {
+            orders.EXPIRED_ON_RECEIPT, orders.EXPIRED_IN_QUEUE, orders.TYPE_MISMATCH,
+            orders.MODEL_OUT_OF_SYNC, orders.BUSY,
+        }  # fmt: skip
+        assert len(codes) == 5
+
+    asyncio.run(script())
+
+
+def test_what_is_not_there_not_allowed_or_out_of_range_is_refused(tmp_path):
+    async def script():
+        desk = Desk(tmp_path)
+        assert desk.give("a", "nope") == ("refused", orders.NOT_SUPPORTED)
+        assert desk.give("b", "secret") == ("refused", orders.ACCESS_DENIED)
+        assert desk.give("c", "echo", arguments={"level": 10}) == ("refused", orders.OUT_OF_RANGE)
+        assert desk.give("d", "echo", arguments={"level": 1, "x": 1})[1] == orders.TYPE_MISMATCH
+        assert desk.give("e", "write", arguments={"path": "V.Y"})[1] == orders.NO_DISPATCHER
+        assert desk.give("f", "write", arguments={"path": "V.X", "value": True})[1] == (
+            orders.ACCESS_DENIED
+        )
+        assert desk.give("g", "write", arguments={"path": HORN, "value": 1})[1] == (
+            orders.TYPE_MISMATCH
+        )
+        assert desk.give("h", arguments=[1]) == ("refused", orders.NOT_PARSABLE)
+        count = len(desk.answers)
+        for payload in (b"", b"[", b"[]", b'{"id": "a/b", "name": "wait"}'):
+            desk.orders.receive(payload)
+        assert len(desk.answers) == count, "nobody to answer"
+
+    asyncio.run(script())
+
+
+def test_hooks_are_run_and_their_end_is_told(tmp_path):
+    async def script():
+        desk = Desk(tmp_path)
+        running = asyncio.create_task(desk.orders.run())
+        desk.give("a", "echo", arguments={"level": 3})
+        assert await desk.until(2) == ("executed", 0)
+        assert desk.answers[-1][1]["answer"] == {"heard": {"level": 3}}
+        desk.give("b", "write", arguments={"path": HORN, "value": True})
+        assert await desk.until(4) == ("executed", 0)
+        desk.give("c", "fail")
+        assert await desk.until(6) == ("failed", orders.INTERNAL_ERROR)
+        desk.give("d", "hang")
+        assert await desk.until(8) == ("failed", orders.NO_RESPONSE)
+        running.cancel()
+
+    asyncio.run(script())
+
+
+def test_a_command_that_comes_twice_is_done_once_also_after_a_restart(tmp_path):
+    async def script():
+        desk = Desk(tmp_path)
+        running = asyncio.create_task(desk.orders.run())
+        desk.give("a", arguments={})
+        desk.give("a", arguments={})
+        await asyncio.sleep(0.05)
+        running.cancel()  # in the middle of it
+        again = Desk(tmp_path)
+        assert again.give("a") == ("failed", orders.INTERRUPTED)
+        again.gate.set()
+        running = asyncio.create_task(again.orders.run())
+        again.give("b")
+        await again.until(3)
+        assert again.give("b") == ("executed", 0)
+        assert len(again.done) == 1
+        running.cancel()
+
+    asyncio.run(script())

@@ -51,6 +51,7 @@ ELSEWHERE = {
     r"carcloud (--\S+ \S+ )*migrate\b(?! --check)": "tests/app/test_schema.py",
     r"carcloud --set data=(upper|lower)\b": "tests/kill/test_forwarding_page.py",
     r"carcloud simulate --port 32971\b": "tests/kill/test_forwarding_page.py",
+    r"carcloud agent\b": "tests/agent; it runs until it is stopped",
     r"carcloud query .*\btrip_stats\b": "tests/test_docs_compute.py, test_tables.py beside jobs",
     r"carcloud tables drop\b": "tests/web/test_table_routes.py",
     r"carcloud tenants approve-deletion\b": "tests/web/test_tenant_deletions.py",

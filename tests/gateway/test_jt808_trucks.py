@@ -128,33 +128,34 @@ def test_a_truck_obeys_commands_and_answers(server, edition):
                 await told.end()
                 return told
 
-            parameters = {"items": [{"parameter": 1, "value": 45}]}
+            parameters = {"parameters": {"heartbeat_s": 45, "0x0055": 90}}
             assert (await give("set-parameters", parameters)).states == ["sent", "executed"]
-            answer = (await give("query-parameters", {"ids": [1]})).reports[-1].answer
-            assert [item["value"] for item in answer["items"]] == [45]
-            answer = (await give("query-all-parameters")).reports[-1].answer
+            told = await give("read-parameters", {"names": ["heartbeat_s", 0x55]})
+            assert [item["value"] for item in told.reports[-1].answer["items"]] == [45, 90]
+            answer = (await give("read-parameters")).reports[-1].answer
             assert len(answer["items"]) == 3
-            answer = (await give("query-position")).reports[-1].answer
+            answer = (await give("locate")).reports[-1].answer
             assert abs(answer["position"]["latitude_deg"]) > 1
             for doors, locked in (("unlock", False), ("lock", True)):
-                told = await give("vehicle-control", {"doors": doors})
+                told = await give(doors)
                 assert told.states == ["sent", "received", "executed"]
                 states = told.reports[-1].answer["position"]["states"]
                 assert ("doors_locked" in states) is locked
+            circle = {"id": 7, "attr": 0, "latitude_deg": 31.2, "longitude_deg": 121.4}
+            areas = [circle | {"radius_m": 500, "name": "yard"}]
             for name, arguments in (
-                ("tracking", {"interval_s": 1, "validity_s": 60}),
-                ("text", {"text": "前方修路"}),
-                ("terminal-control", {"command": 4, "argument": ""}),
-                ("confirm-alarm", {"alarm_serial": 0, "kinds": 1}),
-                ("delete-circles", {"ids": []}),
+                ("track", {"interval_s": 1, "duration_s": 60}),
+                ("message", {"text": "前方修路", "show": "emergency"}),
+                ("restart", {}),
+                ("factory-reset", {}),
+                ("confirm-alarm", {"kinds": ["sos", "jt_area"]}),
+                ("set-areas", {"shape": "circle", "areas": areas, "replace": True}),
+                ("remove-areas", {"shape": "route"}),
             ):
                 assert (await give(name, arguments)).states == ["sent", "executed"], name
             told = await give("recorder-command", {"command": 8, "data": b""})
             assert told.states == ["sent", "refused"]
-            shoot = dict.fromkeys(
-                ("interval_s", "save", "resolution", "brightness", "contrast"), 1
-            ) | {"channel": 1, "command": 1, "quality": 5, "saturation": 1, "chroma": 1}
-            told = await give("shoot", shoot)
+            told = await give("photo", {"channel": 2})
             assert told.reports[-1].answer["media_ids"] == [1]
             await until(lambda: sink.kept)
             (picture,) = sink.kept.values()
@@ -175,8 +176,15 @@ def test_orders_that_cannot_be_or_are_not_answered(server):
                 return told
 
             assert give("fly").states == ["refused"]
-            assert give("vehicle-control", {"doors": "ajar"}).states == ["refused"]
-            assert give("tracking", {"interval_s": 70_000}).states == ["refused"]
+            for name, arguments in (
+                ("track", {"interval_s": 70_000, "duration_s": 1}),
+                ("track", {}),
+                ("set-parameters", {"parameters": {"warp": 9}}),
+                ("confirm-alarm", {"kinds": ["boredom"]}),
+                ("set-areas", {"shape": "polygon", "areas": [{}, {}]}),
+                ("set-areas", {"shape": "circle", "areas": ["here"]}),
+            ):
+                assert give(name, arguments).states == ["refused"], name
             assert give("link-check", expires_us=1).states == ["timed_out"]
 
             told = give("link-check")
@@ -186,12 +194,12 @@ def test_orders_that_cannot_be_or_are_not_answered(server):
             assert (await told.end()).state == "failed"
             assert told.states == ["sent", "failed"]
 
-            late = give("query-position", expires_us=now_us() + SECOND // 5)
+            late = give("locate", expires_us=now_us() + SECOND // 5)
             await asyncio.sleep(0.25)
             now(site)
             assert late.states == ["sent", "timed_out"]
 
-            wrong = give("vehicle-control", {"doors": "lock"})
+            wrong = give("lock")
             await one.reply()
             sent = await one.reply()
             one.send(0x0500, sent.serial.to_bytes(2) + POSITION)

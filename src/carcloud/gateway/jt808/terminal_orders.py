@@ -1,9 +1,4 @@
-"""Commands to one terminal: encoded, sent, and known by serial number when they are answered.
-
-An order's name is that of a message of the platform (`codecs.jt808.tables`), its arguments are
-the fields of that message. Two are made easier, because editions differ: `vehicle-control` takes
-`doors` = "lock" or "unlock", and `text` needs `text` alone.
-"""
+"""Commands to one terminal: encoded, sent, and known by serial number when they are answered."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -15,8 +10,8 @@ from carcloud.codecs.jt808.decode import decode
 from carcloud.codecs.jt808.encode import encode
 from carcloud.codecs.jt808.errors import EncodeError
 from carcloud.codecs.jt808.frame import Frame, build_message
-from carcloud.codecs.jt808.tables import MESSAGES
-from carcloud.gateway.jt808.rules import Down, Result, Up
+from carcloud.gateway.jt808.order_messages import message_of, wants_locked
+from carcloud.gateway.jt808.rules import Result, Up
 from carcloud.gateway.orders import OnReport, Order, OrderState, report
 from carcloud.model.time import now_us
 
@@ -25,12 +20,6 @@ if TYPE_CHECKING:
 
 _MOST = 100  # commands of a terminal that wait for an answer
 _LONG = 4  # sent messages of several packets that can be repeated
-_OURS = frozenset((*Down, 0x8A00))  # sent by the gateway itself, never ordered
-_BY_NAME: Final = {
-    kind.name: number
-    for number, kind in MESSAGES.items()
-    if kind.sender == "platform" and number not in _OURS
-}
 _SPECIAL: Final[Mapping[int, int]] = {
     0x8104: Up.PARAMETERS,
     0x8106: Up.PARAMETERS,
@@ -85,7 +74,7 @@ class TerminalOrders:
 
     def deliver(self, order: Order, on_report: OnReport) -> None:
         """Send a command; `on_report` is told what becomes of it, the first time at once."""
-        link, number = self._session.link, _BY_NAME.get(order.name)
+        link = self._session.link
 
         def end(state: OrderState, reason: str) -> None:
             on_report(report(order, state, reason))
@@ -94,17 +83,19 @@ class TerminalOrders:
             end("timed_out", "it came too late to be sent")
         elif link is None or self._session.gone:
             end("failed", "the terminal is not connected")
-        elif number is None:
-            end("refused", f"JT/T 808 has no command {order.name}")
         elif len(self._waiting) >= _MOST:
             end("failed", f"{_MOST} commands wait for the terminal's answer")
         else:
             try:
-                body = encode(number, link.edition, fields(order, link.edition))
-            except EncodeError as error:
-                end("refused", str(error))
+                message = message_of(order, link.edition)
+                body = b"" if message is None else encode(message[0], link.edition, message[1])
+            except (EncodeError, KeyError, TypeError, AttributeError) as error:  # of the arguments
+                end("refused", f"the arguments do not fit: {error}")
                 return
-            self._send(order, on_report, number, body)
+            if message is None:
+                end("refused", f"JT/T 808 has no command {order.name}")
+            else:
+                self._send(order, on_report, message[0], body)
 
     def _send(self, order: Order, on_report: OnReport, number: int, body: bytes) -> None:
         session = self._session
@@ -118,9 +109,7 @@ class TerminalOrders:
             self._long[serial] = frames
             if len(self._long) > _LONG:
                 self._long.popitem(last=False)
-        doors = order.arguments.get("doors") if number == 0x8500 else None
-        locks = None if doors is None else doors == "lock"
-        waiting = _Waiting(order, on_report, number, serial, count, locks)
+        waiting = _Waiting(order, on_report, number, serial, count, wants_locked(order))
         self._waiting.append(waiting)
         session.reply_later(b"".join(frames))  # never before the answer to the authentication
         waiting.tell("sent")
@@ -191,25 +180,6 @@ class TerminalOrders:
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.tell("failed", reason)
-
-
-def fields(order: Order, edition: int) -> dict[str, Any]:
-    """The fields of an order's message, as that edition has them. Raises `EncodeError`."""
-    given = dict(order.arguments)
-    if order.name == "vehicle-control" and "doors" in given:
-        doors = given.pop("doors")
-        if doors not in ("lock", "unlock"):
-            raise EncodeError("doors", "lock or unlock")
-        # The sense of 2019 is the opposite of the older editions'.
-        if edition == 2019:
-            given["controls"] = [{"id": 1, "value": 0 if doors == "lock" else 1}]
-        else:
-            given["flags"] = 1 if doors == "lock" else 0
-    elif order.name == "text":
-        given = {"flags": 0b1101 if edition == 2019 else 0b1100, "kind": 1} | given
-        if edition != 2019:
-            given.pop("kind")
-    return given
 
 
 def _wrong_doors(found: _Waiting, told: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from tests.codecs.dbc.layouts import LAYOUTS, PAYLOAD, database_of, signal_line
 from carcloud.codecs.can.frames import ERROR, REMOTE, CanFrames
 from carcloud.codecs.dbc import Database, Message, Signal, parse
 from carcloud.codecs.dbc.columnar import Decoded, LogDecoder, decode, warm
-from carcloud.codecs.dbc.scalar import FrameDecoder
+from carcloud.codecs.dbc.scalar import FrameDecoder, physical
 
 Values = dict[tuple[int, str], float | None]
 
@@ -219,7 +219,7 @@ def _message(draw: st.DrawFn, number: int) -> str:
     return "\n".join((f"BO_ {file_id} M{number}: {size} E", *lines, *rules))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_random_databases_and_frames(data: st.DataObject) -> None:
     numbers = [0x10, 0x18FEF100, 0x7FF]
@@ -257,3 +257,6 @@ def test_random_databases_and_frames(data: st.DataObject) -> None:
                 for at in column.index
             ]
             assert column.raw().tolist() == [each[column.signal.name] for each in raws]
+            if column.signal.integral:
+                exact = [physical(column.signal, each[column.signal.name]) for each in raws]
+                assert column.exact().tolist() == exact

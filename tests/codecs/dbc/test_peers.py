@@ -1,5 +1,6 @@
 """Every sample of the shared logs, held against cantools to the last bit of a float64."""
 
+import functools
 import struct
 from collections.abc import Iterable
 
@@ -21,7 +22,6 @@ LOGS = (
     ("j1939_gps_11111111", "j1939_demo", 12_719 + 1_272),
     ("j1939_gps_11111111", "canmod_gps", None),
     ("j1939_gnss_long", "j1939_demo", 2 * 3_993),
-    ("j1939_gnss_long", "gnss", None),
     ("obd2_gps_3BA199E2_60FEB5A8", "canmod_gps", None),
     ("uds_leaf_gnss_2F6913DB", "canmod_gps", None),
     ("split1_2F6913DB_63BEF5CD", "gnss", None),
@@ -30,6 +30,7 @@ LOGS = (
 )
 
 
+@functools.cache
 def _database(name: str) -> Database:
     return parse(shared_data(name).read_bytes())[0]
 
@@ -49,7 +50,8 @@ def _matched(frames: CanFrames, keys: Iterable[tuple[int, bool]], *, j1939: bool
     """(id, extended) of the log to that of the database."""
     known = set(keys)
     groups = {_group(can_id): (can_id, True) for can_id, extended in known if extended and j1939}
-    seen = set(zip(frames.can_id.tolist(), frames.extended.tolist(), strict=True))
+    ids = np.unique(frames.can_id.astype(np.int64) << 1 | frames.extended).tolist()
+    seen = [(one >> 1, bool(one & 1)) for one in ids]
     pairs = {one: one if one in known else groups.get(_group(one[0])) for one in seen if one[1]}
     pairs |= {one: one for one in seen if not one[1] and one in known}
     return {one: other for one, other in pairs.items() if other is not None}
@@ -63,10 +65,10 @@ def _held(frames: CanFrames, decoded: Decoded, name: str, database: Database) ->
     own = FrameDecoder([database])
     known: dict[tuple[int, bytes], dict[str, float]] = {}
     wanted: dict[tuple[int, str], float] = {}
-    keys = list(zip(frames.can_id.tolist(), frames.extended.tolist(), strict=True))
-    for at, key in enumerate(keys):
-        if key not in matched:
-            continue
+    ids = frames.can_id.astype(np.int64) << 1 | frames.extended
+    known_ids = np.array([can_id << 1 | extended for can_id, extended in matched], np.int64)
+    for at in np.flatnonzero(np.isin(ids, known_ids)).tolist():
+        key = (int(ids[at]) >> 1, bool(ids[at] & 1))
         payload = frames.payload_of(at)
         values = known.get((key[0], payload))
         if values is None:

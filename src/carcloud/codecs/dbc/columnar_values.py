@@ -44,12 +44,14 @@ class Column:
         return raw_values(self.frames, self.index, self.signal)
 
     def exact(self) -> NDArray[np.object_] | NDArray[np.float64] | NDArray[np.int64]:
-        """Physical values (n,): int64 or Python integers where the signal has exact integers."""
+        """Physical values (n,) of a signal of exact integers: int64, or Python's where these could
+        be too small; of another signal, `value`."""
         if not self.signal.integral:
             return self.value
-        values = [physical(self.signal, raw) for raw in self.raw().tolist()]
-        small = all(-_INT64 <= value < _INT64 for value in values)
-        return np.array(values, np.int64 if small else object)
+        raw = self.raw()
+        if _fits_int64(self.signal):
+            return raw.astype(np.int64) * int(self.signal.factor) + int(self.signal.offset)
+        return np.array([physical(self.signal, one) for one in raw.tolist()], object)
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -84,7 +86,11 @@ def exact_values(
 ) -> NDArray[np.float64]:
     """Physical values by way of Python's integers, where float64 arithmetic rounds too often."""
     limit = missing_from(signal) if j1939 else None
-    raws = raw_values(frames, index, signal).tolist()
+    raw_array = raw_values(frames, index, signal)
+    if limit is None and signal.integral and _fits_int64(signal):
+        exact = raw_array.astype(np.int64) * int(signal.factor) + int(signal.offset)
+        return exact.astype(np.float64)
+    raws = raw_array.tolist()
     return np.array(
         [
             np.nan if limit is not None and raw >= limit else _double(physical(signal, raw))
@@ -92,6 +98,13 @@ def exact_values(
         ],
         np.float64,
     )
+
+
+def _fits_int64(signal: Signal) -> bool:
+    """Whether every physical value, which is an integer, is an int64, and every step to it."""
+    largest = 1 << (signal.length - 1 if signal.signed else signal.length)
+    factor, offset = abs(int(signal.factor)), abs(int(signal.offset))
+    return max(largest, factor, offset, largest * factor + offset) < _INT64
 
 
 def _double(value: float) -> float:

@@ -113,6 +113,14 @@ FILES = {
     "drive.mcap": "a drive",
     "logs/monday.txt": "all quiet\n",
     "pictures/wheel.png": "a wheel",
+    **dict(
+        re.findall(
+            r'```text title="(car\.dbc|drive\.log)"\n(.*?)```',
+            (ROOT / "docs" / "can.md").read_text(),
+            re.S,
+        )
+    ),
+    "trip.asc": "date Sat Sep 30 15:06:13 2017\nbase hex\n 1.0 1 100 Rx d 1 00\n",
     "prices.json": re.findall(
         r"```json\n(.*?)```", (ROOT / "docs" / "metering.md").read_text(), re.S
     )[0],

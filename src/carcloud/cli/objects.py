@@ -8,21 +8,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress
 
 from carcloud.cli.buckets import path
 from carcloud.cli.client import Client, failures, with_client
 from carcloud.cli.client import told as told_of
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
 from carcloud.cli.failure import Failure
+from carcloud.cli.progress import bar
 from carcloud.cli.tables import show
 
 _PIECE = 1 << 20  # bytes
@@ -84,7 +77,7 @@ def list_objects(where: str, recursive: bool, as_json: bool, client: Client) -> 
 def put(source: Path, target: str, recursive: bool, kind: str | None, client: Client) -> None:
     """Put the file SOURCE (- for standard input) as BUCKET/KEY; KEY/ is a folder."""
     bucket, key = _split(target)
-    with _progress() as progress:
+    with bar() as progress:
         for file, name in _sources(source, key, recursive):
             guessed = kind or mimetypes.guess_type(name)[0] or "application/octet-stream"
             _put(client, progress, bucket, name, file, guessed)
@@ -107,7 +100,7 @@ def get(source: str, target: Path, client: Client) -> None:
     if not key:
         raise Failure("name an object", "as in BUCKET/KEY")
     size = client.get(f"{path(bucket)}/object/facts", key=key)["size"]
-    with _progress() as progress:
+    with bar() as progress:
         task = progress.add_task(key, total=size)
 
         def told(piece: bytes) -> None:
@@ -233,13 +226,3 @@ def _split(where: str) -> tuple[str, str]:
     if not bucket:
         raise Failure("name a bucket", "as in BUCKET/KEY")
     return bucket, key
-
-
-def _progress() -> Progress:
-    """A bar on standard error, where somebody looks at it."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    return Progress(*columns, console=console, disable=not console.is_terminal)

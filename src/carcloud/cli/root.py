@@ -51,6 +51,7 @@ COMMANDS = (
     Row("tables", "lake_tables", "List tables of the lake, drop those that jobs made."),
     Row("decode", "decode", "Decode captured frames to JSON."),
     Row("agent", "agent", "The vehicle's side: reads CAN, runs campaigns, sends, obeys."),
+    Row("can", "can", "Read logs of CAN buses."),
     Row("simulate", "simulate", "Drive a simulated fleet against any address."),
     Row("settings", "settings", "List every setting, its value and what it does."),
     Row("completion", "completion", "Print the completion script of a shell."),

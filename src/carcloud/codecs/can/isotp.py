@@ -27,6 +27,11 @@ def is_diagnostic(frames: CanFrames) -> NDArray[np.bool_]:
     return np.asarray(fixed | (~frames.extended & (frames.can_id >= 0x700)))
 
 
+def is_diagnostic_id(can_id: int, extended: bool) -> bool:
+    """`is_diagnostic` of one identifier."""
+    return can_id >> 16 == 0x18DA if extended else can_id >= 0x700
+
+
 @dataclass(frozen=True)
 class IsoTp:
     """Messages of some identifiers; of all usual ones where `ids` is None.
@@ -45,14 +50,17 @@ class IsoTp:
     def of(cls, ids: Iterable[Id], *, length_byte: bool = False) -> "IsoTp":
         return cls(frozenset(ids), length_byte=length_byte)
 
+    def claims(self, frames: CanFrames) -> NDArray[np.bool_]:
+        """All frames of these identifiers, flow control among them."""
+        if self.ids is None:
+            return is_diagnostic(frames)
+        known = np.array([can_id | extended << 31 for can_id, extended in self.ids], np.int64)
+        wide = frames.can_id.astype(np.int64) | frames.extended.astype(np.int64) << 31
+        return np.isin(wide, known)
+
     def mine(self, frames: CanFrames) -> NDArray[np.bool_]:
         """Data frames of these identifiers that are no flow control."""
-        if self.ids is None:
-            chosen = is_diagnostic(frames)
-        else:
-            known = np.array([can_id | extended << 31 for can_id, extended in self.ids], np.int64)
-            wide = frames.can_id.astype(np.int64) | frames.extended.astype(np.int64) << 31
-            chosen = np.isin(wide, known)
+        chosen = self.claims(frames)
         at = int(self.extended_addressing)
         kind = frames.matrix(at + 1)[:, at] >> 4
         chosen &= (kind <= FURTHER) & (frames.length > at + 1)

@@ -15,6 +15,9 @@ def merge(streams: Sequence[Iterator[CanFrames]]) -> Iterator[CanFrames]:
         yield from streams[0]
         return
     heads = [(block, stream) for stream in streams if (block := _next(stream)) is not None]
+    clocks = {block.clock for block, _ in heads}
+    if "relative" in clocks and len(clocks) > 1:
+        raise ValueError("logs with relative times cannot be joined to logs with a date")
     while heads:
         # no stream has frames still to come that are older than the last of its block at hand
         until = min(int(block.time.max()) for block, _ in heads)

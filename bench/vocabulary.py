@@ -1,13 +1,14 @@
 """One vocabulary: how fast CAN logs, and the protocols beside them, become signals.
 
-Each part tells its method in its own module: `bench/vocabulary_can.py` decodes CAN logs.
+Each part tells its method in its own module: `bench/vocabulary_can.py` decodes CAN logs,
+`bench/vocabulary_agent.py` carries frames through the campaigns of a vehicle.
 """
 
 from collections.abc import Iterator
 
-from bench import Row, vocabulary_can
+from bench import Row, vocabulary_agent, vocabulary_can
 
-PARTS = (vocabulary_can,)
+PARTS = (vocabulary_can, vocabulary_agent)
 
 
 def rows(small: bool = False) -> Iterator[Row]:

@@ -55,11 +55,15 @@ ELSEWHERE = {
     r"carcloud query .*\btrip_stats\b": "tests/test_docs_compute.py, test_tables.py beside jobs",
     r"carcloud tables drop\b": "tests/web/test_table_routes.py",
     r"carcloud tenants approve-deletion\b": "tests/web/test_tenant_deletions.py",
+    r"python examples/mqtt_device|cc .*mqtt_device|\./mqtt_device": "tests/gateway/test_mqtt_devices.py",
     r"carcloud jobs submit script\b": "tests/test_docs_compute.py, where a sandbox is available",
 }
 # command -> what must have been done before; it may have been done already
 FIRST = {
-    r"vehicles (set|show|retire)": [f"carcloud vehicles add {VIN}"],
+    r"vehicles (set|show|retire|token)": [f"carcloud vehicles add {VIN}"],
+    r"vehicles token .*--revoke": [f"carcloud vehicles token {VIN}"],
+    r"car-0001\.token": ["carcloud vehicles add CAR-0001"],
+    r"\(cat car-0001\.token\)": ["carcloud vehicles token CAR-0001 > car-0001.token"],
     r"forwarding add": ["carcloud forwarding remove city --yes"],
     r"users (add|remove) ann|users add nora": [
         "carcloud users remove ann --yes",

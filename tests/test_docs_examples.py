@@ -55,7 +55,7 @@ ELSEWHERE = {
     r"carcloud query .*\btrip_stats\b": "tests/test_docs_compute.py, test_tables.py beside jobs",
     r"carcloud tables drop\b": "tests/web/test_table_routes.py",
     r"carcloud tenants approve-deletion\b": "tests/web/test_tenant_deletions.py",
-    r"python examples/mqtt_device|cc .*mqtt_device|\./mqtt_device": "tests/gateway/test_mqtt_devices.py",
+    r"(python|cc) .*mqtt_device|\./mqtt_device": "tests/gateway/test_mqtt_devices.py",
     r"carcloud jobs submit script\b": "tests/test_docs_compute.py, where a sandbox is available",
 }
 # command -> what must have been done before; it may have been done already

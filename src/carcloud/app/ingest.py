@@ -19,6 +19,7 @@ from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.rundir import RunDir
 from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
+from carcloud.services.telemetry.decode_jt808 import decoder as jt808_decoder
 from carcloud.services.telemetry.decode_mqtt import decoder as mqtt_decoder
 from carcloud.services.telemetry.decrypt_gbt32960 import decryptor
 from carcloud.services.telemetry.ingest import Ingest
@@ -96,6 +97,7 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
     future_s = settings.number("gateway.future_tolerance_s")
     decoders = {
         "gbt32960": gbt32960_decoder(decrypt, _styles(vehicles)),
+        "jt808": jt808_decoder(_styles(vehicles)),
         "mqtt": mqtt_decoder(future_us=int(future_s * 1e6)),
     }
     return Ingest(

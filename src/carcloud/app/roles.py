@@ -63,9 +63,11 @@ def _load(role: str) -> None:
         importlib.import_module("carcloud.engines.lake_delta")
     if role == "ingest":
         from carcloud.codecs.gbt32960 import columnar
+        from carcloud.codecs.jt808 import columnar as columnar_jt808
         from carcloud.kernels import geo
 
         columnar.warm()  # a second from the cache; else it must compile
+        columnar_jt808.warm()
         geo.warm()
 
 

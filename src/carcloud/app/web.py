@@ -21,6 +21,7 @@ from carcloud.app.secret import sealing_secret
 from carcloud.app.storage import make_storage
 from carcloud.app.tokens import end_key, give_signs, local_key
 from carcloud.codecs.gbt32960.describe import decode_line
+from carcloud.codecs.jt808.describe import decode_bytes
 from carcloud.config import Settings
 from carcloud.endings import begin, end
 from carcloud.engines.openid_http import OpenIdHttp
@@ -184,7 +185,10 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
             SignalSpec(s.path, s.datatype, s.unit, s.minimum, s.maximum, list(s.allowed) or None)
             for s in CATALOGUE.values()
         ],
-        decoders={"gbt32960": lambda frame: decode_line(frame.hex())},
+        decoders={
+            "gbt32960": lambda frame: decode_line(frame.hex()),
+            "jt808": lambda message: decode_bytes(message)[0],
+        },
         options=QueryOptions(
             QueryLimits(
                 settings.whole("query.rows"),

@@ -26,6 +26,7 @@ from carcloud.codecs.jt808.layout import (
 )
 from carcloud.codecs.jt808.parameters import PARAMETERS, WIDTHS
 from carcloud.codecs.jt808.tables_position import BASIC, BASIC_SIZE, CLAUSE, HIGHEST, ITEMS
+from carcloud.codecs.jt808.vss import MAX_ODOMETER
 
 _NEGATIVE: Final = 0x8000
 
@@ -222,6 +223,8 @@ def _read_item(reader: Reader, number: int) -> Fields:
         reader.note("item-length", 0, CLAUSE, detail)
         return fields | {"data": reader.data}
     fields |= read_table(reader, Table(known.name, CLAUSE, known.rows))
+    if fields.get("odometer_km", 0) > MAX_ODOMETER / 10:  # type: ignore[operator]
+        reader.note("out-of-range", 0, CLAUSE, "the odometer is more than a uint32 of metres")
     degrees = fields.get("cabin_temp_c")
     if isinstance(degrees, int) and degrees >= _NEGATIVE:
         fields["cabin_temp_c"] = _NEGATIVE - degrees

@@ -14,7 +14,6 @@ from carcloud.codecs.jt808.vss import (
     BRAKE_STATES,
     LIGHTS,
     LOCATION,
-    MAX_ODOMETER,
     MESSAGES,
     POWER_STATES,
     REGULATORY,
@@ -54,15 +53,6 @@ def report_signals(report: Fields, edition: int) -> dict[str, Signal]:
         if isinstance(item, dict):
             found.update(_item(item))
     return found
-
-
-def content_out_of_range(report: Fields) -> bool:
-    """An odometer of more than a uint32 of metres, which gives no signal."""
-    items = report["items"]
-    return any(
-        isinstance(item, dict) and _raw(item, "odometer_km", 10) > MAX_ODOMETER
-        for item in (items if isinstance(items, list) else [])
-    )
 
 
 def _basic(report: Fields, edition: int) -> Iterator[Pair]:
@@ -106,9 +96,7 @@ def _item(item: Fields) -> Iterator[Pair]:
         key, path = _PLAIN_ITEMS[number]
         yield path, _number(item, key)
     elif number == 0x01:
-        metres = _raw(item, "odometer_km", 10) * 100
-        if metres <= MAX_ODOMETER * 100:
-            yield "Vehicle.TraveledDistance", metres
+        yield "Vehicle.TraveledDistance", _raw(item, "odometer_km", 10) * 100
     elif number == 0x25:
         yield from _lamps(_raw(item, "signals"))
     elif number == 0x2A:

@@ -53,7 +53,7 @@ SIGNAL_FLAGS: Final[Mapping[str, int]] = {
 }
 """Columns that one bit of item 0x25 fills."""
 
-MAX_ODOMETER: Final = 42_949_672  # raw; more does not fit the metres of a uint32
+MAX_ODOMETER: Final = 42_949_672  # raw; more is no uint32 of metres: kept, and out of range
 
 BRAKE_STATES: Final = ("INACTIVE", "ACTIVE")
 SLEEP_STATES: Final = ("AWAKE", "SLEEP", "DEEP_SLEEP")
@@ -72,7 +72,7 @@ COMPUTED: Final[Mapping[str, str]] = {
     f"{REGULATORY}.LoadState": "status bits 8 and 9",
     f"{REGULATORY}.AlarmCodes": "names of the alarm bits that are set",
     f"{REGULATORY}.IsEmergencyRequested": "alarm bit 0",
-    "Vehicle.TraveledDistance": "item 0x01; none above 4,294,967 km",
+    "Vehicle.TraveledDistance": "item 0x01",
     "Vehicle.Powertrain.FuelSystem.AbsoluteLevel": "item 0x02",
     f"{REGULATORY}.RecorderSpeed": "item 0x03",
     "Vehicle.Cabin.HVAC.AmbientAirTemperature": "item 0x06, sign and magnitude",

@@ -1,0 +1,75 @@
+"""JT/T 808 messages as ingest wants them: position reports through the columnar decoder.
+
+A frame as the gateway keeps it is one message: a frame as on the wire, or all its packets one
+after another. Messages without a position (media, CAN, pass-through …) stay raw frames. A report
+that comes again, alone or in a batch, has the same content and so the same digest.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from carcloud.codecs.jt808.columnar import FAULTS, DecodedBlock, decode_block
+from carcloud.codecs.jt808.tables import message_name
+from carcloud.model.ids import Tenant
+from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
+from carcloud.services.telemetry.decode_gbt32960 import Styles
+from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
+from carcloud.services.vehicles.api import Datum
+
+_UNREADABLE: Final = 0  # message id where there is no header
+
+
+def decoder(styles: Styles | None = None) -> Decoder:
+    """The `protocols.Decoder` of JT/T 808; `styles` tells whose positions are GCJ02."""
+
+    def decode(
+        _tenant: Tenant, vehicles: pa.Array, frames: pa.Array, _received: pa.Array
+    ) -> DecodedFrames:
+        block = decode_block(frames)
+        # The gateway knows the terminal: its registration stands above what a header says.
+        names = vehicles.take(pa.array(block.row_frame))
+        rows = block.rows.set_column(0, "vehicle", names)
+        if styles is not None and rows.num_rows:
+            rows = _by_model(rows, names, styles)
+        return DecodedFrames(
+            rows=to_wgs84(rows),
+            row_frame=block.row_frame,
+            kinds=_kinds(block.message),
+            times=block.time,
+            faults=_faults(block),
+        )
+
+    return decode
+
+
+def _faults(block: DecodedBlock) -> dict[int, Fault]:
+    found = {}
+    for index in np.flatnonzero(block.fault).tolist():
+        fault = FAULTS[int(block.fault[index])]
+        found[index] = Fault(fault.code, fault.clause, int(block.fault_offset[index]))
+    return found
+
+
+def _kinds(messages: npt.NDArray[np.int64]) -> pa.Array:
+    """The name of each message; "unreadable" where it has no header."""
+    ids, which = np.unique(messages, return_inverse=True)
+    names = ["unreadable" if one == _UNREADABLE else message_name(one) for one in ids.tolist()]
+    return pa.array(names, pa.string()).take(pa.array(which.reshape(-1)))
+
+
+def _by_model(rows: pa.Table, names: pa.Array, styles: Styles) -> pa.Table:
+    """The datum GCJ02 in rows with a position of vehicles whose models report so."""
+    if LATITUDE not in rows.column_names:
+        return rows
+    coded = names.dictionary_encode()
+    known = coded.dictionary.to_pylist()
+    special = styles(known)
+    shifted = [name in special and special[name].datum == Datum.GCJ02 for name in known]
+    if not any(shifted):
+        return rows
+    mark = pc.and_(pa.array(np.array(shifted)[coded.indices.to_numpy()]), rows[LATITUDE].is_valid())
+    return rows.append_column(DATUM, pc.if_else(mark, "GCJ02", pa.scalar(None, pa.string())))

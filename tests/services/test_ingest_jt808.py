@@ -1,0 +1,119 @@
+"""JT/T 808 messages as rows, and through ingest on the real stream and lake."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from carcloud.codecs.jt808.encode import encode, encode_position
+from carcloud.codecs.jt808.frame import build, build_message
+from carcloud.engines.lake_delta import DeltaLake
+from carcloud.engines.stream_nats import NatsServer
+from carcloud.kernels.geo import gcj02_to_wgs84
+from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.model.time import to_us
+from carcloud.ports.lake import Slice
+from carcloud.services.telemetry.decode_jt808 import decoder
+from carcloud.services.telemetry.ingest import Ingest
+from carcloud.services.telemetry.protocols import DecodedFrames
+from carcloud.services.vehicles.api import CurrentSign, Datum, Reporting
+from tests.codecs.jt808 import examples as ex
+from tests.codecs.jt808.bodies import BASIC, TIME
+from tests.services.test_ingest import LETTERS, RAW, SIGNALS, block, connect, until_confirmed
+from tests.services.test_ingest import server as server  # noqa: PLC0414 - a fixture
+
+TRUCK = "13900000101"
+LATITUDE, LONGITUDE = (f"Vehicle.CurrentLocation.{name}" for name in ("Latitude", "Longitude"))
+DATUM = "Vehicle.CurrentLocation.CoordinateSystem"
+
+
+def report(seconds: int, **fields: object) -> bytes:
+    """A body of 0x0200."""
+    return encode_position(BASIC | {"time": TIME + timedelta(seconds=seconds), **fields})
+
+
+def batch(*contents: bytes, kind: int = 1) -> bytes:
+    records = [{"position": content} for content in contents]
+    return encode(0x0704, 2019, {"kind": kind, "positions": records})
+
+
+def decoded(*messages: bytes, vehicle: str = TRUCK, **options: object) -> DecodedFrames:
+    decode = decoder(**options)  # type: ignore[arg-type]
+    names = pa.array([vehicle] * len(messages), pa.string())
+    received = pa.array([to_us(TIME)] * len(messages), pa.int64())
+    return decode(DEFAULT_TENANT, names, pa.array(messages, pa.binary()), received)
+
+
+def test_messages_with_and_without_positions() -> None:
+    long = b"".join(build_message(2019, 0x0704, TRUCK, 7, batch(*map(report, range(40)))))
+    found = decoded(
+        ex.POSITION_2019, ex.HEARTBEAT_2019, ex.CAN_2019, long, ex.POSITION_2019[:-2] + b"\0\x7e",
+        build(2013, 0xF123, TRUCK, 0),
+    )  # fmt: skip
+    assert found.kinds.to_pylist() == [
+        "position", "heartbeat", "can", "position-batch", "unreadable", "0xf123",
+    ]  # fmt: skip
+    assert found.row_frame.tolist() == [0] + [3] * 40
+    assert found.times.tolist() == [to_us(TIME), -1, -1, to_us(TIME), -1, -1]
+    assert {index: fault.reason for index, fault in found.faults.items()} == {4: "bcc"}
+    row = found.rows.to_pylist()[0]
+    assert (row["vehicle"], row["source"]) == (TRUCK, "jt808.2019.0200")
+    assert row["Vehicle.Regulatory.AlarmCodes"] == ["jt_overspeed"]
+
+
+def test_the_vehicle_is_the_one_that_the_gateway_let_in() -> None:
+    assert decoded(ex.POSITION_2019, vehicle="TRUCK-7").rows["vehicle"].to_pylist() == ["TRUCK-7"]
+
+
+def test_positions_of_a_model_in_gcj02_become_wgs84() -> None:
+    special = {TRUCK: Reporting(Datum.GCJ02, CurrentSign.DISCHARGE)}
+    rows = decoded(ex.POSITION_2019, styles=lambda names: special).rows
+    assert rows[DATUM].to_pylist() == ["GCJ02"]
+    longitude, latitude = gcj02_to_wgs84([121.473701], [31.230416])
+    assert rows[LONGITUDE].to_pylist() == pytest.approx(list(longitude))
+    assert rows[LATITUDE].to_pylist() == pytest.approx(list(latitude))
+    assert DATUM not in decoded(ex.POSITION_2019, styles=lambda names: {}).rows.column_names
+    unplaced = build(2013, 0x0200, TRUCK, 0, report(0, status=0))
+    assert LATITUDE not in decoded(unplaced, styles=lambda names: special).rows.column_names
+
+
+@pytest.mark.timeout(60)
+def test_a_position_is_stored_once_however_often_it_comes(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    def frame(message: int, body: bytes = b"") -> tuple[str, bytes]:
+        return TRUCK, build(2019, message, TRUCK, 0, body)
+
+    async def scene() -> None:
+        stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
+        first = block(frame(0x0200, report(0)), frame(0x0200, report(30)), frame(0x0002))
+        await stream.publish("frames.default.jt808", first, "1")
+        again = block(
+            frame(0x0200, report(0)),
+            frame(0x0704, batch(report(0), report(30), report(60))),
+            frame(0x0704, batch(report(0), report(30))),
+            frame(0x0704, batch(report(90), b"short")),
+            frame(0x0705, ex.CAN_2019[18:-2]),
+        )
+        seq = await stream.publish("frames.default.jt808", again, "2")
+        ingest = Ingest(
+            stream, lake, {"jt808": decoder()},
+            commit_s=0.05, commit_rows=10_000, future_s=300, dedup_entries=1000,
+        )  # fmt: skip
+        await until_confirmed(stream, seq, ingest)
+        rows = lake.read(SIGNALS, Slice()).sort_by("time")
+        seconds = [int((time - TIME).total_seconds()) for time in rows["time"].to_pylist()]
+        assert list(zip(seconds, rows["source"].to_pylist(), strict=True)) == [
+            (0, "jt808.2019.0200"), (30, "jt808.2019.0200"),
+            (60, "jt808.2019.0704"), (90, "jt808.2019.0704"),
+        ]  # fmt: skip
+        assert sorted(lake.read(RAW, Slice())["kind"].to_pylist()) == [
+            "can", "heartbeat", "position", "position", "position-batch", "position-batch",
+        ]  # fmt: skip
+        assert lake.read(LETTERS, Slice())["reason"].to_pylist() == ["overrun"]
+        assert ingest.figures.duplicates == 5
+        await stream.close()
+
+    asyncio.run(scene())

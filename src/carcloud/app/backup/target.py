@@ -19,6 +19,9 @@ _FILES = (
     "gateway.gbt32960.tls_cert",
     "gateway.gbt32960.tls_key",
     "gateway.gbt32960.tls_client_ca",
+    "gateway.jt808.tls_cert",
+    "gateway.jt808.tls_key",
+    "gateway.jt808.tls_client_ca",
 )
 """Settings that name files which a restore needs, or leaves alone."""
 

@@ -1,6 +1,7 @@
 // Every text of the console, by key; one file an area. The files of `zh` have the same keys.
 import account from './account'
 import audit from './audit'
+import commands from './commands'
 import deadLetters from './dead-letters'
 import forwarding from './forwarding'
 import frames from './frames'
@@ -28,6 +29,7 @@ export const areas = [
   map,
   vehicles,
   vehicle,
+  commands,
   frames,
   sql,
   forwarding,
@@ -50,6 +52,7 @@ export const en = {
   ...map,
   ...vehicles,
   ...vehicle,
+  ...commands,
   ...frames,
   ...sql,
   ...forwarding,

@@ -1,6 +1,7 @@
 import type { Messages } from '../index.svelte'
 import account from './account'
 import audit from './audit'
+import commands from './commands'
 import deadLetters from './dead-letters'
 import forwarding from './forwarding'
 import frames from './frames'
@@ -28,6 +29,7 @@ export const zh: Messages = {
   ...map,
   ...vehicles,
   ...vehicle,
+  ...commands,
   ...frames,
   ...sql,
   ...forwarding,

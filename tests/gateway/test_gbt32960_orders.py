@@ -22,13 +22,14 @@ class Site:
         self.frames: list[Frame] = []
         self.reports: list[OrderReport] = []
         self.edition = edition
-        self.orders = Orders(edition, VIN, self.sent, self.reports.append, lambda: self.now)
+        self.orders = Orders(edition, VIN, self.sent, lambda: self.now)
 
     def sent(self, frame: bytes) -> None:
         self.frames.append(parse(frame))
 
     def deliver(self, name: str, _id: str = "1", **arguments: object) -> None:
-        self.orders.deliver(Order(_id, name, arguments, START + 120_000_000))
+        order = Order(_id, name, arguments, START + 120_000_000)
+        self.orders.deliver(order, self.reports.append)
 
     def answer(self, command: int, flag: int = Flag.SUCCESS, data: bytes = b"") -> None:
         self.orders.answered(parse(build(self.edition, command, flag, VIN, data)))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from carcloud.app.commands import CommandPost, Deliver
 from carcloud.app.engines import Engines
 from carcloud.app.gbt32960_gateway import Gbt32960Listener
 from carcloud.app.jt808_gateway import Jt808Listener
@@ -33,6 +34,7 @@ from carcloud.model.streams import event_subject, sessions_subject
 from carcloud.model.time import iso, now_us
 from carcloud.ports.errors import EngineError
 from carcloud.ports.tracing import NO_TRACER, Tracer
+from carcloud.services.commands.api import Commands
 from carcloud.services.vehicles.api import Admission as VehicleAdmission
 from carcloud.services.vehicles.api import Login as VehicleLogin
 from carcloud.services.vehicles.api import Vehicles
@@ -95,6 +97,16 @@ class GatewayRole:
             MQTT: MqttListener(settings, engines, shared, self._outbox),
         }
 
+        self.post = CommandPost(Commands(engines.records), engines.stream, self._to_vehicle)
+
+    def _to_vehicle(self, vehicle: str) -> Deliver | None:
+        """How a command reaches a vehicle that is connected here."""
+        link = self.roster.vehicles.get(vehicle)
+        if link is None:
+            return None
+        session = link.session
+        return lambda order: session.deliver(order, lambda told: self.post.report(vehicle, told))
+
     def _outbox(self, protocol: str, on_pressure: Callable[[bool], None]) -> Outbox:
         settings = self._settings
         return Outbox(
@@ -117,7 +129,7 @@ class GatewayRole:
             for name, one in self.listeners.items()
         }
         await self._engines.stream.listen(sessions_subject(Tenant("*")), self._hear_sessions)
-        works = [*(desk.run for desk in self._desks()), self._each_second]
+        works = [*(desk.run for desk in self._desks()), self._each_second, self.post.run]
         works += [work for one in self.listeners.values() for work in one.works()]
         self._tasks = [asyncio.create_task(work()) for work in works]
         for task in self._tasks:
@@ -163,12 +175,19 @@ class GatewayRole:
         stream = next((outbox.problem for outbox in outboxes if outbox.problem), None)
         vehicles, platforms = self.roster.counts()
         own = [self.watch.figures(), *(one.figures() for one in self.listeners.values())]
-        problems = {"stream-waits": stream, "records-wait": waits}
+        problems = {
+            "stream-waits": stream,
+            "records-wait": waits,
+            "commands-wait": self.post.problem,
+        }
         return Figures(
             counters={
                 **_sent(outbox.figures for outbox in outboxes),
                 **_taken(gateways),
                 "logins_delayed_total": self.desk.delayed,
+                "commands_sent_total": self.post.sent,
+                "command_reports_total": self.post.reported,
+                "command_reports_dropped_total": self.post.dropped,
                 **by_label("connections_refused_total", "limit", self._door.refused),
                 **by_label(
                     "protocol_frames_total",
@@ -225,6 +244,8 @@ class GatewayRole:
         """Who is connected, for the console: changes each second, everybody now and then."""
         changes = told = self.roster.take_changes()
         self._told |= set(changes)
+        for change in changes.values():
+            self.post.arrived(change.open)
         if full:
             told = dict.fromkeys(self._told, Changes()) | self.roster.everybody()
             self._told = {tenant for tenant, there in told.items() if there.open or there.platforms}

@@ -8,10 +8,20 @@ from typing import Any
 
 from carcloud.app.engines import Engines
 from carcloud.app.listeners import MakeOutbox, Shared, address_of, listen, tls_context
+from carcloud.app.mqtt_commands import MqttCommands
 from carcloud.app.report import Figures
 from carcloud.config import Settings
 from carcloud.gateway.admission import AdmissionDesk
-from carcloud.gateway.mqtt.downlink import NOTHING, Delivered, Downlink, Forbidden, Found, Look
+from carcloud.gateway.mqtt.downlink import (
+    NOTHING,
+    Delivered,
+    Downlink,
+    Forbidden,
+    Found,
+    Given,
+    Look,
+    Told,
+)
 from carcloud.gateway.mqtt.gateway import MqttGateway
 from carcloud.gateway.mqtt.rules import PROTOCOL, Rules
 from carcloud.model.figures import by_label
@@ -25,6 +35,7 @@ from carcloud.services.vehicles.api import Outgoing, Wanted
 _PREFIX = "gateway.mqtt"
 _LOOKS_PER_SECOND = 2_000  # of sessions for what waits for their vehicle
 _LOOKS = 16  # vehicles in one transaction: each may be told 256 KB
+_TOLD_PER_SECOND = 2_000  # commands, and what vehicles tell of them and of their state
 _ATTEMPTS_PER_SECOND = 20  # on forbidden topics that reach the audit
 _ROUND_S = 10  # between looks at which vehicles were put something for
 _OVERLAP_US = 20 * SECOND  # of such looks: clocks of several machines differ
@@ -54,13 +65,20 @@ class MqttListener:
         self._attempts: AdmissionDesk[Forbidden, bool] = AdmissionDesk(
             self._note, _ATTEMPTS_PER_SECOND, failed=False
         )
+        commands = MqttCommands(engines)
+        self._told: AdmissionDesk[Told, str] = AdmissionDesk(
+            commands.told, _TOLD_PER_SECOND, failed="it could not be kept"
+        )
+        self._given: AdmissionDesk[Given, str] = AdmissionDesk(
+            commands.given, _TOLD_PER_SECOND, failed="it could not be put to its messages"
+        )
         self.gateway = MqttGateway(
             self.outbox,
             shared.desk,
             _rules(settings),
             shared.limits,
             fallback_tenant=shared.fallback_tenant,
-            downlink=Downlink(self._looks, self._deliveries),
+            downlink=Downlink(self._looks, self._deliveries, self._told, self._given),
             on_forbidden=lambda attempt: _asked(self._attempts.ask(attempt, _nothing)),
             quotas=shared.quotas,
             roster=shared.roster,
@@ -69,7 +87,7 @@ class MqttListener:
 
     def desks(self) -> Sequence[AdmissionDesk[Any, Any]]:
         """Whose `run` must run."""
-        return self._looks, self._deliveries, self._attempts
+        return self._looks, self._deliveries, self._attempts, self._told, self._given
 
     def works(self) -> Sequence[Callable[[], Coroutine[Any, Any, None]]]:
         """What else must run for ever."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from carcloud.gateway.orders import OnReport, Order
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
@@ -24,6 +25,9 @@ class Peer(Protocol):
 
     def close(self, reason: str) -> None:
         """End it."""
+
+    def deliver(self, order: Order, on_report: OnReport) -> None:
+        """Send a command; `on_report` is told what becomes of it."""
 
 
 class Link(Protocol):

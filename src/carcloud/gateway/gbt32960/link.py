@@ -8,6 +8,7 @@ from carcloud.codecs.gbt32960.errors import FrameError
 from carcloud.codecs.gbt32960.frame import Frame
 from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.gbt32960.rules import REPORTS, answer, plausible_time
+from carcloud.gateway.orders import OnReport, Order, report
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
@@ -55,12 +56,20 @@ class Link(ABC):
         elif not frame.is_command:
             self.session.gateway.figures.frames["answer"] += 1
             self.session.keep(frame, None)  # to a query, setting or control of ours
+            self.answered(frame)
         elif frame.command in (Command.LOGIN, Command.PLATFORM_LOGIN):
             self.login(frame)
         elif frame.edition == 2025 and frame.command in KEYS and self.session.gateway.keys:
             self.key_request(frame)
         else:
             self.other(frame)
+
+    def deliver(self, order: Order, on_report: OnReport) -> None:
+        """Send a command; only to a vehicle on a link of its own."""
+        on_report(report(order, "refused", "a platform's link carries no commands"))
+
+    def answered(self, frame: Frame) -> None:  # noqa: B027 - a vehicle's link looks at it
+        """The peer has answered a command of ours."""
 
     @abstractmethod
     def report(self, frame: Frame) -> None:

@@ -36,9 +36,9 @@ _LENGTHS: Final = {0x05: 0x04, 0x0E: 0x0D}  # the length of a name stands before
 class _Way:
     """Commands of one kind: the one that is not answered yet, and those behind it."""
 
-    sent: Order | None = None
+    sent: tuple[Order, OnReport] | None = None
     sent_us: int = 0
-    waiting: deque[tuple[Order, bytes]] = field(default_factory=deque)
+    waiting: deque[tuple[Order, OnReport, bytes]] = field(default_factory=deque)
 
 
 class Orders:
@@ -49,29 +49,27 @@ class Orders:
         edition: int,
         vehicle: str,
         send: Callable[[bytes], None],
-        on_report: OnReport,
         now: Callable[[], int] = now_us,
     ) -> None:
         self._edition = edition
         self._vehicle = vehicle
         self._send = send
-        self._on_report = on_report
         self._now = now
         self._ways: dict[int, _Way] = {}
 
-    def deliver(self, order: Order) -> None:
+    def deliver(self, order: Order, on_report: OnReport) -> None:
         """Send a command, or have it wait for the answer to the one before; refused ones end."""
         try:
             command, data = self._encoded(order)
             frame = build(self._edition, command, Flag.COMMAND, self._vehicle, data)
         except EncodeError as error:
-            self._on_report(report(order, "refused", str(error)))
+            on_report(report(order, "refused", str(error)))
             return
         way = self._ways.setdefault(command, _Way())
         if len(way.waiting) >= _MOST_WAITING:
-            self._on_report(report(order, "refused", "too many commands wait for this vehicle"))
+            on_report(report(order, "refused", "too many commands wait for this vehicle"))
             return
-        way.waiting.append((order, frame))
+        way.waiting.append((order, on_report, frame))
         self._next(way)
 
     def answered(self, frame: Frame) -> None:
@@ -79,8 +77,8 @@ class Orders:
         way = self._ways.get(frame.command)
         if way is None or way.sent is None:
             return
-        order, way.sent = way.sent, None
-        self._on_report(self._ended(order, frame))
+        (order, on_report), way.sent = way.sent, None
+        on_report(self._ended(order, frame))
         self._next(way)
 
     def _next(self, way: _Way) -> None:
@@ -88,13 +86,13 @@ class Orders:
         if way.sent is not None and now - way.sent_us < _ANSWER_US:
             return
         while way.waiting:
-            order, frame = way.waiting.popleft()
+            order, on_report, frame = way.waiting.popleft()
             if order.expires_us <= now:
-                self._on_report(report(order, "timed_out", "it waited for the one before it"))
+                on_report(report(order, "timed_out", "it waited for the one before it"))
                 continue
-            way.sent, way.sent_us = order, now
+            way.sent, way.sent_us = (order, on_report), now
             self._send(frame)
-            self._on_report(report(order, "sent"))
+            on_report(report(order, "sent"))
             return
 
     def _encoded(self, order: Order) -> tuple[int, bytes]:

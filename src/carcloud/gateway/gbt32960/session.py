@@ -13,6 +13,7 @@ from carcloud.gateway.gbt32960 import login
 from carcloud.gateway.gbt32960.keys import kept_bytes, kept_form
 from carcloud.gateway.gbt32960.link import TIME, Link
 from carcloud.gateway.gbt32960.rules import REPORTS, answer, flag_for, plausible_time
+from carcloud.gateway.orders import OnReport, Order, report
 from carcloud.model.time import now_us
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ class Session(Connection["Gbt32960Gateway", Link, Frame | Garbage]):
             self.link.take(frame)
         else:
             login.take_first(self, frame)
+
+    def deliver(self, order: Order, on_report: OnReport) -> None:
+        """Send a command to the vehicle; `on_report` is told what becomes of it."""
+        if self.link is None:
+            on_report(report(order, "failed", "nobody has logged in"))
+        else:
+            self.link.deliver(order, on_report)
 
     def keep(self, frame: Frame, reply: bytes | None) -> None:
         """Keep a frame of the link; send `reply` once it is durable."""

@@ -9,7 +9,9 @@ from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.gbt32960.key_requests import ask_keys
 from carcloud.gateway.gbt32960.keys import opened_here
 from carcloud.gateway.gbt32960.link import TIME, Link
+from carcloud.gateway.gbt32960.orders import Orders
 from carcloud.gateway.gbt32960.rules import REPORTS, accepted
+from carcloud.gateway.orders import OnReport, Order
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
@@ -26,12 +28,13 @@ class VehicleLink(Link):
 
     is_platform = False
 
-    __slots__ = ("_times", "_usual")
+    __slots__ = ("_times", "_usual", "orders")
 
     def __init__(
         self, session: "Session", login: Login, tenant: Tenant, admission: Admission
     ) -> None:
         super().__init__(session, login, tenant, admission)
+        self.orders: Orders | None = None  # made with the first command
         self._times = session.gateway.windows.accepted(self.edition, self.is_platform)
         self._usual = self._usual_reports()
 
@@ -80,6 +83,17 @@ class VehicleLink(Link):
         gateway.figures.frames["report"] += 1
         gateway.outbox.add(self.tenant, self.vehicle, now_us(), raw, self.session, reply)
         return True
+
+    def answered(self, frame: Frame) -> None:
+        """An answer to a command."""
+        if self.orders is not None:
+            self.orders.answered(frame)
+
+    def deliver(self, order: Order, on_report: OnReport) -> None:
+        """Send a command to the vehicle; `on_report` is told what becomes of it."""
+        if self.orders is None:
+            self.orders = Orders(self.edition, self.vehicle, self.session.send)
+        self.orders.deliver(order, on_report)
 
     def report(self, frame: Frame) -> None:
         """B.2.1: a bad report is answered with an error, a good one if the setting says so."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from carcloud.gateway.admission import AdmissionDesk
+from carcloud.gateway.orders import Order
 from carcloud.model.ids import Tenant
 
 
@@ -69,11 +70,32 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a vehicle says of commands, of its state or of its agent, to be kept in the records."""
+
+    tenant: Tenant
+    vehicle: str
+    topic: str  # below the vehicle's prefix
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A command for a vehicle, to be put where its messages wait."""
+
+    tenant: Tenant
+    vehicle: str
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
 class Downlink:
-    """The desks that answer."""
+    """The desks that answer. `told` and `given` answer with what is wrong, empty = nothing."""
 
     looks: AdmissionDesk[Look, Found]
     deliveries: AdmissionDesk[Delivered, bool]
+    told: AdmissionDesk[Told, str] | None = None
+    given: AdmissionDesk[Given, str] | None = None
 
 
 NOTHING = Found()

@@ -12,8 +12,10 @@ from carcloud.codecs.mqtt.reasons import Reason
 from carcloud.codecs.mqtt.splitter import Splitter
 from carcloud.gateway.connection import Connection
 from carcloud.gateway.mqtt import connecting
+from carcloud.gateway.mqtt.downlink import Given
 from carcloud.gateway.mqtt.link import VehicleLink
 from carcloud.gateway.mqtt.rules import FIRST_PACKET, REASONS
+from carcloud.gateway.orders import OnReport, Order, report
 
 if TYPE_CHECKING:
     from carcloud.gateway.mqtt.gateway import MqttGateway
@@ -84,6 +86,21 @@ class Session(Connection["MqttGateway", VehicleLink, Piece]):
         if self.link is not None:
             self.link.up.answered(data)
         super().send(data)
+
+    def deliver(self, order: Order, on_report: OnReport) -> None:
+        """Put a command where the vehicle's messages wait; `on_report` hears if it cannot be."""
+        link, downlink = self.link, self.gateway.downlink
+        if link is None or downlink is None or downlink.given is None:
+            on_report(report(order, "failed", "nothing can be sent to vehicles here"))
+            return
+
+        def put(wrong: str) -> None:
+            if wrong:
+                on_report(report(order, "refused", wrong))
+            else:
+                self.gateway.look([link.vehicle])
+
+        downlink.given.ask(Given(link.tenant, link.vehicle, order), put)
 
     @property
     def deaf(self) -> bool:

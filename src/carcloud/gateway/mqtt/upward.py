@@ -2,12 +2,15 @@
 
 from typing import TYPE_CHECKING
 
+from carcloud.codecs.errors import FrameError
 from carcloud.codecs.mqtt.encode import encode
 from carcloud.codecs.mqtt.errors import MqttError
 from carcloud.codecs.mqtt.message import pack_message
 from carcloud.codecs.mqtt.packets import V5, Ack, Publish, Type
 from carcloud.codecs.mqtt.reasons import Reason
-from carcloud.codecs.mqtt.topics import is_up
+from carcloud.codecs.mqtt.topics import is_up, prefix
+from carcloud.gateway.faults import fault_text
+from carcloud.gateway.mqtt.downlink import Told
 from carcloud.gateway.mqtt.rules import NAMES
 from carcloud.model.time import now_us
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from carcloud.gateway.mqtt.link import VehicleLink
 
 _QOS_1 = Type.PUBLISH << 4 | 2  # first byte of a PUBLISH at QoS 1, neither sent again nor retained
+_LAKE = frozenset({"signals", "collected"})  # topics below the prefix that ingest alone reads
 _NO_ID = b"\0\0"
 _PUBACK, _PUBREC = b"\x40\x02", b"\x50\x02"
 
@@ -86,7 +90,6 @@ class Upward:
             raise link.forbid("publish", topic)
         if packet.properties.subscription_ids:  # [MQTT-3.3.4-6]
             raise MqttError(Reason.PROTOCOL_ERROR, "[MQTT-3.3.4-6]", "a subscription identifier")
-        self._remember(topic)
         outbox = session.gateway.outbox
         number = packet.packet_id.to_bytes(2, "big")
         answer = (None, _PUBACK + number, _PUBREC + number)[packet.qos]
@@ -97,7 +100,20 @@ class Upward:
             self._count(packet)
         session.gateway.figures.frames["report"] += 1
         frame = pack_message(topic, packet.payload)
-        outbox.add(link.tenant, link.vehicle, now_us(), frame, session, answer)
+        downlink, below = session.gateway.downlink, topic[len(prefix(link.vehicle)) :]
+        if below in _LAKE or downlink is None or downlink.told is None:
+            self._remember(topic)
+            outbox.add(link.tenant, link.vehicle, now_us(), frame, session, answer)
+            return
+
+        def kept(wrong: str) -> None:
+            error = FrameError("not-taken", 0, "topics, version 1", wrong)
+            fault = fault_text(error) if wrong else None
+            outbox.add(link.tenant, link.vehicle, now_us(), frame, session, answer, fault)
+            session.gateway.look([link.vehicle])  # what it says of its state may change the delta
+
+        # Nothing more is taken until the records have it: answers keep their order [MQTT-4.6.0-2].
+        session.ask(downlink.told, Told(link.tenant, link.vehicle, below, packet.payload), kept)
 
     def _count(self, packet: Publish) -> None:
         """[MQTT-3.3.4-9]: not more at once than we have said."""

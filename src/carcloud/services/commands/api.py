@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select
@@ -33,6 +33,7 @@ from carcloud.services.commands.errors import (
 from carcloud.services.commands.kinds import (
     CONTROL,
     KINDS,
+    MQTT,
     Argument,
     Kind,
     check_arguments,
@@ -52,8 +53,11 @@ from carcloud.services.commands.types import (
     VehicleState,
     Waiting,
 )
-from carcloud.services.telemetry.api import VehicleTwin
 from carcloud.services.tenancy.api import AuditEntry, limit_in, record_changes
+from carcloud.services.vehicles.api import announce
+
+if TYPE_CHECKING:
+    from carcloud.services.telemetry.api import VehicleTwin
 
 __all__ = [
     "CONTROL",
@@ -82,6 +86,7 @@ __all__ = [
 ]  # fmt: skip
 
 SERVICE = "commands"
+VEHICLE = "vehicle"  # who did what a vehicle told
 _CHUNK = 500  # vehicles in one SELECT
 _MOST_TIMEOUT_S = 30 * 86_400.0
 _MOST_ARGUMENTS = 64_000  # bytes of JSON
@@ -106,10 +111,16 @@ class Commands:
         self._now = now
 
     async def wake(self) -> None:
-        """Tell the gateways that there is something to send; they look by themselves too."""
+        """Tell the gateways that there is a command to send; they look by themselves too."""
         if self._stream is not None:
             with contextlib.suppress(EngineError):
                 await self._stream.broadcast(wake_subject(SERVICE), b"")
+
+    async def announce(self, tenant: Tenant, vehicle: str) -> None:
+        """Tell the gateways that the desired state of a vehicle has changed; they look too."""
+        if self._stream is not None:
+            with contextlib.suppress(EngineError):
+                await announce(self._stream, tenant, [vehicle])
 
     # commands
 
@@ -121,7 +132,7 @@ class Commands:
         *,
         actor: str,
         protocol: str | None = None,
-        twin: VehicleTwin | None = None,
+        twin: "VehicleTwin | None" = None,
     ) -> Command:
         """Keep a command for a vehicle of the tenant, to be sent as soon as it is connected.
 
@@ -329,11 +340,18 @@ class Commands:
         *,
         actor: str,
         if_version: int | None = None,
+        protocol: str | None = None,
     ) -> VehicleState:
-        """Change the desired state by a merge patch; raises `StateChanged`, `InvalidCommand`."""
+        """Change the desired state by a merge patch; a vehicle that speaks MQTT is told.
+
+        Raises `StateChanged`, `InvalidCommand`, `OverLimit`.
+        """
         try:
             with self._records.transaction() as db:
-                made = states.desire(db, tenant, vehicle, patch, self._now(), if_version)
+                now = self._now()
+                made = states.desire(db, tenant, vehicle, patch, now, if_version)
+                if protocol == MQTT:
+                    states.tell(db, tenant, made, actor, now)
                 entry = AuditEntry(tenant, actor, "state.desire", vehicle, None, dict(patch))
                 record_changes(db, [entry])
                 return made
@@ -341,11 +359,19 @@ class Commands:
             raise StateChanged("the desired state was changed at the same time") from error
 
     def reported(self, tenant: Tenant, vehicle: str, patch: Mapping[str, Any]) -> VehicleState:
-        """Take what a vehicle reports of its state; raises `InvalidCommand`."""
+        """Take what a vehicle reports of its state, and tell it how the desired one differs.
+
+        Raises `InvalidCommand`.
+        """
         for _ in range(_TRIES):
             try:
                 with self._records.transaction() as db:
-                    return states.report(db, tenant, vehicle, patch, self._now())
+                    now = self._now()
+                    before = states.get(db, tenant, vehicle).delta
+                    made = states.report(db, tenant, vehicle, patch, now)
+                    if made.delta != before:
+                        states.tell(db, tenant, made, VEHICLE, now)
+                    return made
             except (Conflict, StateChanged):
                 continue
         raise Conflict("the reported state is changed all the time")

@@ -1,14 +1,18 @@
 """Whether a vehicle is known to stand, from its twin."""
 
+from typing import TYPE_CHECKING
+
 from carcloud.services.commands.errors import NotParked
-from carcloud.services.telemetry.api import VehicleTwin
+
+if TYPE_CHECKING:
+    from carcloud.services.telemetry.api import VehicleTwin
 
 SPEED, MOVING = "Vehicle.Speed", "Vehicle.IsMoving"
 PARKED_BELOW = 0.5  # km/h; a standing vehicle's position noise is below it
 _SECOND = 1_000_000
 
 
-def check_parked(twin: VehicleTwin, now_us: int, fresh_s: float) -> None:
+def check_parked(twin: "VehicleTwin", now_us: int, fresh_s: float) -> None:
     """Raises `NotParked` unless the last `fresh_s` seconds say that the vehicle stands."""
     speed, moving = twin.signals.get(SPEED), twin.signals.get(MOVING)
     told = [reading for reading in (speed, moving) if reading is not None]

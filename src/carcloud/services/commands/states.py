@@ -10,10 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from carcloud.codecs.mqtt.topics import prefix
 from carcloud.model.ids import Tenant
 from carcloud.services.commands.errors import InvalidCommand, StateChanged
 from carcloud.services.commands.store import vehicle_states
 from carcloud.services.commands.types import VehicleState
+from carcloud.services.vehicles.api import retain_in
 
 MOST = 32_000  # characters of one state as JSON
 _DEPTH = 8
@@ -68,6 +70,21 @@ def report(
     if not _kept(db, tenant, vehicle, values, old, same):
         raise StateChanged("the reported state was changed at the same time")
     return get(db, tenant, vehicle)
+
+
+def tell(db: Connection, tenant: Tenant, state: VehicleState, actor: str, now: int) -> None:
+    """Put desired state and delta where the messages of the vehicle wait.
+
+    Raises the errors of `Outgoing.retain`.
+    """
+    topics = {"desired": state.desired or None, "delta": state.delta}
+    for name, content in topics.items():
+        payload = b""
+        if content is not None:
+            told = {"version": state.desired_version, "state": content}
+            payload = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+        topic = f"{prefix(state.vehicle)}state/{name}"
+        retain_in(db, tenant, state.vehicle, topic, payload, actor=actor, now=now)
 
 
 def merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

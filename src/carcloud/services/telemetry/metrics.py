@@ -46,6 +46,14 @@ METRICS: tuple[Metric, ...] = (
     Metric("heartbeats_total", "counter", _GATEWAY, "Heartbeats and time requests"),
     Metric("logins_total", "counter", _GATEWAY, "Logins admitted"),
     Metric("logins_refused_total", "counter", _GATEWAY, "Logins refused"),
+    Metric("commands_sent_total", "counter", _GATEWAY, "Commands given to vehicles' connections"),
+    Metric("command_reports_total", "counter", _GATEWAY, "Steps of commands that vehicles told"),
+    Metric(
+        "command_reports_dropped_total",
+        "counter",
+        _GATEWAY,
+        "Steps that were not kept: too many waited for the records",
+    ),
     Metric(
         "logins_delayed_total", "counter", _GATEWAY, "Logins that had to wait for their turn",
         settings=("gateway.logins_per_second",),

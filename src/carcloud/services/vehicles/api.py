@@ -15,7 +15,13 @@ from carcloud.ports.records import Records
 from carcloud.services.tenancy.api import Seal
 from carcloud.services.vehicles import admission, carried, changes, csv_import, keys, models, search
 from carcloud.services.vehicles.errors import Changed, Exists, Invalid, Unknown
-from carcloud.services.vehicles.outgoing import Outgoing, OutgoingMessage, Wanted, announce
+from carcloud.services.vehicles.outgoing import (
+    Outgoing,
+    OutgoingMessage,
+    Wanted,
+    announce,
+    retain_in,
+)
 from carcloud.services.vehicles.remembered import Remembered
 from carcloud.services.vehicles.shelf import Registered, Shelf
 from carcloud.services.vehicles.store import logins, metadata
@@ -54,7 +60,7 @@ __all__ = [
     "Outgoing", "OutgoingMessage",
     "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange",
     "VehicleKeys", "VehicleModel", "VehiclePage", "VehicleToken", "Vehicles",
-    "Wanted", "announce", "metadata",
+    "Wanted", "announce", "metadata", "retain_in",
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long

@@ -87,10 +87,7 @@ class Outgoing:
         An empty payload removes it, and tells the vehicle so once, as MQTT does.
         """
         with self._records.transaction() as db:
-            put = _Put(db, tenant, vehicle, actor, self._now())
-            mine = _of(tenant, vehicle) & messages.c.retained & (messages.c.topic == topic)
-            db.execute(delete(messages).where(mine))
-            return put.one(topic, payload, qos=1, retained=bool(payload), expires=None)
+            return retain_in(db, tenant, vehicle, topic, payload, actor=actor, now=self._now())
 
     def withdraw(self, tenant: Tenant, vehicle: str, message: int, *, actor: str) -> bool:
         """Take back what the vehicle does not have yet; False if it is not there any more."""
@@ -142,6 +139,23 @@ class Outgoing:
         """Put what vehicles tried and may not into the audit."""
         with self._records.transaction() as db:
             record_changes(db, list(attempts))
+
+
+def retain_in(
+    db: Connection,
+    tenant: Tenant,
+    vehicle: str,
+    topic: str,
+    payload: bytes,
+    *,
+    actor: str,
+    now: int,
+) -> OutgoingMessage:
+    """`Outgoing.retain` inside a transaction of the caller's."""
+    put = _Put(db, tenant, vehicle, actor, now)
+    mine = _of(tenant, vehicle) & messages.c.retained & (messages.c.topic == topic)
+    db.execute(delete(messages).where(mine))
+    return put.one(topic, payload, qos=1, retained=bool(payload), expires=None)
 
 
 async def announce(stream: Stream, tenant: Tenant, vehicles_: Iterable[str]) -> None:

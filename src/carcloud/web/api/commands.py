@@ -282,11 +282,17 @@ async def change_desired(
     """Change what is desired of a vehicle."""
     version = wanted_revision(if_match, needed=False)
     name = vehicle_id(vehicle)
-    await asyncio.to_thread(vehicles.get, caller.tenant, name)
+    found = await asyncio.to_thread(vehicles.get, caller.tenant, name)
     made = await asyncio.to_thread(
-        commands.desire, caller.tenant, name, data, actor=caller.user, if_version=version
+        commands.desire,
+        caller.tenant,
+        name,
+        data,
+        actor=caller.user,
+        if_version=version,
+        protocol=found.protocol,
     )
-    await commands.wake()
+    await commands.announce(caller.tenant, name)
     return Response(_state(made), headers=etag(made.desired_version))
 
 

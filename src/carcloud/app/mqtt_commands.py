@@ -1,0 +1,103 @@
+"""Commands and state of vehicles over MQTT: what is put to their messages, and what they tell."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from carcloud.app.engines import Engines
+from carcloud.codecs.mqtt.topics import prefix
+from carcloud.gateway.mqtt.downlink import Given, Told
+from carcloud.model.limits import OverLimit
+from carcloud.services.commands.api import Commands, InvalidCommand, Report, State
+from carcloud.services.vehicles.api import Invalid, Outgoing, Unknown
+
+_ACTOR: Final = "gateway"
+_COMMANDS, _RESULT, _REPORTED = "commands/", "/result", "state/reported"
+_STATES: Final = {
+    "received": State.RECEIVED,
+    "executed": State.EXECUTED,
+    "refused": State.REFUSED,
+    "failed": State.FAILED,
+    "timed-out": State.TIMED_OUT,
+}
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Payload of `v1/{vehicle}/commands/{id}/result`; further fields are passed over."""
+
+    state: str
+    reason: str = ""
+    code: int | None = None
+    result: Any = None
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """Payload of `v1/{vehicle}/state/reported`; further fields are passed over."""
+
+    state: dict[str, Any]
+
+
+class MqttCommands:
+    """Both ways; called in threads, in batches. Answers are empty, or say what is wrong."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._commands = Commands(engines.records, engines.stream)
+        self._outgoing = Outgoing(engines.records)
+
+    def given(self, commands: Sequence[Given]) -> list[str]:
+        """Put commands where the messages of their vehicles wait."""
+        return [self._give(one) for one in commands]
+
+    def _give(self, one: Given) -> str:
+        order = one.order
+        payload = msgspec.json.encode(
+            {
+                "id": order.id,
+                "name": order.name,
+                "arguments": order.arguments,
+                "expires_ms": order.expires_us // 1000,
+            }
+        )
+        topic = f"{prefix(one.vehicle)}commands"
+        try:
+            self._outgoing.send(
+                one.tenant, one.vehicle, topic, payload, actor=_ACTOR, expires=order.expires_us
+            )
+        except (OverLimit, Invalid, Unknown) as error:
+            return str(error)
+        return ""
+
+    def told(self, messages: Sequence[Told]) -> list[str]:
+        """Keep what vehicles tell."""
+        return [self._take(one) for one in messages]
+
+    def _take(self, one: Told) -> str:
+        take = self._taker(one.topic)
+        if take is None:
+            return ""  # the lake has it, and nobody else wants it
+        try:
+            take(one)
+        except (msgspec.MsgspecError, InvalidCommand, Invalid) as error:
+            return str(error)
+        return ""
+
+    def _taker(self, topic: str) -> Callable[[Told], None] | None:
+        if topic == _REPORTED:
+            return self._state
+        if topic.startswith(_COMMANDS) and topic.endswith(_RESULT):
+            return self._result
+        return None
+
+    def _result(self, one: Told) -> None:
+        told = msgspec.json.decode(one.payload, type=Result)
+        state = _STATES.get(told.state.replace("_", "-"))
+        if state is None:
+            raise InvalidCommand("state", f"one of {', '.join(_STATES)}")
+        command = one.topic[len(_COMMANDS) : -len(_RESULT)]
+        reason = told.reason if told.code is None else f"{told.reason} (0x{told.code:x})".strip()
+        self._commands.report([Report(command, one.vehicle, state, reason, told.result)])
+
+    def _state(self, one: Told) -> None:
+        told: Mapping[str, Any] = msgspec.json.decode(one.payload, type=Reported).state
+        self._commands.reported(one.tenant, one.vehicle, told)

@@ -1,0 +1,186 @@
+"""Commands from the records to vehicles of each protocol and back, over a whole gateway role."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carcloud.codecs.gbt32960.constants import Command, Flag
+from carcloud.codecs.gbt32960.frame import build
+from carcloud.codecs.mqtt.packets import Ack, Publish, Subscribe, Subscription, Type
+from carcloud.engines.stream_nats import NatsServer
+from carcloud.services.commands.api import Commands, NewCommand, State
+from carcloud.services.tenancy.api import AuditFilter, Tenancy
+from tests.gateway.conftest import MAX_BYTES
+from tests.gateway.mqtt_client import CAR, Client, Site, T, site, until
+from tests.gateway.test_gbt32960 import VIN, Car, login, now6, run
+
+PREFIX = f"v1/{CAR}"
+DONE = {"state": "executed", "result": {"answer": 42}}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    folder = tmp_path_factory.mktemp("commands")
+    server = NatsServer.start(folder, user="u", password="p", max_bytes=MAX_BYTES).ready()
+    yield server
+    server.stop()
+
+
+def give(found: Site, vehicle: str, name: str, **arguments: Any) -> str:
+    commands = Commands(found.engines.records)
+    return commands.give(T, vehicle, NewCommand(name, arguments), actor="ann").id
+
+
+async def stands(found: Site, command: str, state: State) -> Any:
+    """Wait until the command stands so."""
+    commands = Commands(found.engines.records)
+    await until(lambda: commands.get(T, command).state == state)
+    return commands.get(T, command)
+
+
+async def listening(found: Site) -> Client:
+    client = await found.client()
+    await client.ask(Subscribe(7, (Subscription(f"{PREFIX}/#", 1),)))
+    return client
+
+
+async def taken(client: Client) -> Publish:
+    """The next message, acknowledged."""
+    message = await client.message()
+    client.send(Ack(Type.PUBACK, message.packet_id))
+    return message
+
+
+def test_gbt32960_takes_a_command_that_waited_and_one_that_comes(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            found.token(VIN)  # registers it
+            waited = give(found, VIN, "read-parameters", names=["report_period_s"])
+            listener: Any = found.role.listeners["gbt32960"]
+            car = await Car.connect(listener._server.sockets[0].getsockname()[1])
+            car.send(login(VIN))
+            assert (await car.reply()).flag == Flag.SUCCESS
+            query = await car.reply()
+            assert (query.command, query.flag) == (Command.QUERY, Flag.COMMAND)
+            await stands(found, waited, State.SENT)
+            body = now6() + bytes((1, 2)) + (10).to_bytes(2, "big")
+            car.send(build(2016, Command.QUERY, Flag.SUCCESS, VIN, body))
+            done = await stands(found, waited, State.EXECUTED)
+            assert done.result == {"report_period_s": 10}
+
+            later = give(found, VIN, "set-parameters", parameters={"report_period_s": 20})
+            assert (await car.reply()).command == Command.SET
+            car.send(build(2016, Command.SET, Flag.ERROR, VIN, now6()))
+            assert (await stands(found, later, State.FAILED)).reason
+            wrong = give(found, VIN, "set-parameters", parameters={"nonsense": 1})
+            assert "nonsense" in (await stands(found, wrong, State.REFUSED)).reason
+            assert found.role.figures().counters["commands_sent_total"] == 3
+
+    run(check())
+
+
+def test_mqtt_takes_a_command_and_answers(server: NatsServer, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            found.token()
+            waited = give(found, CAR, "locate")
+            client = await listening(found)
+            message = await taken(client)
+            assert message.topic == f"{PREFIX}/commands"
+            told = json.loads(message.payload)
+            assert (told["id"], told["name"], told["arguments"]) == (waited, "locate", {})
+            assert told["expires_ms"] > 1_700_000_000_000
+            where = f"{PREFIX}/commands/{waited}/result"
+            received = json.dumps({"state": "received"}).encode()
+            assert await client.ask(Publish(where, received, 1, 1)) == Ack(Type.PUBACK, 1)
+            commands = Commands(found.engines.records)
+            assert commands.get(T, waited).state == State.RECEIVED, "recorded before the PUBACK"
+            client.send(Publish(where, json.dumps(DONE).encode(), 1, 2))
+            assert (await stands(found, waited, State.EXECUTED)).result == {"answer": 42}
+
+    run(check())
+
+
+def test_a_result_that_makes_no_sense_is_a_dead_letter(server: NatsServer, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            client = await listening(found)
+            wrong = (b"{", b"[]", b'{"state": "flown"}', b'{"reason": "?"}')
+            for number, payload in enumerate(wrong, 1):
+                result = Publish(f"{PREFIX}/commands/abc/result", payload, 1, number)
+                assert await client.ask(result) == Ack(Type.PUBACK, number)
+            dead = [row for row in await faults(found, len(wrong)) if row]
+            assert len(dead) == len(wrong)
+            assert all("not-taken" in row for row in dead)
+
+    run(check())
+
+
+async def faults(found: Site, count: int) -> list[str | None]:
+    from carcloud.model import blocks
+
+    told: list[str | None] = []
+    async with asyncio.timeout(10):
+        async for messages in found.stream.read("FRAMES", "test", batch=16, wait_s=0.1):
+            for message in messages:
+                rows = blocks.unpack(T, "mqtt", message.data).frames
+                told += rows["fault"].to_pylist()
+                await found.stream.confirm("FRAMES", "test", message.seq)
+            if len(told) >= count:
+                break
+    return told
+
+
+def test_desired_state_goes_down_and_the_reported_one_comes_up(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            found.token()
+            commands = Commands(found.engines.records, found.stream)
+            wish = {"reporting": {"interval_s": 30}}
+            commands.desire(T, CAR, wish, actor="ann", protocol="mqtt")
+            client = await listening(found)
+            first = [await taken(client), await taken(client)]
+            down = {message.topic: json.loads(message.payload) for message in first}
+            desired = {"version": 1, "state": wish}
+            assert down == {f"{PREFIX}/state/desired": desired, f"{PREFIX}/state/delta": desired}
+            assert all(message.retain for message in first)
+
+            report = json.dumps({"state": wish}).encode()
+            client.send(Publish(f"{PREFIX}/state/reported", report, 1, 5))
+            await until(lambda: commands.state(T, CAR).delta is None)
+            came = [await client.get() for _ in range(3)]
+            assert Ack(Type.PUBACK, 5) in came
+            gone = [one for one in came if isinstance(one, Publish) and not one.payload]
+            assert [one.topic for one in gone] == [f"{PREFIX}/state/delta"]
+
+            commands.desire(T, CAR, {"lamp": True}, actor="ann", protocol="mqtt")
+            await commands.announce(T, CAR)
+            more = [await client.message() for _ in range(2)]
+            assert json.loads(more[1].payload) == {"version": 2, "state": {"lamp": True}}
+            trail = Tenancy(found.engines.records).trail.page(T, AuditFilter(subject=CAR)).items
+            assert "state.desire" in {entry.action for entry in trail}
+
+    run(check())
+
+
+def test_of_two_gateways_one_sends(server: NatsServer, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as one, site(server, tmp_path) as other:
+            client = await listening(one)
+            given = give(one, CAR, "locate")
+            await asyncio.gather(one.role.post._round(), other.role.post._round())
+            message = await taken(client)
+            assert json.loads(message.payload)["id"] == given
+            await client.nothing()
+            sent = [s.role.figures().counters["commands_sent_total"] for s in (one, other)]
+            assert sent == [1, 0]
+
+    run(check())

@@ -32,14 +32,15 @@ class Server:
     def __init__(self):
         self.messages = []
         self.connects = []
+        self.certificates = []
         self.retained = {}
         self.cut_after = None
         self.reasons = deque()
         self.came = asyncio.Event()
         self._writers = set()
 
-    async def start(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def start(self, tls=None):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -52,6 +53,8 @@ class Server:
     async def _serve(self, reader, writer):
         splitter = Splitter()
         self._writers.add(writer)
+        if (secured := writer.get_extra_info("ssl_object")) is not None:
+            self.certificates.append(secured.getpeercert(binary_form=True))
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
                 for first, body in splitter.feed(data):

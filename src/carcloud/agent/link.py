@@ -167,7 +167,10 @@ class Link:
                 self._writer.close()
                 return
             if now - min(self._sent_s, self._heard_s) >= self._keep_alive_s / 2:
-                self._send(Ping())
+                try:
+                    self._send(Ping())
+                except LinkLost:
+                    return  # `run` finds out by itself
 
     def _id(self) -> int:
         while True:

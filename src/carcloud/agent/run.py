@@ -204,7 +204,13 @@ class Agent:
                 each.close()
 
     def _read(self, source: CanSocket) -> None:
-        self.feed(source.bus, source.take(_now_us()))
+        try:
+            frames = source.take(_now_us())
+        except OSError as error:
+            # The interface went down; frames come again when it is up.
+            log.warning("%s: %s", source.bus, error)
+            return
+        self.feed(source.bus, frames)
 
     async def _tick(self) -> None:
         while True:

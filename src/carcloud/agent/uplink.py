@@ -76,16 +76,18 @@ class Uplink:
         self.connections += 1
         self._keeper.rewind()
         self._greet()
-        sending = asyncio.create_task(self._send(link))
+        # Whichever ends first ends the connection, so that neither stands still unseen.
+        work = [asyncio.create_task(self._send(link)), asyncio.create_task(link.run())]
         try:
-            await link.run()
-        except asyncio.CancelledError:
-            await link.close(politely=True)
-            raise
+            done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
         finally:
             self.connected = False
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            await link.close(politely=True)
+            for each in work:
+                each.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
             self._keeper.save()
 
     async def _send(self, link: Link) -> None:

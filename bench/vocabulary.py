@@ -1,14 +1,15 @@
 """One vocabulary: how fast CAN logs, and the protocols beside them, become signals.
 
 Each part tells its method in its own module: `bench/vocabulary_can.py` decodes CAN logs,
+`bench/vocabulary_samples.py` reads batches of MQTT,
 `bench/vocabulary_agent.py` carries frames through the campaigns of a vehicle.
 """
 
 from collections.abc import Iterator
 
-from bench import Row, vocabulary_agent, vocabulary_can
+from bench import Row, vocabulary_agent, vocabulary_can, vocabulary_samples
 
-PARTS = (vocabulary_can, vocabulary_agent)
+PARTS = (vocabulary_can, vocabulary_samples, vocabulary_agent)
 
 
 def rows(small: bool = False) -> Iterator[Row]:

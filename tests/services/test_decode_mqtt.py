@@ -161,6 +161,17 @@ def test_topics_become_kinds(topic: str, kind: str) -> None:
     assert bool(found.faults) == (kind == "unknown")
 
 
+def test_each_tenant_has_its_own_signals() -> None:
+    own = {A: {"Vehicle.Own": Signal("Vehicle.Own", "uint8")}, Tenant("b"): {}}
+    payload = json_batch.write([(NOW, {"Vehicle.Own": 1})])
+    frames = pa.array([pack_message(f"v1/{CAR}/signals", payload)], pa.binary())
+    of_a, of_b = (
+        decoder(own.__getitem__)(tenant, pa.array([CAR]), frames, pa.array([NOW])) for tenant in own
+    )
+    assert of_a.rows["Vehicle.Own"].to_pylist() == [1]
+    assert (of_b.rows.num_rows, of_b.faults[0].reason) == (0, "Vehicle.Own: not in the catalogue")
+
+
 def test_moments_far_off_are_refused_alone() -> None:
     day = 86_400_000_000
     times = (NOW - 91 * day, NOW - 89 * day, NOW, NOW + 299_000_000, NOW + 301_000_000)

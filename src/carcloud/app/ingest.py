@@ -95,10 +95,11 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
         lambda vehicle, since_us: keys.many([vehicle], since_us / 1e6).get(vehicle),
     )
     future_s = settings.number("gateway.future_tolerance_s")
+    vocabulary = Vocabulary(engines.records)
     decoders = {
         "gbt32960": gbt32960_decoder(decrypt, _styles(vehicles)),
         "jt808": jt808_decoder(_styles(vehicles)),
-        "mqtt": mqtt_decoder(future_us=int(future_s * 1e6)),
+        "mqtt": mqtt_decoder(vocabulary.catalogue, future_us=int(future_s * 1e6)),
     }
     return Ingest(
         engines.stream,
@@ -109,7 +110,7 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
         tenants=Tenancy(engines.records).tenants.ids,
         future_s=future_s,
         dedup_entries=settings.whole("ingest.dedup_entries"),
-        ranges=RangesByTenant(Vocabulary(engines.records).catalogue),
+        ranges=RangesByTenant(vocabulary.catalogue),
         tracer=tracer,
     )
 

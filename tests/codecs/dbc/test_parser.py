@@ -154,6 +154,17 @@ def test_frame_formats() -> None:
     )
 
 
+def test_attributes_take_the_default_of_the_file() -> None:
+    file = parse(shared_data("can/cantools/attributes.dbc").read_bytes())[0]
+    message = file.by_id[57, True]
+    assert message.cycle_ms == 1000
+    assert message.attributes["GenMsgSendType"] == "Cyclic"
+    assert message.attributes["TheFloatAttribute"] == 58.7
+    assert message.signals[0].start_value == 0
+    assert message.signals[0].attributes["TheSignalStringAttribute"] == "TestString"
+    assert (file.attributes["BusType"], file.attributes["TheNetworkAttribute"]) == ("CAN", 51)
+
+
 def test_names_are_unique_and_may_be_long() -> None:
     repeated, _ = parse(shared_data("can/css/gnss.dbc").read_bytes())
     assert len(repeated.by_name) == len(repeated.messages) == 18

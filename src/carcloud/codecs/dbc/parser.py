@@ -183,7 +183,7 @@ class _Builder:
         kind, sound = self._kind(draft, self._types.get(target, 0))
         low, high = self._limits(draft)
         spn = self._attributes.get(target, "SPN")
-        start = self._attributes.of(target).get("GenSigStartValue")
+        start = self._attributes.get(target, "GenSigStartValue")
         labels = cast(dict[int, str] | None, self._labels.get(target))
         factor, scaled = self._scale(draft)
         return Signal(

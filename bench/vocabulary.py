@@ -2,14 +2,15 @@
 
 Each part tells its method in its own module: `bench/vocabulary_can.py` decodes CAN logs,
 `bench/vocabulary_samples.py` reads batches of MQTT,
+`bench/vocabulary_mqtt.py` has vehicles publish them,
 `bench/vocabulary_agent.py` carries frames through the campaigns of a vehicle.
 """
 
 from collections.abc import Iterator
 
-from bench import Row, vocabulary_agent, vocabulary_can, vocabulary_samples
+from bench import Row, vocabulary_agent, vocabulary_can, vocabulary_mqtt, vocabulary_samples
 
-PARTS = (vocabulary_can, vocabulary_samples, vocabulary_agent)
+PARTS = (vocabulary_can, vocabulary_samples, vocabulary_mqtt, vocabulary_agent)
 
 
 def rows(small: bool = False) -> Iterator[Row]:

@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import random
+import tempfile
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -289,6 +291,37 @@ def test_files_that_are_no_logs_are_refused(tmp_path, name, data):
     path.write_bytes(data)
     with pytest.raises(LogFileError, match=name):
         read_log(path, "UTC")
+
+
+def test_damaged_files_give_frames_or_a_reason(tmp_path):
+    seed = random.randrange(10**9)
+    rng = random.Random(seed)
+    names = ["issue_1905.blf", "logfile.asc", "test_CanMessage_V2_1.trc"]
+    paths = [shared_data(f"can/python-can/{name}") for name in names]
+    for turn in range(60):
+        source = paths[turn % len(paths)]
+        damaged = bytearray(source.read_bytes())
+        for _ in range(rng.randrange(1, 5)):
+            damaged[rng.randrange(min(len(damaged), 4000))] = rng.randrange(256)
+        path = tmp_path / f"{seed}{source.suffix}"
+        path.write_bytes(damaged[: rng.randrange(len(damaged))] if turn % 4 == 0 else damaged)
+        try:
+            read_log(path, "UTC")
+        except LogFileError as error:
+            assert str(path) in str(error), f"seed {seed}"
+
+
+@pytest.mark.parametrize("size", [80, 300, 3000, 20_000, 60_000])
+def test_a_cut_mf4_gives_frames_or_a_reason_and_leaves_no_copy(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "work"))
+    (tmp_path / "work").mkdir()
+    path = tmp_path / "cut.mf4"
+    path.write_bytes(shared_data("can/css/uds_kona_17BD1DB7.MF4").read_bytes()[:size])
+    try:
+        assert 0 < len(read_log(path)) < 2010
+    except LogFileError as error:
+        assert str(path) in str(error)
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 def mdf_of_fd_frames(path: Path, **save: int) -> Path:

@@ -207,7 +207,10 @@ class FrameList:
         extended: bool = False,
         flags: int = 0,
     ) -> None:
-        """time in ns. Raises ValueError for an id that does not fit its 11 or 29 bits."""
+        """time in ns. Raises ValueError for an id that does not fit its 11 or 29 bits, and for a
+        time that does not fit 64 bits."""
+        if not -(2**63) <= time < 2**63:
+            raise ValueError(f"{time} ns is no time")
         if not 0 <= can_id <= (EXTENDED_IDS if extended else STANDARD_IDS):
             raise ValueError(f"identifier 0x{can_id:X} has more than {29 if extended else 11} bits")
         self._rows.append((time, bus & 0xFF, can_id, extended, flags, len(data)))

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -31,18 +32,22 @@ from carcloud.engines.canlog_files.errors import LogFileError
 from carcloud.engines.canlog_files.zones import RELATIVE, Zone, to_ns
 
 BLOCK_FRAMES = 250_000
+LONGEST = 1e9  # s since the start of a log
 LOCAL_TIME = 1  # flag of the header: its start is local, without a zone
 KINDS = {"CAN_DataFrame": 0, "CAN_RemoteFrame": REMOTE, "CAN_ErrorFrame": ERROR}
 FLAG_FIELDS = (("Dir", TRANSMITTED), ("EDL", FD), ("BRS", BRS), ("ESI", ESI))
 DLC_BYTES = np.array([*range(9), 12, 16, 20, 24, 32, 48, 64], np.uint16)  # ISO 11898-1
 
+# what asammdf raises on bytes that are not as they should be
 _CORRUPT = (
     ValueError,
-    KeyError,
-    IndexError,
+    LookupError,
     TypeError,
     AttributeError,
     AssertionError,
+    ArithmeticError,
+    NameError,
+    EOFError,
     RecursionError,
     MemoryError,
 )
@@ -52,13 +57,26 @@ def read_mdf(
     path: Path, zone: Zone | None, remarks: list[str], progress: Callable[[int], None]
 ) -> Iterator[CanFrames]:
     """Frames of all groups in order of time. Raises LogFileError, BadLog."""
+    # asammdf works on a copy of files that were not finalised, and leaves it where it fails
+    with TemporaryDirectory(prefix="carcloud-mf4-") as folder:
+        yield from _read(path, zone, remarks, progress, folder)
+
+
+def _read(
+    path: Path,
+    zone: Zone | None,
+    remarks: list[str],
+    progress: Callable[[int], None],
+    folder: str,
+) -> Iterator[CanFrames]:
     from asammdf import MDF
     from asammdf.blocks.utils import MdfException
 
     broken = (MdfException, struct.error, zlib.error, *_CORRUPT)
     try:
-        file = MDF(str(path))
+        file = MDF(str(path), temporary_folder=folder)
     except broken as error:
+        _forget(error)
         raise BadLog("", f"is no MF4 that can be read: {error}") from error
     try:
         start, clock = _start(file, path, zone)
@@ -76,6 +94,18 @@ def read_mdf(
         raise BadLog("", f"is damaged: {error}") from error
     finally:
         file.close()
+
+
+def _forget(error: BaseException) -> None:
+    """asammdf closes a file that it could not open once more when it is collected, and fails."""
+    from asammdf.blocks.mdf_v4 import MDF4
+
+    trace = error.__traceback__
+    while trace is not None:
+        half_open = trace.tb_frame.f_locals.get("self")
+        if isinstance(half_open, MDF4):
+            half_open._closed = True
+        trace = trace.tb_next
 
 
 class _Meter:
@@ -186,6 +216,8 @@ def _frames(columns: _Columns, start: int, clock: Clock) -> CanFrames:
         flags |= np.where(columns.number(name) != 0, flag, 0)
     bus = columns.number("BusChannel")
     length, payload = _payload(columns)
+    if not (np.abs(columns.seconds) < LONGEST).all():
+        raise BadLog("", "has times that are none")
     return CanFrames.build(
         np.rint(columns.seconds * 1e9).astype(np.int64) + start,
         (identifier & EXTENDED_IDS).astype(np.uint32),

@@ -1,6 +1,7 @@
 """One vocabulary: how fast CAN logs, and the protocols beside them, become signals.
 
 Each part tells its method in its own module: `bench/vocabulary_can.py` decodes CAN logs,
+`bench/vocabulary_jt808.py` reads position reports of trucks,
 `bench/vocabulary_samples.py` reads batches of MQTT,
 `bench/vocabulary_mqtt.py` has vehicles publish them,
 `bench/vocabulary_agent.py` carries frames through the campaigns of a vehicle.
@@ -8,9 +9,22 @@ Each part tells its method in its own module: `bench/vocabulary_can.py` decodes 
 
 from collections.abc import Iterator
 
-from bench import Row, vocabulary_agent, vocabulary_can, vocabulary_mqtt, vocabulary_samples
+from bench import (
+    Row,
+    vocabulary_agent,
+    vocabulary_can,
+    vocabulary_jt808,
+    vocabulary_mqtt,
+    vocabulary_samples,
+)
 
-PARTS = (vocabulary_can, vocabulary_samples, vocabulary_mqtt, vocabulary_agent)
+PARTS = (
+    vocabulary_can,
+    vocabulary_jt808,
+    vocabulary_samples,
+    vocabulary_mqtt,
+    vocabulary_agent,
+)
 
 
 def rows(small: bool = False) -> Iterator[Row]:

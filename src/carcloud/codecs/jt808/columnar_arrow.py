@@ -1,6 +1,7 @@
 """The columns of a block as Arrow arrays over the memory that the kernels have filled."""
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import accumulate
 from typing import Final
 
@@ -26,9 +27,9 @@ from carcloud.codecs.jt808.vss import (
     SYSTEMS,
 )
 
-_ALARMS: Final = [f"jt_{name}" for name in ALARM_CODES]
+_ALARMS: Final = tuple(f"jt_{name}" for name in ALARM_CODES)
 _MASKS: Final = np.array([ALARM_MASKS[year] for year in EDITIONS], np.uint32)
-_SYSTEMS: Final = [SYSTEMS.get(bit, "") for bit in range(max(SYSTEMS) + 1)]
+_SYSTEMS: Final = tuple(SYSTEMS.get(bit, "") for bit in range(max(SYSTEMS) + 1))
 _SYSTEMS_MASK: Final = np.array([sum(1 << bit for bit in SYSTEMS)] * 2, np.uint32)
 _BRAKE_BIT: Final = 4
 _TIME: Final = pa.timestamp("us", tz="UTC")
@@ -48,12 +49,24 @@ def columns(found: NDArray[np.int64], fields: Fields) -> pa.Table:
     return pa.Table.from_arrays(list(made.values()), names=list(made))
 
 
+@cache
+def _dictionary(names: tuple[str, ...]) -> pa.Array:
+    return pa.array(names, pa.string())
+
+
+@cache
+def _letters(names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The names one after the other, and where each ends."""
+    ends = np.array([0, *accumulate(map(len, names))], np.int64)
+    return np.frombuffer("".join(names).encode(), np.uint8), ends
+
+
 class _Columns:
     """Makes the columns of one block."""
 
     def __init__(self, found: NDArray[np.int64], fields: Fields) -> None:
         self.found, self.fields, self.count = found, fields, len(found)
-        self.valid = [self._validity(bits) for bits in self._packed(fields.have, _HAVE_BITS)]
+        self.valid = self._validities()
         self.edition = found[:, kernel.SOURCE] // (len(SOURCES) // len(EDITIONS))
 
     def all(self) -> Iterator[Column]:
@@ -141,13 +154,17 @@ class _Columns:
         kernel.pack_bits(words, chosen, bits)
         return bits
 
-    def _validity(self, bits: NDArray[np.uint8]) -> Valid:
-        """The bits behind the last row are zero, as the kernel leaves its spare rows."""
-        present = int(np.bitwise_count(bits).sum())
-        if present == 0:
-            return None
-        missing = self.count - present
-        return (pa.py_buffer(bits) if missing else None), missing
+    def _validities(self) -> list[Valid]:
+        """Of each bit of `have`."""
+        present = np.empty(len(_HAVE_BITS), np.int64)
+        kernel.count_bits(self.fields.have, present)
+        rows = self._packed(self.fields.have, _HAVE_BITS)
+        return [
+            None
+            if count == 0
+            else (pa.py_buffer(bits) if count < self.count else None, self.count - count)
+            for bits, count in zip(rows, present.tolist(), strict=True)
+        ]
 
     def _plain(
         self, kind: pa.DataType, values: NDArray[np.generic], valid: Valid = (None, 0)
@@ -159,7 +176,7 @@ class _Columns:
         self, names: tuple[str, ...], codes: NDArray[np.int8], valid: Valid = (None, 0)
     ) -> pa.Array:
         indices = self._plain(pa.int8(), codes, valid)
-        return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()), safe=False)
+        return pa.DictionaryArray.from_arrays(indices, _dictionary(names), safe=False)
 
     def _text(
         self, ends: NDArray[np.int32], text: NDArray[np.uint8], valid: Valid = (None, 0)
@@ -169,11 +186,10 @@ class _Columns:
         return pa.Array.from_buffers(pa.string(), self.count, buffers, nulls)
 
     def _listed(
-        self, words: NDArray[np.uint32], masks: NDArray[np.uint32], names: list[str]
+        self, words: NDArray[np.uint32], masks: NDArray[np.uint32], names: tuple[str, ...]
     ) -> pa.Array:
         """The names of the bits that are set under the mask of the edition."""
-        text = np.frombuffer("".join(names).encode(), np.uint8)
-        name_ends = np.array([0, *accumulate(map(len, names))], np.int64)
+        text, name_ends = _letters(names)
         ends, none = np.zeros(self.count + 1, np.int32), np.empty(0, np.int32)
         given = (words, self.count, masks, self.edition, text, name_ends, ends)
         found = kernel.list_bits(*given, none, np.empty(0, np.uint8))

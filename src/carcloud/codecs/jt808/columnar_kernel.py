@@ -450,6 +450,16 @@ def pack_bits(words: NDArray[np.uint32], chosen: NDArray[np.int64], bits: Bytes)
 
 
 @_outer
+def count_bits(words: NDArray[np.uint32], counts: NDArray[np.int64]) -> None:
+    """How many words have each of the lowest bits."""
+    for bit in range(counts.size):
+        found = np.int64(0)
+        for k in range(words.size):
+            found += np.int64(words[k] >> np.uint32(bit) & np.uint32(1))
+        counts[bit] = found
+
+
+@_outer
 def list_bits(
     words: NDArray[np.uint32], count: int, masks: NDArray[np.uint32], which: NDArray[np.int64],
     names: Bytes, name_ends: NDArray[np.int64], ends: NDArray[np.int32],

@@ -220,7 +220,8 @@ def test_versions_are_kept_audited_and_hold_for_one_tenant(records: SqlRecords) 
     vocabulary = Vocabulary(records)
     assert vocabulary.catalogue(T) is CATALOGUE
     assert vocabulary.overlay(T).version == 0
-    saved = vocabulary.save(T, GOOD, note="coolers", actor="ann", if_version=0)
+    saved, effect = vocabulary.save(T, GOOD, note="coolers", actor="ann", if_version=0)
+    assert len(effect.added) == 6
     assert saved.version == 1
     mine = vocabulary.catalogue(T)
     assert mine["Vehicle.Speed"].maximum == 120

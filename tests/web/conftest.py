@@ -41,7 +41,7 @@ from carcloud.services.compute.api import Jobs, Kinds, Runner, RunnerOptions
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
 from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
-from carcloud.services.telemetry.api import Ingest, SignalSpec, Telemetry
+from carcloud.services.telemetry.api import Ingest, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
 from carcloud.services.telemetry.status import Report
 from carcloud.services.tenancy.api import (
@@ -62,6 +62,7 @@ from carcloud.services.tenant_life.api import (
     TenantLife,
 )
 from carcloud.services.vehicles.api import NewVehicle, Vehicles
+from carcloud.services.vocabulary.api import Vocabulary
 from carcloud.web.application import Services, create_app
 from carcloud.web.serve import serve
 
@@ -80,7 +81,11 @@ KINDS: dict[str, pa.DataType] = {
     "Vehicle.Regulatory.AlarmCodes": pa.list_(pa.string()),
     CELLS: pa.list_(pa.float32()),
 }
-CATALOGUE = (SignalSpec(SPEED, "float", "km/h", 0.0), SignalSpec("Vehicle.Altitude", "double", "m"))
+
+
+def columns_of(lake: DeltaLake, tenant: Tenant) -> dict[str, str]:
+    """The columns of a tenant's signals."""
+    return dict(next((one.columns for one in lake.tables(tenant) if one.name == "signals"), ()))
 
 
 @dataclass
@@ -327,13 +332,14 @@ class _running:
             tenancy.people.create(Tenant(tenant), user, PASSWORD, role, by=SYSTEM)
         # the last administrator cannot be removed, those of single tests can
         tenancy.grants.grant(INSTALLATION, "keeper", "administrator", EVERYTHING, by=SYSTEM)
+        vocabulary = Vocabulary(self.records, held=lambda tenant: columns_of(lake, tenant))
         telemetry = Telemetry(
             lake,
             self.stream,
             blobs,
             self.records,
             data=self.data,
-            catalogue=CATALOGUE,
+            signals=vocabulary.catalogue,
             decoders={"test": lambda data: dict(json.loads(data))},
         )
         compliance = Compliance(self.records, lake, secret=bytes(32), frames_days=30)
@@ -347,8 +353,8 @@ class _running:
             days=lambda: site["days"], second_person=lambda: bool(site["second_person"]),
         )  # fmt: skip
         services = Services(
-            tenancy, vehicles, telemetry, Commands(self.records, self.stream), compliance,
-            platforms, jobs, storage, Metering(self.records), life,
+            tenancy, vehicles, vocabulary, telemetry, Commands(self.records, self.stream),
+            compliance, platforms, jobs, storage, Metering(self.records), life,
         )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
         self.app = app = create_app(services, settings, pages=self.pages)

@@ -260,7 +260,7 @@ def _pieces(carcloud: Any) -> Iterator[bytes] | AsyncIterator[bytes]:
 
 def test_status_the_catalogue_and_any_route(carcloud: Any) -> None:
     assert carcloud.status().disk.free_bytes > 0
-    assert SPEED in [signal.path for signal in carcloud.signals()]
+    assert SPEED in [signal.path for signal in carcloud.signals.list(SPEED)]
     assert carcloud.send("GET", "/v1/session").json()["tenant"]
     assert [role["id"] for role in carcloud.items("/v1/roles")]
 

@@ -25,6 +25,7 @@ from carcloud.client.jobs import _Jobs, _Schedules
 from carcloud.client.keys import _Keys
 from carcloud.client.methods import call, many
 from carcloud.client.people import _LoginProviders, _People, _Roles
+from carcloud.client.signals import _Signals
 from carcloud.client.tenants import Owner, _Tenants
 from carcloud.client.types import LifecycleRule, LogText, NewJob, Schedule, Tagged
 from carcloud.client.vehicles import CredentialsChange, _Models, _Vehicles
@@ -63,6 +64,8 @@ ARGUMENTS: dict[str, Any] = {  # one for each name of an argument of a method
     "credentials": CredentialsChange("a", "b", "c", "d"), "text": "id\nx1\n",
     "before": "2026-05-01T00:00:00Z", "paths": ["Vehicle.Speed"], "start": "2026-05-01T00:00:00Z",
     "end": "2026-05-02T00:00:00Z", "points": 9, "maker": "m", "datum": "GCJ02",
+    "prefix": "Vehicle.Body", "datatype": "float", "unit": "V", "origin": "vss", "reported": True,
+    "deprecated": False, "path": "Vehicle.Speed",
     "current_sign": "charge", "kind": "script", "params": {"a": 1}, "after": ["j"], "queue": "q",
     "priority": 6, "retries": 1, "backoff_s": 2.0, "timeout_s": 3.0, "cpus": 2.0,
     "memory_mb": 600, "project": "p", "jobs": [JOB], "state": "failed", "attempt": 1, "offset": 2,
@@ -88,6 +91,8 @@ ARGUMENTS: dict[str, Any] = {  # one for each name of an argument of a method
 }  # fmt: skip
 OTHER = {  # where the same name means something else
     (_Jobs, "log", "start"): 5,
+    (_Signals, "list", "kind"): "sensor",
+    (_Signals, "version", "version"): 1,
     (_Schedules, "create", "job"): JOB,
     (_Schedules, "replace", "schedule"): Schedule(
         "daily", "0 1 * * *", "UTC", JOB, True, True, None, (), None, None, "u",
@@ -101,7 +106,7 @@ OTHER = {  # where the same name means something else
 BY_PATH = {"send", "items", "stream"}  # ask for any route
 GROUPS = (
     Cloud, _Vehicles, _Models, _Jobs, _Schedules, _DeadLetters, _Buckets, _People, _Roles,
-    _LoginProviders, _Keys, _Tenants, _Commands, _Audit, _Usage, _Costs, _Budgets,
+    _LoginProviders, _Keys, _Tenants, _Commands, _Signals, _Audit, _Usage, _Costs, _Budgets,
 )  # fmt: skip
 OWN = {(_Usage, "quotas")} | {  # ask another route for the tenant that one works in
     (_Tenants, f"{verb}export{many}")

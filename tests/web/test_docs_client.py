@@ -14,7 +14,7 @@ from carcloud.app.tokens import local_key
 from carcloud.client.methods import Group, call, many
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = "".join((DOCS / name).read_text() for name in ("client.md", "commands.md"))
+PAGE = "".join((DOCS / name).read_text() for name in ("client.md", "commands.md", "signals.md"))
 CAR = "LTEST00000000D001"
 START = int(datetime(2026, 5, 1, 8, tzinfo=UTC).timestamp()) * 1_000_000  # us
 

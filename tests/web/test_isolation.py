@@ -28,9 +28,11 @@ NOTHING = {  # as an id of the kind that a parameter takes, of a thing that neve
     "tenant": "zqxnone", "model": "zqxnone", "letter": "1-1-1-1", "link": "zqxnone",
     "platform_id": "ZQXNONE0000000001", "job_id": "1" * 32, "schedule": "zqxnone",
     "budget": "1" * 32, "bucket": "zqxnone", "query_id": "1" * 32,
-    "provider": "1" * 16, "command": "1" * 24, "export": "1" * 16, "table": "zqxnone",
+    "provider": "1" * 16, "command": "1" * 24, "path": "Vehicle.Zqxnone",
+    "export": "1" * 16, "table": "zqxnone",
 }  # fmt: skip
-FIXED = {"name": "answer.parquet", "limit": "jobs", "period": "2026-01", "book": "1" * 32}
+FIXED = {"name": "answer.parquet", "limit": "jobs", "period": "2026-01", "book": "1" * 32,
+    "version": "1"}  # fmt: skip
 JOB = {"kind": "query-export", "params": {"sql": "SELECT 1 AS answer"}}
 QUERIES = {"paths": SIGNAL, "key": f"{MARK}/a.txt", "line": "0 3 * * *"}
 BODIES: dict[tuple[str, str], Any] = {
@@ -87,6 +89,10 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
         cloud.send(vehicle, make_frame(now_us() - 1_000_000, speed=71.25), tenant=tenant)
         told = made(f"/v1/vehicles/{vehicle}/commands", {"name": "locate"})
         cloud.send(vehicle, f"no JSON {MARK}".encode(), tenant=tenant)
+        own = f"Vehicle.ZqxMine: {{type: sensor, datatype: float, description: {MARK}}}"
+        match = {"If-Match": "*"}
+        saved = client.put("/v1/signals/overlay", json={"text": own}, headers=match)
+        assert saved.status_code == 200, saved.text
         letters = client.get("/v1/dead-letters").json()["items"]
         project = made("/v1/projects", {"id": f"{MARK}-lab", "name": MARK})
         role = {"id": f"{MARK}-role", "name": MARK, "actions": ["vehicles:read"]}
@@ -124,6 +130,7 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
             "job_id": job["id"], "schedule": schedule["name"], "budget": budget["id"],
             "bucket": bucket, "query_id": "2" * 32, "provider": "2" * 16, "export": "2" * 16,
             "table": made_table(cloud, tenant), "command": told["id"],
+            "path": "Vehicle.ZqxMine",
         }  # fmt: skip
         yield Owned(client, ids)
 

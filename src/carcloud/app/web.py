@@ -28,16 +28,16 @@ from carcloud.engines.openid_http import OpenIdHttp
 from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import REQUESTS
-from carcloud.model.signals import CATALOGUE
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
 from carcloud.services.commands.api import Commands
 from carcloud.services.compliance.api import PlatformAccounts
-from carcloud.services.telemetry.api import QueryOptions, QueryQuota, SignalSpec, Telemetry
+from carcloud.services.telemetry.api import QueryOptions, QueryQuota, Telemetry
 from carcloud.services.tenancy.api import NotSignedIn, Tenancy
 from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
+from carcloud.services.vocabulary.api import Vocabulary
 from carcloud.web.application import Services, create_app
 from carcloud.web.given import S3Address
 from carcloud.web.observed import WebFigures
@@ -174,6 +174,11 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         told = known.metering.total(tenant, "query_seconds", start, end)
         return told + known.counter.waiting(tenant, "query_seconds")
 
+    def held(tenant: Tenant) -> dict[str, str]:
+        found = engines.lake.tables(tenant)
+        return dict(next((one.columns for one in found if one.name == "signals" and one.rows), ()))
+
+    vocabulary = Vocabulary(engines.records, held=held)
     telemetry = Telemetry(
         engines.lake,
         engines.stream,
@@ -181,10 +186,7 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         engines.records,
         data=Path(settings.text("data")),
         reserve_mb=settings.whole("disk.reserve_mb"),
-        catalogue=[
-            SignalSpec(s.path, s.datatype, s.unit, s.minimum, s.maximum, list(s.allowed) or None)
-            for s in CATALOGUE.values()
-        ],
+        signals=vocabulary.catalogue,
         decoders={
             "gbt32960": lambda frame: decode_line(frame.hex()),
             "jt808": lambda message: decode_bytes(message)[0],
@@ -208,6 +210,7 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
             provider_web=OpenIdHttp(private=settings.flag("openid.private")),
         ),
         Vehicles(engines.records, secret=sealing_secret(settings)),
+        vocabulary,
         telemetry,
         Commands(engines.records, engines.stream, parked_s=settings.number("commands.parked_s")),
         make_compliance(settings, engines),

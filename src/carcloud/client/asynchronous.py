@@ -21,6 +21,7 @@ from carcloud.client.local import find_access
 from carcloud.client.methods import AsyncGroup
 from carcloud.client.people import AsyncLoginProviderGroup, AsyncPeopleGroup, AsyncRoleGroup
 from carcloud.client.retry import BROKE_OFF, Retry
+from carcloud.client.signals import AsyncSignalGroup
 from carcloud.client.tenants import AsyncTenantGroup
 from carcloud.client.vehicles import AsyncModelGroup, AsyncVehicleGroup
 
@@ -51,6 +52,7 @@ class AsyncClient(AsyncGroup, Cloud):
         self.commands = AsyncCommandGroup(self)
         self.vehicles = AsyncVehicleGroup(self)
         self.models = AsyncModelGroup(self)
+        self.signals = AsyncSignalGroup(self)
         self.jobs = AsyncJobGroup(self)
         self.schedules = AsyncScheduleGroup(self)
         self.buckets = AsyncBucketGroup(self)

@@ -21,6 +21,7 @@ from carcloud.client.local import find_access
 from carcloud.client.methods import Group
 from carcloud.client.people import LoginProviderGroup, PeopleGroup, RoleGroup
 from carcloud.client.retry import BROKE_OFF, Retry
+from carcloud.client.signals import SignalGroup
 from carcloud.client.tenants import TenantGroup
 from carcloud.client.vehicles import ModelGroup, VehicleGroup
 
@@ -56,6 +57,7 @@ class Client(Group, Cloud):
         self.commands = CommandGroup(self)
         self.vehicles = VehicleGroup(self)
         self.models = ModelGroup(self)
+        self.signals = SignalGroup(self)
         self.jobs = JobGroup(self)
         self.schedules = ScheduleGroup(self)
         self.buckets = BucketGroup(self)

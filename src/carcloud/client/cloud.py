@@ -9,7 +9,7 @@ import msgspec
 from carcloud.client.arrow import MEDIA, FileFormat
 from carcloud.client.exchange import Bytes, Call, Listing, Stream, get, nothing, reader, shaped
 from carcloud.client.methods import call, many
-from carcloud.client.types import File, Items, Page, Rows, Signal, Status, Table
+from carcloud.client.types import File, Items, Page, Rows, Status, Table
 
 _QUERY = "/v1/query"
 
@@ -39,11 +39,6 @@ class Cloud:
     def drop_table(self, name: str) -> Call[None]:
         """Take away a table that a job made, with all its rows."""
         return nothing("DELETE", "/v1/tables/{table}", place={"table": name})
-
-    @call
-    def signals(self) -> Call[tuple[Signal, ...]]:
-        """Every signal that some protocol can deliver."""
-        return shaped(get("/v1/signals", Items[Signal]), lambda found: found.items)
 
     @call
     def query_rows(self, sql: str, *, rows: int | None = None, id: str | None = None) -> Call[Rows]:

@@ -161,17 +161,6 @@ class Alarm(msgspec.Struct, frozen=True):
     end: datetime | None
 
 
-class Signal(msgspec.Struct, frozen=True):
-    """One signal of the catalogue (COVESA VSS vocabulary)."""
-
-    path: str
-    datatype: str
-    unit: str | None = None
-    min: float | None = None
-    max: float | None = None
-    allowed: tuple[str, ...] | None = None
-
-
 class Column(msgspec.Struct, frozen=True):
     """A column and its Arrow type."""
 

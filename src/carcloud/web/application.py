@@ -27,6 +27,7 @@ from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
+from carcloud.services.vocabulary.api import Vocabulary
 from carcloud.web import console, document, reference
 from carcloud.web.api import (
     audit,
@@ -50,6 +51,7 @@ from carcloud.web.api import (
     schedules,
     second_factor,
     sessions,
+    signals,
     system,
     telemetry,
     tenant_deletions,
@@ -82,6 +84,7 @@ class Services:
 
     tenancy: Tenancy
     vehicles: Vehicles
+    vocabulary: Vocabulary
     telemetry: Telemetry
     commands: Commands
     compliance: Compliance
@@ -167,6 +170,7 @@ def _guarded(guard: Guard) -> Router:
             audit.router,
             vehicles.router,
             models.router,
+            signals.router,
             telemetry.router,
             commands.router,
             queries.router,
@@ -198,6 +202,7 @@ def _given(
     return {
         "tenancy": services.tenancy,
         "vehicles": services.vehicles,
+        "vocabulary": services.vocabulary,
         "telemetry": services.telemetry,
         "commands": services.commands,
         "compliance": services.compliance,
@@ -251,6 +256,7 @@ def _translations() -> Mapping[type[Exception], Translate]:
     return {
         **sessions.TRANSLATIONS,
         **vehicles.TRANSLATIONS,
+        **signals.TRANSLATIONS,
         **commands.TRANSLATIONS,
         **forwarding.TRANSLATIONS,
         **usage.TRANSLATIONS,

@@ -47,6 +47,7 @@ TAGS = [
     Tag("audit", "The record of changes and of refused attempts"),
     Tag("vehicles", "The registry of vehicles: lifecycle, labels, credentials, import"),
     Tag("models", "Vehicle models: what the vehicles of one kind have in common"),
+    Tag("signals", "The catalogue of signals and the tenant's overlay on it"),
     Tag("telemetry", "What vehicles sent: latest state, frames, signals, positions, alarms"),
     Tag("commands", "Commands to vehicles, their desired and reported state"),
     Tag("query", "The tenant's tables and SQL on them"),

@@ -17,6 +17,7 @@ from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
+from carcloud.services.vocabulary.api import Vocabulary
 from carcloud.web.callers import Caller, Callers
 from carcloud.web.fleet import FleetView
 from carcloud.web.live import LiveFeed
@@ -62,6 +63,7 @@ TheTelemetry = NamedDependency[Telemetry]
 TheTenancy = NamedDependency[Tenancy]
 TheTenantLife = NamedDependency[TenantLife]
 TheVehicles = NamedDependency[Vehicles]
+TheVocabulary = NamedDependency[Vocabulary]
 
 VehiclePath = Annotated[
     str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$", description="Vehicle id")

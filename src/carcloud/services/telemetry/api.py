@@ -1,13 +1,14 @@
 """The way into telemetry: twins, history, SQL, dead letters and the state of the cloud."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
 from msgspec import structs
 
 from carcloud.model.ids import DEFAULT_TENANT, Tenant, VehicleId
+from carcloud.model.signals import CATALOGUE, Signal
 from carcloud.model.streams import FRAMES
 from carcloud.model.time import now_us
 from carcloud.ports.blobs import Blobs
@@ -41,6 +42,7 @@ from carcloud.services.telemetry.twin import Twin
 from carcloud.services.telemetry.twins import Twins
 from carcloud.services.telemetry.types import (
     AlarmInterval,
+    Coverage,
     DeadLetter,
     DecodeFrame,
     Disk,
@@ -54,7 +56,6 @@ from carcloud.services.telemetry.types import (
     Series,
     SeriesSet,
     Session,
-    SignalSpec,
     SignalValue,
     Status,
     Trail,
@@ -68,6 +69,7 @@ __all__ = [
     "AlarmInterval",
     "Asker",
     "BuiltInTable",
+    "Coverage",
     "DeadLetter",
     "DecodeFrame",
     "Disk",
@@ -89,7 +91,6 @@ __all__ = [
     "Series",
     "SeriesSet",
     "Session",
-    "SignalSpec",
     "SignalValue",
     "Span",
     "Status",
@@ -123,7 +124,7 @@ class Telemetry:
         *,
         data: Path,
         reserve_mb: int = 512,
-        catalogue: Sequence[SignalSpec] = (),
+        signals: Callable[[Tenant], Mapping[str, Signal]] = lambda _tenant: CATALOGUE,
         decoders: Mapping[str, DecodeFrame] | None = None,
         options: QueryOptions | None = None,
         quota: QueryQuota | None = None,
@@ -137,8 +138,7 @@ class Telemetry:
         self._letters = DeadLetters(lake, stream, records)
         self._board = StatusBoard(stream, data, reserve_mb)
         self._decoders = dict(decoders or {})
-        self._catalogue = tuple(catalogue)
-        self._units = {spec.path: spec.unit for spec in catalogue}
+        self._signals = signals
         self._queries = Queries(lake, options or QueryOptions(), quota)
         self._lake_down: Problem | None = None
         self.queries = self._queries.figures
@@ -186,13 +186,10 @@ class Telemetry:
         await self._presence.follow(tenant)
         return self._presence
 
-    def catalogue(self) -> Sequence[SignalSpec]:
-        """Every signal that some protocol can deliver."""
-        return self._catalogue
-
-    def unit(self, path: str) -> str | None:
-        """The unit of a signal; None = it has none or is not in the catalogue."""
-        return self._units.get(path)
+    def units(self, tenant: Tenant, paths: Iterable[str]) -> dict[str, str | None]:
+        """The units of those of these signals that the tenant's catalogue has; may wait."""
+        catalogue = self._signals(tenant)
+        return {path: catalogue[path].unit for path in paths if path in catalogue}
 
     # history
 
@@ -207,6 +204,7 @@ class Telemetry:
             raise InvalidArgument("paths", f"name 1 to {MAX_PATHS} signals")
         _check_points(points)
         parsed = [parse_path(path) for path in dict.fromkeys(paths)]
+        columns = [path.column for path in parsed]
         return await asyncio.to_thread(
             self._history.series,
             tenant,
@@ -214,7 +212,7 @@ class Telemetry:
             parsed,
             span,
             points=points,
-            units=self._units,
+            units=await asyncio.to_thread(self.units, tenant, columns),
         )
 
     async def trail(self, tenant: Tenant, vehicle: VehicleId, span: Span, points: int) -> Trail:

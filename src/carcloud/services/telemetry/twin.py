@@ -5,7 +5,7 @@ array operations per signal, however many vehicles it speaks of.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from carcloud.services.telemetry.types import Overview, Reading, SignalValue, VehicleTwin
+from carcloud.services.telemetry.types import Coverage, Overview, Reading, SignalValue, VehicleTwin
 
 LON = "Vehicle.CurrentLocation.Longitude"
 LAT = "Vehicle.CurrentLocation.Latitude"
@@ -153,6 +153,32 @@ class Twin:
             if column.times[row] != NEVER
         }
         return VehicleTwin(vehicle, int(self._times[row]), int(self._received[row]), signals)
+
+    def coverage(
+        self, paths: Iterable[str], models: Mapping[str, str | None], *, only: bool
+    ) -> dict[str, Coverage]:
+        """What reported these signals; those that nothing reported are left out.
+
+        `models` names the model of each vehicle; `only`: no other vehicles are counted.
+        """
+        names = list(dict.fromkeys([None, *models.values()]))
+        numbers = {name: number for number, name in enumerate(names)}
+        codes = np.array(
+            [-1 if only and one not in models else numbers[models.get(one)] for one in self._names],
+            np.int64,
+        )
+        found = {}
+        for path in paths:
+            column = self._columns.get(path)
+            if column is None:
+                continue
+            times = column.times[: len(codes)]
+            there = (times != NEVER) & (codes >= 0)
+            if there.any():
+                counts = np.bincount(codes[there], minlength=len(names)).tolist()
+                by_model = {name: count for name, count in zip(names, counts, strict=True) if count}
+                found[path] = Coverage(sum(counts), by_model, int(times[there].max()))
+        return found
 
     def version_of(self, vehicle: str) -> int:
         """The version at which this vehicle last changed; 0 when it never reported."""

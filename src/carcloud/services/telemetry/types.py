@@ -13,15 +13,12 @@ One that cannot be read gives `{"error": {…}}` or raises `ValueError`.
 """
 
 
-class SignalSpec(Struct, frozen=True):
-    """One signal of the catalogue (COVESA VSS vocabulary)."""
+class Coverage(Struct, frozen=True):
+    """What reported a signal: how many vehicles, of which models (None = without), when last."""
 
-    path: str
-    datatype: str
-    unit: str | None = None
-    min: float | None = None
-    max: float | None = None
-    allowed: list[str] | None = None
+    vehicles: int
+    models: dict[str | None, int]
+    last_us: int
 
 
 class Reading(Struct, frozen=True):

@@ -117,6 +117,11 @@ class Vehicles:
         with self._records.reading() as db:
             return search.matching_ids(db, tenant, what)
 
+    def models_by_vehicle(self, tenant: Tenant, what: Filter) -> dict[str, str | None]:
+        """The model of all matching vehicles, by vehicle; None = it has none."""
+        with self._records.reading() as db:
+            return search.models_by_vehicle(db, tenant, what)
+
     def count(self, tenant: Tenant, what: Filter | None = None) -> int:
         """How many vehicles match."""
         with self._records.reading() as db:

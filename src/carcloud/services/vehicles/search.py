@@ -45,6 +45,12 @@ def matching_ids(db: Connection, tenant: Tenant, what: Filter) -> list[VehicleId
     return [VehicleId(found) for found in db.execute(query).scalars()]
 
 
+def models_by_vehicle(db: Connection, tenant: Tenant, what: Filter) -> dict[str, str | None]:
+    """The model of all matching vehicles."""
+    query = select(vehicles.c.id, vehicles.c.model).where(*conditions(db, tenant, what))
+    return {row.id: row.model for row in db.execute(query)}
+
+
 def count(db: Connection, tenant: Tenant, what: Filter) -> int:
     """How many match."""
     query: Select[Any] = select(func.count()).select_from(vehicles)

@@ -136,9 +136,10 @@ class Vocabulary:
 
     def save(
         self, tenant: Tenant, text: str, *, note: str, actor: str, if_version: int | None
-    ) -> Overlay:
-        """A new version, which holds from now on; raises `InvalidOverlay`, `OverlayChanged`.
+    ) -> tuple[Overlay, Effect]:
+        """A new version, which holds from now on, and what it does.
 
+        Raises `InvalidOverlay`, `OverlayChanged`.
         `if_version`: the version that the caller has seen; None = any.
         """
         effect = self.check(tenant, text)
@@ -157,7 +158,7 @@ class Vocabulary:
                 record_changes(db, [AuditEntry(tenant, actor, name, "overlay", before, after)])
         except Conflict as error:
             raise OverlayChanged("somebody saved an overlay at the same time") from error
-        return new
+        return new, effect
 
 
 def _newest(db: Connection, tenant: Tenant) -> int:

@@ -7,7 +7,6 @@ import msgspec
 from litestar import Router, get
 from litestar.params import FromQuery, QueryParameter
 
-from carcloud.model.actions import ANYONE
 from carcloud.model.ids import VehicleId
 from carcloud.model.ids import vehicle as vehicle_id
 from carcloud.model.time import DAY, SECOND, iso
@@ -16,7 +15,6 @@ from carcloud.services.telemetry.api import (
     Frame,
     InvalidArgument,
     Series,
-    SignalSpec,
     SignalValue,
     Trail,
 )
@@ -84,12 +82,6 @@ class AlarmView(msgspec.Struct, frozen=True):
     end: str | None
 
 
-class Catalogue(msgspec.Struct, frozen=True):
-    """All signals that some protocol can deliver."""
-
-    items: list[SignalSpec]
-
-
 @get(
     "/vehicles/{vehicle:str}/twin",
     summary="Latest known state",
@@ -106,11 +98,12 @@ async def read_twin(
     """Latest known state of one vehicle."""
     name = await known_vehicle(vehicle, caller, telemetry, vehicles)
     found = await telemetry.twin(caller.tenant, name)
+    units = await asyncio.to_thread(telemetry.units, caller.tenant, found.signals)
     texts: dict[int, str] = {}  # most signals of a vehicle share a few times
     signals: dict[str, SignalReading] = {}
     for path, reading in found.signals.items():
         text = texts.get(reading.time_us) or texts.setdefault(reading.time_us, iso(reading.time_us))
-        unit = telemetry.unit(path)
+        unit = units.get(path)
         signals[path] = SignalReading(reading.value, text, unit, reading.flagged)
     return TwinView(found.vehicle, optional_iso(found.time_us), signals)
 
@@ -248,18 +241,6 @@ async def read_alarms(
     return Page(items, None, len(items))
 
 
-@get(
-    "/signals",
-    summary="Signal catalogue",
-    description="Every signal: COVESA VSS path, datatype, unit, range and allowed values.",
-    responses=ERRORS,
-    opt=allows(ANYONE),
-)
-async def read_catalogue(telemetry: TheTelemetry) -> Catalogue:
-    """All signals."""
-    return Catalogue(list(telemetry.catalogue()))
-
-
 async def known_vehicle(
     text: str,
     caller: TheCaller,
@@ -276,5 +257,5 @@ async def known_vehicle(
 router = Router(
     "/",
     tags=["telemetry"],
-    route_handlers=[read_twin, read_frames, read_series, read_trail, read_alarms, read_catalogue],
+    route_handlers=[read_twin, read_frames, read_series, read_trail, read_alarms],
 )

@@ -138,7 +138,7 @@ class _Signals:
     @call
     def check(self, text: str) -> Call[Effect]:
         """What an overlay would do, and all that is wrong with it; nothing is saved."""
-        asked = send("PUT", _OVERLAY, Effect, body=NewOverlay(text))
+        asked = send("PUT", _OVERLAY, Effect, body=NewOverlay(text), etag="*")
         return replace(asked, query={"check": True}, reads=True)
 
     @call
@@ -147,7 +147,8 @@ class _Signals:
 
         Raises `Invalid` with the lines at fault, `Changed` where `etag` is old.
         """
-        return send("PUT", _OVERLAY, Effect, body=NewOverlay(text, note), etag=etag or "*")
+        asked = send("PUT", _OVERLAY, Effect, body=NewOverlay(text, note), etag=etag or "*")
+        return replace(asked, query={"check": False})
 
 
 class SignalGroup(Group, _Signals):

@@ -3,6 +3,8 @@
 import json
 import math
 import struct
+import subprocess
+import sys
 from typing import Any
 
 import cbor2
@@ -210,3 +212,13 @@ def test_the_first_byte_tells_the_form() -> None:
     assert form_of(b"\n {") == "json"
     assert form_of(struct.pack("B", 0xBF)) == "cbor"
     assert form_of(protobuf_batch.write([(T, {"a": 1})])) == "protobuf"
+
+
+def test_a_vehicle_writes_protobuf_with_the_standard_library_alone() -> None:
+    program = (
+        "import sys; from carcloud.codecs.samples.protobuf_batch import read, write; "
+        "assert read(write([(1, {'a': 1.5})])).values == [{'a': 1.5}]; "
+        "print(*{'numpy', 'pyarrow', 'msgspec', 'cbor2', 'numba'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert said.stdout.split() == []

@@ -15,6 +15,7 @@ from tests.operation.conftest import Running
 KNOWN = {metric.name: metric for metric in METRICS}
 NOT_LIMITS = (
     r"gateway\.(gbt32960\.(?!reissue)|auto_register|tenant|processes)",  # no bounds
+    r"gateway\.(jt808|mqtt)\.(host|port|tls_)",
     r"ingest\.(?!commit|dedup)",
     r"stream\.(port|url|user|password_file|replicas)",
 )

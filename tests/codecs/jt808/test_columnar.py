@@ -28,7 +28,7 @@ from carcloud.model.time import to_us
 
 ROW_COLUMNS = ("vehicle", "time", "source", "digest", "partial", "out_of_range")
 SHAPE = {"flag", "truncated", "length", "escape"}  # what is wrong first is a matter of order
-relaxed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -105,6 +105,8 @@ def _forget(error: BaseException) -> None:
         half_open = trace.tb_frame.f_locals.get("self")
         if isinstance(half_open, MDF4):
             half_open._closed = True
+            if half_open._tempfile is not None and not half_open._tempfile.closed:
+                half_open._tempfile.close()
         trace = trace.tb_next
 
 

@@ -28,6 +28,8 @@ from carcloud.codecs.can.frames import (
 from carcloud.engines.canlog_files.zones import RELATIVE, Zone, to_ns
 
 BLOCK_FRAMES = 100_000
+# what python-can raises on lines and objects that are not as they should be
+_CORRUPT = (ValueError, LookupError, TypeError, ArithmeticError, NotImplementedError)
 LAST_BUS = 255
 
 _MONTHS = {
@@ -189,7 +191,7 @@ def read_blf(stream: BinaryIO, zone: Zone | None, remarks: list[str]) -> Iterato
         if stream.read(1):
             raise BadLog(f"offset {stream.tell() - 1}", f"no object of BLF: {error}") from error
         remarks.append("the file is cut off; what lies before is kept")
-    except (BLFParseError, ValueError) as error:
+    except (BLFParseError, *_CORRUPT) as error:
         raise BadLog(f"offset {stream.tell()}", f"no object of BLF: {error}") from error
     yield rows.frames(clock)
 
@@ -210,7 +212,7 @@ def _text_blocks(
                 rows = FrameList()
     except BadLog:
         raise
-    except (ValueError, IndexError, TypeError) as error:
+    except _CORRUPT as error:
         if lines.whole:
             raise BadLog(f"line {lines.number}", f"is no frame: {error}") from error
         remarks.append(f"line {lines.number} is cut off and was left out")

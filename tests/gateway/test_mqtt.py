@@ -334,6 +334,18 @@ def test_retained_documents_come_to_who_subscribes(server: NatsServer, tmp_path:
     run(check())
 
 
+def test_subscriptions_are_bounded(server: NatsServer, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path, gateway__mqtt__subscriptions=1) as found:
+            client = await found.client()
+            wanted = (Subscription(COMMANDS, 1), Subscription(DOCUMENTS, 1))
+            answer = await client.ask(Subscribe(7, wanted))
+            assert answer == Suback(7, (1, Reason.QUOTA_EXCEEDED))
+            assert found.role.figures().counters["mqtt_subscriptions_refused_total"] == 1
+
+    run(check())
+
+
 def test_what_a_client_cannot_take_is_not_sent(server: NatsServer, tmp_path: Path) -> None:
     async def check() -> None:
         async with site(server, tmp_path) as found:

@@ -137,6 +137,7 @@ class MqttListener:
                 "mqtt_delivered_total": told.delivered,
                 "mqtt_forbidden_total": told.forbidden,
                 "mqtt_wills_total": told.wills,
+                "mqtt_subscriptions_refused_total": told.subscriptions_refused,
                 "mqtt_sessions_dropped_total": self.gateway.states.dropped,
                 **by_label("mqtt_undelivered_total", "reason", told.dropped),
             },

@@ -68,6 +68,7 @@ class Downward:
         state, rules = self._link.state, self._link.session.gateway.rules
         new = one.filter not in state.subscriptions
         if new and len(state.subscriptions) >= rules.subscriptions:
+            self._link.session.gateway.mqtt.subscriptions_refused += 1
             return Reason.QUOTA_EXCEEDED if self._link.session.version >= V5 else 0x80
         state.subscriptions[one.filter] = one
         wanted = one.retain_handling == 0 or (one.retain_handling == 1 and new)

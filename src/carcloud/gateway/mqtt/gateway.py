@@ -36,6 +36,7 @@ class MqttFigures:
     dropped: Counter[str] = field(default_factory=Counter)  # messages to vehicles, by reason
     forbidden: int = 0  # attempts on topics that are not the vehicle's
     wills: int = 0
+    subscriptions_refused: int = 0  # above the limit
 
 
 @dataclass(slots=True)

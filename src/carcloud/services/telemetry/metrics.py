@@ -97,6 +97,8 @@ METRICS: tuple[Metric, ...] = (
            "Messages that vehicles could not be given, or did not take", ("reason",)),
     Metric("mqtt_forbidden_total", "counter", _GATEWAY,
            "Attempts of vehicles on topics that are not theirs"),
+    Metric("mqtt_subscriptions_refused_total", "counter", _GATEWAY,
+           "Subscriptions of vehicles above the limit", (), ("gateway.mqtt.subscriptions",)),
     Metric("mqtt_wills_total", "counter", _GATEWAY, "Last wills of vehicles published"),
     Metric("mqtt_sessions_waiting", "gauge", _GATEWAY,
            "MQTT sessions that wait for their vehicle", (),

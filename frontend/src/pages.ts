@@ -66,6 +66,16 @@ export const PAGES: readonly PageEntry[] = [
     needs: ['models:read'],
   },
   {
+    name: 'signals',
+    path: '/signals',
+    title: 'catalogue.title',
+    load: () => import('./pages/SignalsPage.svelte'),
+    section: 'data',
+    icon: 'chart',
+    needs: ['signals:read'],
+    partly: true,
+  },
+  {
     name: 'sql',
     path: '/sql',
     title: 'nav.sql',

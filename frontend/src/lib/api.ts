@@ -50,7 +50,22 @@ export const api = {
       json: patch,
       ifMatch: etag,
     }),
-  signals: () => json<T.Page<T.CatalogueSignal>>('/v1/signals'),
+  signals: (query: Query, signal: AbortSignal) =>
+    json<T.Page<T.CatalogueSignal>>('/v1/signals', { query, signal }),
+  signal: (path: string) => json<T.SignalDetail>(`/v1/signals/${encodeURIComponent(path)}`),
+  overlay: () => tagged<T.Overlay>('/v1/signals/overlay'),
+  checkOverlay: (text: string) =>
+    json<T.OverlayEffect>('/v1/signals/overlay', {
+      method: 'PUT',
+      query: { check: true },
+      json: { text },
+    }),
+  saveOverlay: (text: string, note: string, etag: string | null) =>
+    json<T.OverlayEffect>('/v1/signals/overlay', {
+      method: 'PUT',
+      json: { text, note },
+      ifMatch: etag,
+    }),
   tables: () => json<T.Page<T.Table>>('/v1/tables'),
   dropTable: (name: string) =>
     json<void>(`/v1/tables/${encodeURIComponent(name)}`, { method: 'DELETE' }),

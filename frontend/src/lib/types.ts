@@ -222,11 +222,36 @@ export interface Model {
 
 export interface CatalogueSignal {
   path: string
+  kind: 'sensor' | 'actuator' | 'attribute'
   datatype: string
   unit: string | null
   min: number | null
   max: number | null
-  allowed: string[] | null
+  allowed: string[]
+  origin: 'vss' | 'carcloud' | 'tenant'
+  deprecated: boolean
+  description: string | null
+  vehicles: number
+  models: string[]
+  last_seen: string | null
+}
+
+export interface SignalDetail {
+  signal: CatalogueSignal
+  by_model: { model: string | null; vehicles: number }[]
+}
+
+export interface Overlay {
+  version: number
+  text: string
+}
+
+export interface OverlayEffect {
+  version: number | null
+  added: string[]
+  changed: string[]
+  removed: string[]
+  findings: { line: number; node: string; text: string }[]
 }
 
 export interface Column {

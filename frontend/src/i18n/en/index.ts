@@ -2,6 +2,7 @@
 import account from './account'
 import audit from './audit'
 import commands from './commands'
+import catalogue from './catalogue'
 import deadLetters from './dead-letters'
 import forwarding from './forwarding'
 import frames from './frames'
@@ -21,6 +22,7 @@ import vehicle from './vehicle'
 import vehicles from './vehicles'
 
 export const areas = [
+  catalogue,
   platform,
   shell,
   parts,
@@ -50,6 +52,7 @@ export const en = {
   ...identity,
   ...providers,
   ...map,
+  ...catalogue,
   ...vehicles,
   ...vehicle,
   ...commands,

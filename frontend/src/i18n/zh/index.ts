@@ -2,6 +2,7 @@ import type { Messages } from '../index.svelte'
 import account from './account'
 import audit from './audit'
 import commands from './commands'
+import catalogue from './catalogue'
 import deadLetters from './dead-letters'
 import forwarding from './forwarding'
 import frames from './frames'
@@ -27,6 +28,7 @@ export const zh: Messages = {
   ...identity,
   ...providers,
   ...map,
+  ...catalogue,
   ...vehicles,
   ...vehicle,
   ...commands,

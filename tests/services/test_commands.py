@@ -27,6 +27,7 @@ from carcloud.services.commands.states import delta, merged
 from carcloud.services.telemetry.api import VehicleTwin
 from carcloud.services.telemetry.types import Reading
 from carcloud.services.tenancy.api import AuditFilter, Tenancy
+from carcloud.services.vehicles.api import NewVehicle, Vehicles
 
 A, B = Tenant("a"), Tenant("b")
 CAR = "LTESTCMD000000001"
@@ -50,6 +51,7 @@ def clock() -> Clock:
 @pytest.fixture
 def service(records: SqlRecords, clock: Clock) -> Commands:
     Tenancy(records)  # whose tables hold limits and the audit
+    Vehicles(records).create(A, NewVehicle(CAR), actor="ann")
     return Commands(records, now=clock)
 
 

@@ -166,6 +166,22 @@ class Lake(Protocol):
         all that were there; who reads sees all of the old or all of the new.
         """
 
+    def rewrite(
+        self,
+        table: TableRef,
+        what: Slice,
+        change: Callable[[pa.Table], pa.Table | None],
+        *,
+        writer: str,
+    ) -> bool:
+        """Put what `change` makes of the rows of a slice in their place, in one atomic commit.
+
+        The slice names neither columns nor a limit. Nothing is done, and False returned, where
+        `change` gives None or nobody ever wrote the table. It may be called several times: anew
+        with the rows of then, where another rewrote as the same `writer` meanwhile. Rows that
+        are appended meanwhile must be none of the slice: bound it by `until_seq`.
+        """
+
     def check(self, table: TableRef, columns: pa.Schema, *, replace: bool = False) -> None:
         """Raises `ValueError`, naming the column, where such rows cannot be written now."""
 

@@ -17,6 +17,7 @@ from carcloud.engines.lake_delta.parquet import Footers
 from carcloud.engines.lake_delta.passed import Among
 from carcloud.engines.lake_delta.query import Source
 from carcloud.engines.lake_delta.read import count, read
+from carcloud.engines.lake_delta.rewrite import rewrite
 from carcloud.engines.lake_delta.schema import PARTITION
 from carcloud.engines.lake_delta.settings import Care
 from carcloud.engines.lake_delta.snapshot import Snapshot
@@ -87,6 +88,24 @@ class DeltaLake:
         if added and self._tidier is not None:
             self._tidier.committed(log)
         return added
+
+    def rewrite(
+        self,
+        table: TableRef,
+        what: Slice,
+        change: Callable[[pa.Table], pa.Table | None],
+        *,
+        writer: str,
+    ) -> bool:
+        """Put what `change` makes of a slice's rows in their place, in one synced commit.
+
+        Files that hold rows of the slice are written anew without them; the tidier merges the new.
+        """
+        log = self._log(table)
+        done = rewrite(log, self._footers, what, change, writer)
+        if done and self._tidier is not None:
+            self._tidier.committed(log)
+        return done
 
     def check(self, table: TableRef, columns: pa.Schema, *, replace: bool = False) -> None:
         """Raises `ValueError`, naming the column, where such rows cannot be written."""

@@ -92,7 +92,7 @@ def read(seen: Snapshot, files: Files, footers: Footers, what: Slice) -> pa.Tabl
     """The rows of a slice, with the columns asked for in the order asked for."""
     names = list(what.columns) if what.columns is not None else list(seen.schema.names)
     schema = _output(seen, names)
-    wanted = _filter(what)
+    wanted = slice_filter(what)
     chosen = [file for file in seen.files.values() if wanted.may_hold(file)]
     if what.limit is None:
         files.fetch(file.path for file in chosen)
@@ -106,14 +106,15 @@ def read(seen: Snapshot, files: Files, footers: Footers, what: Slice) -> pa.Tabl
 
 def count(seen: Snapshot, files: Files, footers: Footers, what: Slice) -> int:
     """How many rows a slice has, without its limit."""
-    wanted = _filter(what)
+    wanted = slice_filter(what)
     chosen = [file for file in seen.files.values() if wanted.may_hold(file)]
     scan = _Scan(seen, files, footers, wanted, pa.schema([]))
     whole = sum(file.rows for file in chosen if wanted.holds_all(file))
     return whole + sum(scan.hits(file) for file in chosen if not wanted.holds_all(file))
 
 
-def _filter(what: Slice) -> Filter:
+def slice_filter(what: Slice) -> Filter:
+    """Which rows a slice wants, but for its limit."""
     span = (
         _FIRST if what.start_us is None else what.start_us,
         _LAST if what.end_us is None else what.end_us - 1,

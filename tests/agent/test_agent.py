@@ -224,7 +224,7 @@ def test_a_stale_list_leads_to_exactly_the_missing_documents(tmp_path):
 def test_commands_and_desired_state_reach_the_agent(tmp_path):
     async def script():
         server = await Server().start()
-        given = settings(tmp_path, server.port, commands=["set-report-interval", "reboot-agent"])
+        given = settings(tmp_path, server.port, commands=["set-parameters", "restart"])
         running = asyncio.create_task(Agent(given).run())
         await server.wait(lambda it: it.on("/state/reported"))
         server.send(
@@ -236,7 +236,10 @@ def test_commands_and_desired_state_reach_the_agent(tmp_path):
         await server.wait(lambda it: json.loads(it.on("/state/reported")[-1])["version"] == 3)
         told = json.loads(server.on("/state/reported")[-1])
         assert set(told["refused"]) == {"report_interval_ms", "colour"}
-        for name, arguments in (("set-report-interval", {"ms": 250}), ("reboot-agent", {})):
+        for name, arguments in (
+            ("set-parameters", {"parameters": {"report_interval_ms": 250}}),
+            ("restart", {}),
+        ):
             command = {"id": name, "name": name, "arguments": arguments}
             server.send("v1/car-1/commands", json.dumps(command).encode())
             await server.wait(lambda it, on=f"/{name}/result": len(it.on(on)) == 2)

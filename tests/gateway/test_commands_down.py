@@ -14,8 +14,11 @@ from carcloud.codecs.mqtt.packets import Ack, Publish, Subscribe, Subscription, 
 from carcloud.engines.stream_nats import NatsServer
 from carcloud.services.commands.api import Commands, NewCommand, State
 from carcloud.services.tenancy.api import AuditFilter, Tenancy
+from carcloud.services.vehicles.api import NewVehicle
 from tests.gateway.conftest import MAX_BYTES
+from tests.gateway.conftest import Site as Place
 from tests.gateway.mqtt_client import CAR, Client, Site, T, site, until
+from tests.gateway.terminals import PHONE, POSITION, Terminal, code_body, registration_body
 from tests.gateway.test_gbt32960 import VIN, Car, login, now6, run
 
 PREFIX = f"v1/{CAR}"
@@ -74,13 +77,52 @@ def test_gbt32960_takes_a_command_that_waited_and_one_that_comes(
             done = await stands(found, waited, State.EXECUTED)
             assert done.result == {"report_period_s": 10}
 
+            wake = Commands(found.engines.records, found.stream).wake
             later = give(found, VIN, "set-parameters", parameters={"report_period_s": 20})
+            await wake()
             assert (await car.reply()).command == Command.SET
             car.send(build(2016, Command.SET, Flag.ERROR, VIN, now6()))
             assert (await stands(found, later, State.FAILED)).reason
             wrong = give(found, VIN, "set-parameters", parameters={"nonsense": 1})
+            await wake()
             assert "nonsense" in (await stands(found, wrong, State.REFUSED)).reason
             assert found.role.figures().counters["commands_sent_total"] == 3
+
+    run(check())
+
+
+def test_a_terminal_of_jt808_takes_commands_and_what_it_answers_ends_them(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path, gateway__jt808__port=0) as found:
+            found.role._vehicles.create(T, NewVehicle(PHONE), actor="t")
+            waited = give(found, PHONE, "locate")
+            listener: Any = found.role.listeners["jt808"]
+            port = listener._server.sockets[0].getsockname()[1]
+            here = Place(listener.gateway, found.stream, port)
+            terminal = await Terminal.connect(here)
+            terminal.send(0x0100, registration_body(2019))
+            code = (await terminal.reply()).body[3:].decode()
+            terminal.send(0x0102, code_body(2019, code))
+            assert (await terminal.result())[2] == 0
+            asked = await terminal.reply()
+            assert asked.message == 0x8201
+            await stands(found, waited, State.SENT)
+            terminal.send(0x0201, asked.serial.to_bytes(2) + POSITION)
+            done = await stands(found, waited, State.EXECUTED)
+            assert done.result["position"]["latitude_deg"] == pytest.approx(31.2, abs=1)
+
+            refused = give(found, PHONE, "message", text="Please call")
+            await Commands(found.engines.records, found.stream).wake()
+            asked = await terminal.reply()
+            assert asked.message == 0x8300
+            body = asked.serial.to_bytes(2) + (0x8300).to_bytes(2) + b"\x03"
+            terminal.send(0x0001, body)  # not supported
+            assert (await stands(found, refused, State.REFUSED)).reason
+            wrong = give(found, PHONE, "set-areas", shape="circle", areas=[{"nonsense": 1}])
+            await Commands(found.engines.records, found.stream).wake()
+            assert (await stands(found, wrong, State.REFUSED)).reason
 
     run(check())
 

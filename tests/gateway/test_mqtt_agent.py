@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from carcloud.codecs.campaign.document import document_hash
 from carcloud.codecs.campaign.record import decode
 from carcloud.codecs.samples.read import read
 from carcloud.engines.stream_nats import NatsServer
+from carcloud.services.commands.api import Command, Commands, NewCommand, State
+from carcloud.services.telemetry.api import Reading, VehicleTwin
 from carcloud.services.vehicles.api import announce
 from tests.agent.test_agent import DBC, EVERY, MODEL, document, write_log
 from tests.gateway.conftest import MAX_BYTES
-from tests.gateway.mqtt_client import CAR, Site, T, site
+from tests.gateway.mqtt_client import CAR, Site, T, site, until
 from tests.gateway.test_gbt32960 import run
 
 
@@ -85,6 +89,159 @@ async def _nothing_twice_and_in_order(collected: list[bytes]) -> None:
     times = [record.time_us for record in records]
     assert times == sorted(times)
     assert len({record.event for record in records}) == len(records)
+
+
+HORN = "Vehicle.Body.Horn.IsActive"
+HOOKS = [
+    {"name": "write-horn", "path": HORN, "run": [sys.executable, "-c", ""],
+     "arguments": {"value": {"type": "boolean"}}},
+]  # fmt: skip
+WHERE = """VERSION ""
+BU_: E
+BO_ 512 Gps: 8 E
+ SG_ Latitude : 0|32@1- (1e-07,0) [0|0] "" E
+ SG_ Longitude : 32|32@1- (1e-07,0) [0|0] "" E
+BO_ 513 Drive: 8 E
+ SG_ Speed : 0|16@1+ (0.01,0) [0|0] "km/h" E
+"""
+PLACE = "Vehicle.CurrentLocation."
+WITH_PLACE = {
+    "id": "placed",
+    "dbc": [{"text": WHERE}],
+    "signals": [
+        {"message": "Gps", "signal": "Latitude", "path": f"{PLACE}Latitude", "datatype": "double"},
+        {"message": "Gps", "signal": "Longitude", "path": f"{PLACE}Longitude",
+         "datatype": "double"},
+        {"message": "Drive", "signal": "Speed", "path": "Vehicle.Speed", "datatype": "float"},
+    ],
+}  # fmt: skip
+
+
+def _frame(number: int, payload: bytes) -> tuple[int, int, bytes]:
+    return time.time_ns() // 1000, number, payload
+
+
+def _speed(kmh: float) -> list[tuple[int, int, bytes]]:
+    return [_frame(513, round(kmh * 100).to_bytes(2, "little"))]
+
+
+async def _ended(found: Site, name: str, **arguments: Any) -> Command:
+    """Give a command as a person does, and wait for its end in the record."""
+    commands = Commands(found.engines.records, found.stream)
+    now = time.time_ns() // 1000
+    stands = VehicleTwin(CAR, now, now, {"Vehicle.Speed": Reading(0.0, now)})
+    given = commands.give(T, CAR, NewCommand(name, arguments), actor="ann", twin=stands)
+    await commands.wake()
+    await until(lambda: commands.get(T, given.id).ended is not None)
+    return commands.get(T, given.id)
+
+
+def test_the_agent_does_what_the_cloud_commands_and_becomes_what_it_desires(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path / "cloud") as found:
+            (tmp_path / "token").write_text(found.token())
+            (tmp_path / "model.json").write_text(json.dumps(WITH_PLACE))
+            allowed = ["locate", "track", "read-parameters", "set-parameters", "restart",
+                       "set-signal"]  # fmt: skip
+            given = load_settings(
+                None,
+                {
+                    "vehicle": CAR, "folder": str(tmp_path / "agent"), "server.port": found.port,
+                    "server.token_file": str(tmp_path / "token"), "commands": allowed,
+                    "model": str(tmp_path / "model.json"), "hooks": HOOKS,
+                    "report_interval_ms": 3_600_000,
+                },
+            )  # fmt: skip
+            agent = Agent(given)
+            running = asyncio.create_task(agent.run())
+            latitude, longitude = round(31.2 * 1e7), round(121.5 * 1e7)
+            place = latitude.to_bytes(4, "little") + longitude.to_bytes(4, "little")
+            agent.feed("can0", [*_speed(50), _frame(512, place)])
+            await _commands(found, agent)
+            await _refusals(found)
+            await _desires(found)
+            assert (await _ended(found, "restart")).state == State.EXECUTED
+            assert await running is True, "it ends, to be started again"
+
+    run(check())
+
+
+async def _commands(found: Site, agent: Agent) -> None:
+    refused = await _ended(found, "restart")  # the twin has not heard that it drives again
+    assert (refused.state, "50 km/h" in refused.reason) == (State.REFUSED, True)
+    agent.feed("can0", _speed(0))
+    located = await _ended(found, "locate")
+    assert located.state == State.EXECUTED
+    assert located.result[f"{PLACE}Latitude"] == pytest.approx(31.2)
+    assert located.received is not None
+    assert (await _ended(found, "track", interval_s=1, duration_s=60)).state == State.EXECUTED
+    async with asyncio.timeout(10):  # its usual interval is an hour
+        while not [topic for topic, _ in await found.stored(1) if topic.endswith("/signals")]:
+            pass
+    done = await _ended(found, "set-signal", path=HORN, value=True)
+    assert done.state == State.EXECUTED, done.reason
+    read = await _ended(found, "read-parameters", names=["report_interval_ms"])
+    assert read.result == {"report_interval_ms": 3_600_000}
+    changed = await _ended(found, "set-parameters", parameters={"checkin_s": 30})
+    assert changed.result == {"checkin_s": 30}
+
+
+async def _refusals(found: Site) -> None:
+    for name, arguments, why in (
+        ("lock", {}, "no hook"),
+        ("run", {"hook": "greet"}, "no hook greet"),
+        ("set-parameters", {"parameters": {"colour": "red"}}, "no parameter 'colour'"),
+        ("set-signal", {"path": HORN, "value": 3}, "boolean"),
+    ):
+        ended = await _ended(found, name, **arguments)
+        assert (ended.state, why in ended.reason) == (State.REFUSED, True), ended.reason
+
+
+async def _desires(found: Site) -> None:
+    commands = Commands(found.engines.records, found.stream)
+    commands.desire(T, CAR, {"report_interval_ms": 60_000}, actor="ann", protocol="mqtt")
+    await commands.announce(T, CAR)
+    await until(lambda: commands.state(T, CAR).delta is None)
+    assert commands.state(T, CAR).reported["report_interval_ms"] == 60_000
+    commands.desire(T, CAR, {"colour": "red"}, actor="ann", protocol="mqtt")
+    await commands.announce(T, CAR)
+    read = await _ended(found, "read-parameters")
+    assert read.result["report_interval_ms"] == 60_000
+    assert commands.state(T, CAR).delta == {"colour": "red"}, "it cannot be, and is not said to be"
+
+
+def test_a_command_that_is_too_late_for_the_agent_has_timed_out(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path / "cloud") as found:
+            (tmp_path / "token").write_text(found.token())
+            given = load_settings(
+                None,
+                {
+                    "vehicle": CAR, "folder": str(tmp_path / "agent"), "server.port": found.port,
+                    "server.token_file": str(tmp_path / "token"), "commands": ["locate"],
+                    "clock_skew_ms": 0,
+                },
+            )  # fmt: skip
+            late = {"id": "late", "name": "locate", "arguments": {}, "expires_ms": 1}
+            payload = json.dumps(late).encode()
+            found.outgoing.send(T, CAR, f"v1/{CAR}/commands", payload, actor="test")
+            stop = asyncio.Event()
+            running = asyncio.create_task(Agent(given).run(stop))
+            told: dict[str, Any] = {}
+            async with asyncio.timeout(10):
+                while told.get("state") != "timed_out":
+                    for topic, answer in await found.stored(1):
+                        if topic == f"v1/{CAR}/commands/late/result":
+                            told = json.loads(answer)
+            assert "expired" in told["reason"]
+            stop.set()
+            await running
+
+    run(check())
 
 
 def test_a_wrong_token_is_told(server: NatsServer, tmp_path: Path) -> None:

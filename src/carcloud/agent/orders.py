@@ -1,6 +1,6 @@
 """Commands from the cloud: checked, carried out one after the other, answered.
 
-    {"id": "7f…", "name": "set-report-interval", "arguments": {"ms": 500},
+    {"id": "7f…", "name": "track", "arguments": {"interval_s": 1, "duration_s": 60},
      "expires_ms": 1900000000000, "model": "truck-7"}
 
 A command is written down before it is carried out, so that one that comes twice is done once, also
@@ -11,17 +11,19 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from carcloud.agent.library import write_safely
 from carcloud.agent.settings import Argument, Hook
+from carcloud.agent.vocabulary import RUN, SET_SIGNAL, VOCABULARY
 from carcloud.codecs.campaign.document import parse_json
 from carcloud.codecs.campaign.fields import DocumentError, Fields
 
 log = logging.getLogger(__name__)
 
+NOT_PARKED = 0x1
 MODEL_OUT_OF_SYNC = 0x2
 NOT_PARSABLE = 0x4
 NO_DISPATCHER = 0x5
@@ -31,6 +33,7 @@ BUSY = 0x9
 ACCESS_DENIED = 0xB
 OUT_OF_RANGE = 0xC
 INTERNAL_ERROR = 0xD
+UNAVAILABLE = 0xE
 WRITE_FAILED = 0xF
 EXPIRED_IN_QUEUE = 0x12
 NO_RESPONSE = 0x13
@@ -86,18 +89,24 @@ def parse_command(payload: bytes) -> Command:
 
 
 class Orders:
-    """The queue of commands. `answer(id, result)` is called for every step of one."""
+    """The queue of commands. `answer(id, result)` is called for every step of one.
+
+    A command of the vocabulary is carried out by what is built in, else by the hook of its name;
+    `run` calls any other hook, `set-signal` the one that writes the actuator. `moves()` tells
+    what says that the vehicle moves: some commands are refused then.
+    """
 
     def __init__(
         self,
         file: Path,
-        built_in: Mapping[str, tuple[BuiltIn, Mapping[str, Argument]]],
+        built_in: Mapping[str, BuiltIn],
         hooks: tuple[Hook, ...],
         allowed: tuple[str, ...],
         answer: Answer,
         clock: Callable[[], int],
         model: Callable[[], str | None],
         skew_us: int = 0,
+        moves: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._file = file
         self._built_in = built_in
@@ -108,6 +117,7 @@ class Orders:
         self._clock = clock
         self._model = model
         self._skew_us = skew_us
+        self._moves = moves
         self._queue: asyncio.Queue[Command] = asyncio.Queue(QUEUE)
         self._open: set[str] = set()
         self._results: dict[str, dict[str, Any]] = self._remembered()
@@ -171,29 +181,45 @@ class Orders:
             raise Refused("timed_out", EXPIRED_ON_RECEIPT, "expired before it came")
         if command.model is not None and command.model != self._model():
             raise Refused("refused", MODEL_OUT_OF_SYNC, f"the model is {self._model()}")
-        if command.name == "write":
-            self._check_write(command)
-            return
-        if command.name not in self._built_in and command.name not in self._hooks:
+        row = VOCABULARY.get(command.name)
+        if row is None:
             raise Refused("refused", NOT_SUPPORTED, f"there is no command {command.name}")
-        if command.name not in self._allowed:
-            raise Refused("refused", ACCESS_DENIED, f"{command.name} is not allowed here")
-        wanted = (
-            self._built_in[command.name][1]
-            if command.name in self._built_in
-            else dict(self._hooks[command.name].arguments)
-        )
-        _check_arguments(command.arguments, wanted)
+        _check_arguments(command.arguments, row.arguments)
+        if command.name == SET_SIGNAL:
+            self._check_write(command.arguments)
+        elif command.name == RUN:
+            self._check_run(command.arguments)
+        elif command.name not in self._built_in and command.name not in self._hooks:
+            raise Refused("refused", NOT_SUPPORTED, f"no hook here does {command.name}")
+        else:
+            self._check_allowed(command.name)
+        self._check_parked(command)
 
-    def _check_write(self, command: Command) -> None:
-        path = command.arguments.get("path")
-        hook = self._writers.get(path) if isinstance(path, str) else None
+    def _check_allowed(self, name: str, part: str | None = None) -> None:
+        if name not in self._allowed and f"{name}:{part}" not in self._allowed:
+            told = name if part is None else f"{name}:{part}"
+            raise Refused("refused", ACCESS_DENIED, f"{told} is not allowed here")
+
+    def _check_parked(self, command: Command) -> None:
+        if VOCABULARY[command.name].parked and (reason := self._moves()) is not None:
+            raise Refused("refused", NOT_PARKED, f"{command.name} needs it parked: {reason}")
+
+    def _check_write(self, given: Mapping[str, Any]) -> None:
+        path = given["path"]
+        hook = self._writers.get(path)
         if hook is None:
             raise Refused("refused", NO_DISPATCHER, f"nothing writes {path!r:.160}")
-        if "write" not in self._allowed and f"write:{path}" not in self._allowed:
-            raise Refused("refused", ACCESS_DENIED, f"writing {path} is not allowed here")
+        self._check_allowed(SET_SIGNAL, path)
         wanted = {"path": Argument("string"), "value": Argument("number"), **dict(hook.arguments)}
-        _check_arguments(command.arguments, wanted)
+        _check_arguments(given, wanted)
+
+    def _check_run(self, given: Mapping[str, Any]) -> None:
+        name = given["hook"]
+        hook = self._hooks.get(name)
+        if hook is None or name in VOCABULARY:
+            raise Refused("refused", NOT_SUPPORTED, f"there is no hook {name} to run")
+        self._check_allowed(RUN, name)
+        _check_arguments(given.get("arguments", {}), dict(hook.arguments))
 
     async def run(self) -> None:
         """Carry out one command after the other, for ever."""
@@ -209,16 +235,26 @@ class Orders:
 
     async def _carry_out(self, command: Command) -> dict[str, Any]:
         try:
+            self._check_parked(command)  # it may have driven off since the command came
             if command.name in self._built_in:
-                answer = await self._built_in[command.name][0](command.arguments)
+                answer = await self._built_in[command.name](command.arguments)
             else:
-                hook = self._hooks.get(command.name) or self._writers[command.arguments["path"]]
-                answer = await run_hook(hook, command)
+                answer = await run_hook(*self._hook_of(command))
         except Refused as error:
             return _result(error.state, error.code, str(error))
         except (OSError, ValueError) as error:
             return _result("failed", INTERNAL_ERROR, str(error))
-        return _result("executed", 0, "") | ({"answer": dict(answer)} if answer else {})
+        return _result("executed", 0, "") | ({"result": dict(answer)} if answer else {})
+
+    def _hook_of(self, command: Command) -> tuple[Hook, Command]:
+        """The hook of a command that was checked, and the command as the hook gets it."""
+        given = command.arguments
+        if command.name == SET_SIGNAL:
+            return self._writers[given["path"]], command
+        if command.name == RUN:
+            inner = given.get("arguments", {})
+            return self._hooks[given["hook"]], replace(command, name=given["hook"], arguments=inner)
+        return self._hooks[command.name], command
 
 
 def _result(state: str, code: int, reason: str) -> dict[str, Any]:
@@ -239,16 +275,28 @@ def _check_arguments(given: Mapping[str, Any], wanted: Mapping[str, Argument]) -
         raise Refused("refused", TYPE_MISMATCH, f"there is no argument {name}")
     for name, what in wanted.items():
         value: Any = given.get(name)
-        if not _is(value, what.type):
-            raise Refused("refused", TYPE_MISMATCH, f"{name} wants a {what.type}")
-        low, high = what.minimum, what.maximum
-        if (low is not None and value < low) or (high is not None and value > high):
-            raise Refused("refused", OUT_OF_RANGE, f"{name} is {value}, outside {low} to {high}")
+        if name not in given and not what.needed:
+            continue
+        if not _is(value, what.type) or name not in given:
+            raise Refused("refused", TYPE_MISMATCH, f"{name} wants a value of type {what.type}")
+        if what.choices and value not in what.choices:
+            choices = ", ".join(what.choices)
+            raise Refused("refused", OUT_OF_RANGE, f"{name} is none of {choices}")
+        _check_bounds(name, len(value) if isinstance(value, str | list) else value, what)
+
+
+def _check_bounds(name: str, size: Any, what: Argument) -> None:
+    low, high = what.minimum, what.maximum
+    if (low is not None and size < low) or (high is not None and size > high):
+        raise Refused("refused", OUT_OF_RANGE, f"{name} is {size}, outside {low} to {high}")
+
+
+_PLAIN = {"boolean": bool, "string": str, "object": dict, "list": list, "any": object}
 
 
 def _is(value: object, kind: str) -> bool:
-    if kind in ("boolean", "string"):
-        return isinstance(value, bool if kind == "boolean" else str)
+    if kind in _PLAIN:
+        return isinstance(value, _PLAIN[kind])
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and (kind == "number" or isinstance(value, int))
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from carcloud import __version__
+from carcloud.agent.duties import Duties, is_needed
 from carcloud.agent.extract import FrameTable
 from carcloud.agent.keeping import Keeper
 from carcloud.agent.library import Library
 from carcloud.agent.model import VehicleModel, beside, parse_model
 from carcloud.agent.orders import Orders
-from carcloud.agent.settings import AgentSettings, Argument
+from carcloud.agent.settings import AgentSettings
 from carcloud.agent.sources import CanSocket, Frame, Replay
 from carcloud.agent.spool import Spool
 from carcloud.agent.uplink import Uplink
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 STATUS_FILE = "status.json"
 _TICK_S = 0.05
 _STATUS_S = 2.0
+_BEFORE_RESTART_S = 1.0  # the answer to the command goes out
 
 
 def _now_us() -> int:
@@ -53,9 +55,12 @@ class Agent:
         if settings.replay is not None:
             file = Path(settings.replay)
             self._replay = Replay(file, speed=settings.speed, loop=settings.loop)
+        self._reports: tuple[str, ...] = ()  # signals of plain reports
+        self._needed: tuple[str, ...] = ()  # signals of commands
         self._started_us = _now_us()
         self._frames = self._wanted = self._failed = 0
         self._restart = asyncio.Event()
+        self._paced = asyncio.Event()  # reports follow another pace from now on
         self._keeper = Keeper(
             Spool(folder / "spool", settings.spool_bytes),
             settings.message_bytes,
@@ -71,24 +76,25 @@ class Agent:
         self._uplink = Uplink(
             settings.vehicle, settings.server, self._keeper, self._message, self._greet
         )
-        self._wishes = Wishes(
-            folder / "reported.json", settings.report_interval_ms, settings.report, self._reported
+        self._wishes = Wishes(folder / "reported.json", settings, self._reported)
+        self._duties = Duties(
+            self._wishes,
+            self._engine.latest,
+            lambda: () if self._model is None else self._model.types,
+            self._refresh,
+            self._restart_soon,
+            _now_us,
         )
         self._orders = Orders(
             folder / "commands.json",
-            {
-                "reboot-agent": (self._reboot, {}),
-                "set-report-interval": (
-                    self._set_interval,
-                    {"ms": Argument("integer", 0, 86_400_000)},
-                ),
-            },
+            self._duties.built_in(),
             settings.hooks,
             settings.commands,
             lambda name, result: self._uplink.say(f"commands/{name}/result", result),
             _now_us,
             lambda: None if self._model is None else self._model.id,
             settings.clock_skew_ms * 1000,
+            self._duties.moves,
         )
         self._refresh()
 
@@ -115,6 +121,7 @@ class Agent:
                 self._library.settle(name, "refused", str(error))
         self._keeper.campaigns(self._campaigns.values())
         self._tables = {}
+        self._paced.set()
         for name, reason in self._engine.configure(
             prepared, _now_us(), watched=self._watched()
         ).items():
@@ -154,13 +161,14 @@ class Agent:
         return held.document.encode()
 
     def _watched(self) -> Mapping[str, Any]:
-        if self._model is None or not self._wishes.interval_ms:
-            return {}
-        return {
-            path: kind
-            for path, kind in self._model.types.items()
-            if any(fnmatchcase(path, wanted) for wanted in self._wishes.signals)
-        }
+        """Signals whose latest value is followed: what is reported, and what commands need."""
+        types = {} if self._model is None else self._model.types
+        wanted = self._wishes.signals if self._wishes.interval_ms else ()
+        self._needed = tuple(filter(is_needed, types))
+        self._reports = tuple(
+            path for path in types if any(fnmatchcase(path, each) for each in wanted)
+        )
+        return {path: types[path] for path in (*self._reports, *self._needed)}
 
     def _forget_handlers(self) -> None:
         for table in self._tables.values():
@@ -219,13 +227,19 @@ class Agent:
 
     async def _report(self) -> None:
         while True:
-            interval = self._wishes.interval_ms
-            await asyncio.sleep(interval / 1000 if interval else 1.0)
-            values = {
-                path: value
-                for path in (self._watched() if interval else ())
-                if (value := self._engine.latest(path)) is not None
-            }
+            self._paced.clear()
+            interval = self._duties.interval_ms
+            try:
+                async with asyncio.timeout(interval / 1000 if interval else 1.0):
+                    await self._paced.wait()
+                continue
+            except TimeoutError:
+                more = self._needed if self._duties.tracking else ()
+                values = {
+                    path: value
+                    for path in dict.fromkeys((*self._reports, *more))
+                    if (value := self._engine.latest(path)) is not None
+                }
             if values:
                 self._keeper.report(_now_us(), values)
 
@@ -266,17 +280,11 @@ class Agent:
 
     async def _check_in_often(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.checkin_s)
+            await asyncio.sleep(self._wishes.checkin_s)
             self._check_in()
 
-    async def _reboot(self, _arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        asyncio.get_running_loop().call_later(1.0, self._restart.set)
-        return {}
-
-    async def _set_interval(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        self._wishes.set_interval(arguments["ms"])
-        self._refresh()
-        return {"ms": self._wishes.interval_ms}
+    def _restart_soon(self) -> None:
+        asyncio.get_running_loop().call_later(_BEFORE_RESTART_S, self._restart.set)
 
     # State
 

@@ -36,11 +36,13 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What an argument of a command must be."""
+    """What an argument of a command must be. The bounds of a string or list are of its length."""
 
     type: str
     minimum: float | None = None
     maximum: float | None = None
+    needed: bool = True
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The storage service on both databases: versions, lifecycle, cleaning, sealing, group commits."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,25 +26,18 @@ from carcloud.services.storage.api import (
     WriteConditions,
 )
 from carcloud.services.tenancy.api import Tenancy
-from tests.ports.engines_sql import DATABASES, fresh_url, postgresql_server
 
 ALPHA, BETA = Tenant("alpha"), Tenant("beta")
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    with postgresql_server() as server:
-        yield server
 
 
 class Site:
     """A storage service whose clock a test moves."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, records: SqlRecords, folder: Path) -> None:
         self.ahead = 0
         self.limits: dict[str, int] = {}
         self.folder = folder
-        self.records = SqlRecords(url)
+        self.records = records
         Tenancy(self.records)
         for tenant in (ALPHA, BETA):
             Tenancy(self.records).tenants.ensure(tenant)
@@ -95,11 +87,9 @@ class Site:
         return bucket.objects, bucket.bytes
 
 
-@pytest.fixture(params=DATABASES)
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    made = Site(fresh_url(request.param, tmp_path, request), tmp_path)
-    yield made
-    made.records.close()
+@pytest.fixture
+def site(records: SqlRecords, tmp_path: Path) -> Site:
+    return Site(records, tmp_path)
 
 
 def test_bytes_and_objects_are_counted_to_the_unit(site):

@@ -18,24 +18,54 @@ from carcloud.ports.errors import Conflict, EngineError
 from carcloud.ports.records import Records
 from carcloud.services.tenancy.api import AuditEntry, record_changes
 from carcloud.services.vocabulary.errors import (
+    InvalidMapping,
     InvalidOverlay,
+    MappingChanged,
     OverlayChanged,
+    UnknownMapping,
     UnknownOverlay,
     UnknownSignal,
 )
+from carcloud.services.vocabulary.mapping_apply import Series, apply, converted
+from carcloud.services.vocabulary.mapping_suggest import Suggested
+from carcloud.services.vocabulary.mapping_types import (
+    Checked,
+    DbcFinding,
+    MappingVersion,
+    RawField,
+    Rule,
+)
+from carcloud.services.vocabulary.mapping_types import (
+    Mapping as ModelMapping,
+)
+from carcloud.services.vocabulary.mappings import Mappings
 from carcloud.services.vocabulary.overlay import overlaid
 from carcloud.services.vocabulary.store import metadata, overlays
 from carcloud.services.vocabulary.types import Effect, Finding, Overlay
 
 __all__ = [
+    "Checked",
+    "DbcFinding",
     "Effect",
     "Finding",
+    "InvalidMapping",
     "InvalidOverlay",
+    "MappingChanged",
+    "MappingVersion",
+    "Mappings",
+    "ModelMapping",
     "Overlay",
     "OverlayChanged",
+    "RawField",
+    "Rule",
+    "Series",
+    "Suggested",
+    "UnknownMapping",
     "UnknownOverlay",
     "UnknownSignal",
     "Vocabulary",
+    "apply",
+    "converted",
     "metadata",
 ]
 

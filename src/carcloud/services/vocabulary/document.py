@@ -51,57 +51,58 @@ class Entry:
 
 def entries(text: str) -> tuple[list[Entry], list[Finding]]:
     """The nodes of an overlay in their order; raises `NoDocument` where it cannot be read."""
-    root = _composed(text)
+    root = composed(text)
     found: list[Entry] = []
     findings: list[Finding] = []
     if root is None:
         return found, findings
     if not isinstance(root, yaml.MappingNode):
-        raise NoDocument(Finding(_line(root), "", "an overlay is a mapping of paths to nodes"))
+        raise NoDocument(Finding(line_of(root), "", "an overlay is a mapping of paths to nodes"))
     _nodes("", root, found, findings)
     return found, findings
 
 
 def _nodes(above: str, node: Any, found: list[Entry], findings: list[Finding]) -> None:
-    for name, below in _pairs(above, node, findings):
+    for name, below in pairs(above, node, findings):
         path = f"{above}.{name.value}" if above else str(name.value)
         if not isinstance(below, yaml.MappingNode):
-            findings.append(Finding(_line(name), path, "a node is a mapping with a type"))
+            findings.append(Finding(line_of(name), path, "a node is a mapping with a type"))
             continue
         keys: dict[str, Given] = {}
         children = None
-        for key, value in _pairs(path, below, findings):
+        for key, value in pairs(path, below, findings):
             if key.value == "children" and isinstance(value, yaml.MappingNode):
                 children = value
             elif isinstance(value, yaml.MappingNode):
-                findings.append(Finding(_line(key), path, f"{key.value} is no mapping"))
+                findings.append(Finding(line_of(key), path, f"{key.value} is no mapping"))
             else:
-                keys[key.value] = _given(value, _line(key))
-        found.append(Entry(path, _line(name), keys))
+                keys[key.value] = given(value, line_of(key))
+        found.append(Entry(path, line_of(name), keys))
         if children is not None:
             _nodes(path, children, found, findings)
 
 
-def _pairs(path: str, node: Any, findings: list[Finding]) -> Iterator[tuple[Any, Any]]:
+def pairs(path: str, node: Any, findings: list[Finding]) -> Iterator[tuple[Any, Any]]:
     """Keys and values; a key that is no text or comes twice is a finding."""
     seen: dict[str, int] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            findings.append(Finding(_line(key), path, "a key is a text"))
+            findings.append(Finding(line_of(key), path, "a key is a text"))
         elif key.value in seen:
             first = seen[key.value]
             findings.append(
-                Finding(_line(key), path or key.value, f"{key.value} is on line {first} too")
+                Finding(line_of(key), path or key.value, f"{key.value} is on line {first} too")
             )
         else:
-            seen[key.value] = _line(key)
+            seen[key.value] = line_of(key)
             yield key, value
 
 
-def _given(node: Any, line: int) -> Given:
+def given(node: Any, line: int) -> Given:
+    """A value or a list of values."""
     if isinstance(node, yaml.SequenceNode):
-        return Given([_given(one, _line(one)) for one in node.value], "", line)
-    return Given(_value(node), node.value, _line(node), node.style in ("'", '"'))
+        return Given([given(one, line_of(one)) for one in node.value], "", line)
+    return Given(_value(node), node.value, line_of(node), node.style in ("'", '"'))
 
 
 def _value(node: Any) -> Any:
@@ -118,9 +119,10 @@ def _value(node: Any) -> Any:
     return node.value
 
 
-def _composed(text: str) -> Any:
+def composed(text: str, what: str = "an overlay") -> Any:
+    """The nodes of a YAML text; None where it is empty. Raises `NoDocument`."""
     if len(text.encode()) > MAX_BYTES:
-        raise NoDocument(Finding(1, "", f"an overlay has at most {MAX_BYTES:,} bytes"))
+        raise NoDocument(Finding(1, "", f"{what} has at most {MAX_BYTES:,} bytes"))
     for number, line in enumerate(text.splitlines(), 1):
         if _INCLUDE.match(line):
             raise NoDocument(Finding(number, "", "#include is not supported: put it all in one"))
@@ -150,5 +152,6 @@ def _check_events(text: str) -> None:
             raise NoDocument(Finding(line, "", "too deep" if depth > MAX_DEPTH else "too long"))
 
 
-def _line(node: Any) -> int:
+def line_of(node: Any) -> int:
+    """The line of a node, from 1."""
     return int(node.start_mark.line) + 1

@@ -22,3 +22,20 @@ class InvalidOverlay(ValueError):
         first = findings[0]
         super().__init__(f"line {first.line}: {first.node}: {first.text}")
         self.findings = findings
+
+
+class UnknownMapping(Exception):
+    """The model has no mapping of that version, or the mapping no such DBC file."""
+
+
+class MappingChanged(Exception):
+    """Somebody else saved a mapping of the model first."""
+
+
+class InvalidMapping(ValueError):
+    """A mapping that cannot be; `findings` name line and path."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        first = findings[0]
+        super().__init__(f"line {first.line}: {first.node}: {first.text}")
+        self.findings = findings

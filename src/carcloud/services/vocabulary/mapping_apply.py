@@ -1,0 +1,128 @@
+"""What a mapping makes of decoded values: series of the catalogue's signals."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from carcloud.codecs.can.obd import ObdSeries
+from carcloud.model.catalogue import INTEGERS
+from carcloud.model.signals import arrow_type
+from carcloud.services.vocabulary.mapping_types import CanSource, Mapping, ObdSource, Rule
+
+if TYPE_CHECKING:
+    from carcloud.codecs.dbc.columnar_values import Column
+
+Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """Values of one signal.
+
+    time: int64 (n,), ns, as the source has them. values: Arrow (n,) of the signal's column type,
+    null where there is none (no value, no meaning of a raw value, or the type cannot hold it).
+    flagged: bool (n,), outside the rule's `valid`, or of what the type can hold. The signal's own
+    range is checked where rows are stored.
+    """
+
+    rule: Rule
+    time: npt.NDArray[np.int64]
+    values: pa.Array
+    flagged: Mask
+
+    @property
+    def path(self) -> str:
+        return self.rule.path
+
+
+def apply(
+    mapping: Mapping, columns: "Iterable[Column]" = (), obd: Iterable[ObdSeries] = ()
+) -> list[Series]:
+    """Series of decoded CAN columns (made with `mapping.databases`) and of OBD-II answers.
+
+    A signal that several buses, senders or control units report gives one series of each.
+    """
+    by_signal: dict[tuple[int, bool, str], list[Rule]] = {}
+    for rule in mapping.can:
+        if isinstance(rule.source, CanSource):
+            message, name = rule.source.message, rule.source.signal.name
+            by_signal.setdefault((message.id, message.extended, name), []).append(rule)
+    by_pid: dict[int, list[Rule]] = {}
+    for rule in mapping.obd:
+        if isinstance(rule.source, ObdSource):
+            by_pid.setdefault(rule.source.pid, []).append(rule)
+    return [*_can(by_signal, columns), *_obd(by_pid, obd)]
+
+
+def _can(
+    rules: dict[tuple[int, bool, str], list[Rule]], columns: "Iterable[Column]"
+) -> Iterator[Series]:
+    for column in columns:
+        key = column.message.id, column.message.extended, column.signal.name
+        for rule in rules.get(key, ()):
+            if rule.labels:
+                source: Numbers = column.raw()
+            elif _whole(rule) and column.signal.integral:
+                source = column.exact()
+            else:
+                source = column.value
+            values, flagged = converted(rule, source, column.missing)
+            yield Series(rule, column.time, values, flagged)
+
+
+def _obd(rules: dict[int, list[Rule]], answers: Iterable[ObdSeries]) -> Iterator[Series]:
+    for one in answers:
+        for rule in rules.get(one.pid, ()):
+            source: Numbers = one.value
+            if rule.labels:
+                known = one.parameter
+                source = np.rint((one.value - known.offset) * known.divisor / known.factor)
+            values, flagged = converted(rule, source, np.zeros(len(source), np.bool_))
+            yield Series(rule, one.time, values, flagged)
+
+
+def converted(rule: Rule, source: Numbers, missing: Mask) -> tuple[pa.Array, Mask]:
+    """A source's physical values (raw ones for rules with labels) as the signal's column, and
+    which are flagged. source: (n,), numbers; missing: bool (n,), there is no value."""
+    kind = arrow_type(rule.signal.datatype)
+    if rule.labels:
+        get = rule.labels.get
+        meant = [get(raw) for raw in source.tolist()]
+        meant = [None if no else one for one, no in zip(meant, missing.tolist(), strict=True)]
+        return pa.array(meant, kind), np.zeros(len(source), np.bool_)
+    value = source if rule.scale == 1 and rule.offset == 0 else source * rule.scale + rule.offset
+    number = value.astype(np.float64)
+    nothing = missing | ~np.isfinite(number)
+    if rule.signal.datatype == "boolean":
+        return pa.array(number != 0, kind, mask=nothing), np.zeros(len(source), np.bool_)
+    flagged = np.zeros(len(source), np.bool_)
+    if rule.valid is not None:
+        flagged = ((number < rule.valid[0]) | (number > rule.valid[1])) & ~nothing
+    if rule.signal.datatype not in INTEGERS:
+        return pa.array(number, pa.float64(), mask=nothing).cast(kind, safe=False), flagged
+    return _integers(kind, value, number, nothing, flagged)
+
+
+def _integers(
+    kind: pa.DataType, value: Numbers, number: Numbers, nothing: Mask, flagged: Mask
+) -> tuple[pa.Array, Mask]:
+    """Rounded to the nearest whole number, half to even; null where the column cannot hold it."""
+    low, high = INTEGERS[str(kind)]
+    if value.dtype.kind not in "iuO":
+        value = np.rint(number)
+    beyond = ~nothing & ((value < low) | (value > high))
+    if kind == pa.int64() and value.dtype.kind == "f":
+        beyond |= ~nothing & (value >= float(1 << 63))
+    empty = nothing | beyond
+    held = np.where(empty, 0, value).astype(np.int64)
+    return pa.array(held, pa.int64(), mask=empty).cast(kind), flagged | beyond
+
+
+def _whole(rule: Rule) -> bool:
+    whole = isinstance(rule.scale, int) and isinstance(rule.offset, int)
+    return whole and rule.signal.datatype in INTEGERS

@@ -1,0 +1,61 @@
+"""The raw fields of a model, and where each lands: the view behind a mapping."""
+
+from collections.abc import Iterator
+
+from carcloud.codecs.can.obd import PIDS
+from carcloud.codecs.dbc import Message
+from carcloud.codecs.dbc import Signal as DbcSignal
+from carcloud.codecs.jt808 import named
+from carcloud.services.vocabulary.mapping_types import (
+    CanSource,
+    FieldSource,
+    Mapping,
+    ObdSource,
+    RawField,
+)
+
+_KINDS = {CanSource: "can", ObdSource: "obd", FieldSource: "field"}
+
+
+def raw_fields(mapping: Mapping) -> tuple[RawField, ...]:
+    """All of the mapping's DBC files, then PIDs and protocol fields, mapped or not."""
+    landing: dict[tuple[str, str], list[str]] = {}
+    for rule in mapping.rules:
+        key = _KINDS[type(rule.source)], rule.source.name
+        landing.setdefault(key, []).append(rule.path)
+    listed = list(_listed(mapping))
+    known = {(one.kind, one.name) for one in listed}
+    others = [
+        RawField("field", rule.source.name, "item of the vendor", rule.source.unit, ())
+        for rule in mapping.rules
+        if (_KINDS[type(rule.source)], rule.source.name) not in known
+    ]
+    return tuple(
+        RawField(one.kind, one.name, one.place, one.unit, tuple(paths))
+        if (paths := landing.get((one.kind, one.name)))
+        else one
+        for one in (*listed, *dict.fromkeys(others))
+    )
+
+
+def _listed(mapping: Mapping) -> Iterator[RawField]:
+    seen: set[str] = set()
+    for file in mapping.dbc:
+        for message in file.database.messages:
+            if message.name in seen:
+                continue
+            seen.add(message.name)
+            for signal in message.signals:
+                name = f"{message.name}.{signal.name}"
+                yield RawField("can", name, _place(message, signal), signal.unit, ())
+    for pid, known in PIDS.items():
+        yield RawField("obd", f"{pid:02X}", known.name, known.unit, ())
+    for field in named.table().values():
+        yield RawField("field", f"jt808.{field.name}", field.what, field.unit, ())
+
+
+def _place(message: Message, signal: DbcSignal) -> str:
+    digits = 8 if message.extended else 3
+    order = "little-endian" if signal.little_endian else "big-endian"
+    text = f"0x{message.id:0{digits}X} bit {signal.start}, {signal.length} bits, {order}"
+    return text if signal.decodable else f"{text}, not decodable"

@@ -62,7 +62,7 @@ from carcloud.services.tenant_life.api import (
     TenantLife,
 )
 from carcloud.services.vehicles.api import NewVehicle, Vehicles
-from carcloud.services.vocabulary.api import Vocabulary
+from carcloud.services.vocabulary.api import Mappings, Vocabulary
 from carcloud.web.application import Services, create_app
 from carcloud.web.serve import serve
 
@@ -353,8 +353,9 @@ class _running:
             days=lambda: site["days"], second_person=lambda: bool(site["second_person"]),
         )  # fmt: skip
         services = Services(
-            tenancy, vehicles, vocabulary, telemetry, Commands(self.records, self.stream),
-            compliance, platforms, jobs, storage, Metering(self.records), life,
+            tenancy, vehicles, vocabulary, Mappings(self.records, vocabulary.catalogue),
+            telemetry, Commands(self.records, self.stream), compliance, platforms, jobs,
+            storage, Metering(self.records), life,
         )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
         self.app = app = create_app(services, settings, pages=self.pages)

@@ -23,6 +23,7 @@ from carcloud.client.dead_letters import _DeadLetters
 from carcloud.client.exchange import Call, Listing
 from carcloud.client.jobs import _Jobs, _Schedules
 from carcloud.client.keys import _Keys
+from carcloud.client.mappings import _Mappings
 from carcloud.client.methods import call, many
 from carcloud.client.people import _LoginProviders, _People, _Roles
 from carcloud.client.signals import _Signals
@@ -87,12 +88,14 @@ ARGUMENTS: dict[str, Any] = {  # one for each name of an argument of a method
     "prices": {"messages": Price((Tier(Decimal(1), Decimal(5)),), Decimal(2))},
     "budget": "0" * 16, "amount": Decimal("10.5"), "thresholds": [50], "meter": "messages",
     "on_forecast": False,
-    "command": "06512f0a", "arguments": {"text": "hi"}, "desired": {"a": 1},
+    "command": "06512f0a", "dbc": {"a.dbc": "x"}, "arguments": {"text": "hi"}, "desired": {"a": 1},
 }  # fmt: skip
 OTHER = {  # where the same name means something else
     (_Jobs, "log", "start"): 5,
     (_Signals, "list", "kind"): "sensor",
     (_Signals, "version", "version"): 1,
+    (_Mappings, "version", "version"): 1,
+    (_Mappings, "dbc", "version"): 1,
     (_Schedules, "create", "job"): JOB,
     (_Schedules, "replace", "schedule"): Schedule(
         "daily", "0 1 * * *", "UTC", JOB, True, True, None, (), None, None, "u",
@@ -106,7 +109,8 @@ OTHER = {  # where the same name means something else
 BY_PATH = {"send", "items", "stream"}  # ask for any route
 GROUPS = (
     Cloud, _Vehicles, _Models, _Jobs, _Schedules, _DeadLetters, _Buckets, _People, _Roles,
-    _LoginProviders, _Keys, _Tenants, _Commands, _Signals, _Audit, _Usage, _Costs, _Budgets,
+    _LoginProviders, _Keys, _Tenants, _Commands, _Mappings, _Signals, _Audit, _Usage, _Costs,
+    _Budgets,
 )  # fmt: skip
 OWN = {(_Usage, "quotas")} | {  # ask another route for the tenant that one works in
     (_Tenants, f"{verb}export{many}")

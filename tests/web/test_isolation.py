@@ -43,6 +43,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/tenants/{tenant}/storage"): {"sealed": True},
     ("PATCH", "/v1/vehicles/{vehicle}"): {"labels": {"mine": "yes"}},
     ("PATCH", "/v1/models/{model}"): {"name": "Mine"},
+    ("PUT", "/v1/models/{model}/mapping"): {"text": "signals: {Vehicle.Speed: {obd: 0D}}"},
+    ("POST", "/v1/models/{model}/mapping/suggest"): {"dbc": {}},
     ("PATCH", "/v1/vehicles/{vehicle}/state/desired"): {"mine": True},
     ("POST", "/v1/vehicles/{vehicle}/commands"): {"name": "locate"},
     ("POST", "/v1/vehicles/{vehicle}/commands/{command}/cancel"): None,
@@ -85,6 +87,9 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
             return dict(answer.json())
 
         made("/v1/models", {"id": f"{MARK}-model", "name": MARK})
+        mapping = {"text": "signals: {Vehicle.Speed: {obd: 0D}}", "note": MARK}
+        place = f"/v1/models/{MARK}-model/mapping"
+        assert client.put(place, json=mapping, headers={"If-Match": "*"}).status_code == 200
         made("/v1/vehicles", {"id": vehicle, "labels": {"fleet": MARK}})
         cloud.send(vehicle, make_frame(now_us() - 1_000_000, speed=71.25), tenant=tenant)
         told = made(f"/v1/vehicles/{vehicle}/commands", {"name": "locate"})
@@ -257,7 +262,8 @@ def seen_by_its_owner(owned: Owned) -> dict[str, Any]:
     """What must not change: the things themselves, without when they were last used."""
     i = owned.ids
     places = (
-        f"/v1/vehicles/{i['vehicle']}", f"/v1/models/{i['model']}", "/v1/users", "/v1/grants",
+        f"/v1/vehicles/{i['vehicle']}", f"/v1/models/{i['model']}",
+        f"/v1/models/{i['model']}/mapping", "/v1/users", "/v1/grants",
         f"/v1/roles/{i['role']}", "/v1/keys", "/v1/invitations", "/v1/projects", "/v1/tenant",
         f"/v1/forwarding/{i['link']}", "/v1/platforms", f"/v1/schedules/{i['schedule']}",
         f"/v1/budgets/{i['budget']}", f"/v1/buckets/{i['bucket']}",

@@ -57,7 +57,8 @@ def test_the_console_has_words_for_every_action() -> None:
 def test_a_route_without_a_session_is_refused(cloud: Any, anybody: httpx.Client) -> None:
     for method, path, _ in routes(cloud.app):
         if path.startswith("/v1") and (method, path) not in OPEN and "openapi" not in path:
-            answer = anybody.request(method, path.replace("{", "").replace("}", ""))
+            where = path.replace("{version}", "1").replace("{", "").replace("}", "")
+            answer = anybody.request(method, where)
             assert answer.status_code == 401, (method, path, answer.text)
 
 

@@ -37,7 +37,7 @@ from carcloud.services.telemetry.api import QueryOptions, QueryQuota, Telemetry
 from carcloud.services.tenancy.api import NotSignedIn, Tenancy
 from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
-from carcloud.services.vocabulary.api import Vocabulary
+from carcloud.services.vocabulary.api import Mappings, Vocabulary
 from carcloud.web.application import Services, create_app
 from carcloud.web.given import S3Address
 from carcloud.web.observed import WebFigures
@@ -211,6 +211,7 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         ),
         Vehicles(engines.records, secret=sealing_secret(settings)),
         vocabulary,
+        Mappings(engines.records, vocabulary.catalogue),
         telemetry,
         Commands(engines.records, engines.stream, parked_s=settings.number("commands.parked_s")),
         make_compliance(settings, engines),

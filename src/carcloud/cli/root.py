@@ -31,6 +31,7 @@ COMMANDS = (
     Row("restore", "restore", "Make an installation of a backup."),
     Row("status", "status", "Show what a running cloud is doing."),
     Row("vehicles", "vehicles", "List, add, import and change vehicles."),
+    Row("models", "models", "Look at models; say which of their data becomes which signal."),
     Row("signals", "signals", "Look at the signals there are, and change them for yourself."),
     Row("commands", "commands", "Give commands to vehicles; their desired state."),
     Row("forwarding", "forwarding", "Forward vehicles to further GB/T 32960 platforms."),

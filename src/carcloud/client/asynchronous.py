@@ -18,6 +18,7 @@ from carcloud.client.exchange import Call, Listing, Stream, http_options
 from carcloud.client.jobs import AsyncJobGroup, AsyncScheduleGroup
 from carcloud.client.keys import AsyncKeyGroup
 from carcloud.client.local import find_access
+from carcloud.client.mappings import AsyncMappingGroup
 from carcloud.client.methods import AsyncGroup
 from carcloud.client.people import AsyncLoginProviderGroup, AsyncPeopleGroup, AsyncRoleGroup
 from carcloud.client.retry import BROKE_OFF, Retry
@@ -52,6 +53,7 @@ class AsyncClient(AsyncGroup, Cloud):
         self.commands = AsyncCommandGroup(self)
         self.vehicles = AsyncVehicleGroup(self)
         self.models = AsyncModelGroup(self)
+        self.mappings = AsyncMappingGroup(self)
         self.signals = AsyncSignalGroup(self)
         self.jobs = AsyncJobGroup(self)
         self.schedules = AsyncScheduleGroup(self)

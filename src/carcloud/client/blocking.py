@@ -18,6 +18,7 @@ from carcloud.client.exchange import Call, Listing, Stream, http_options
 from carcloud.client.jobs import JobGroup, ScheduleGroup
 from carcloud.client.keys import KeyGroup
 from carcloud.client.local import find_access
+from carcloud.client.mappings import MappingGroup
 from carcloud.client.methods import Group
 from carcloud.client.people import LoginProviderGroup, PeopleGroup, RoleGroup
 from carcloud.client.retry import BROKE_OFF, Retry
@@ -57,6 +58,7 @@ class Client(Group, Cloud):
         self.commands = CommandGroup(self)
         self.vehicles = VehicleGroup(self)
         self.models = ModelGroup(self)
+        self.mappings = MappingGroup(self)
         self.signals = SignalGroup(self)
         self.jobs = JobGroup(self)
         self.schedules = ScheduleGroup(self)

@@ -27,7 +27,7 @@ from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
-from carcloud.services.vocabulary.api import Vocabulary
+from carcloud.services.vocabulary.api import Mappings, Vocabulary
 from carcloud.web import console, document, reference
 from carcloud.web.api import (
     audit,
@@ -39,6 +39,7 @@ from carcloud.web.api import (
     invitations,
     jobs,
     keys,
+    mappings,
     models,
     objects,
     openid,
@@ -85,6 +86,7 @@ class Services:
     tenancy: Tenancy
     vehicles: Vehicles
     vocabulary: Vocabulary
+    mappings: Mappings
     telemetry: Telemetry
     commands: Commands
     compliance: Compliance
@@ -170,6 +172,7 @@ def _guarded(guard: Guard) -> Router:
             audit.router,
             vehicles.router,
             models.router,
+            mappings.router,
             signals.router,
             telemetry.router,
             commands.router,
@@ -203,6 +206,7 @@ def _given(
         "tenancy": services.tenancy,
         "vehicles": services.vehicles,
         "vocabulary": services.vocabulary,
+        "mappings": services.mappings,
         "telemetry": services.telemetry,
         "commands": services.commands,
         "compliance": services.compliance,
@@ -257,6 +261,7 @@ def _translations() -> Mapping[type[Exception], Translate]:
         **sessions.TRANSLATIONS,
         **vehicles.TRANSLATIONS,
         **signals.TRANSLATIONS,
+        **mappings.TRANSLATIONS,
         **commands.TRANSLATIONS,
         **forwarding.TRANSLATIONS,
         **usage.TRANSLATIONS,

@@ -17,7 +17,7 @@ from carcloud.services.telemetry.api import Telemetry
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
-from carcloud.services.vocabulary.api import Vocabulary
+from carcloud.services.vocabulary.api import Mappings, Vocabulary
 from carcloud.web.callers import Caller, Callers
 from carcloud.web.fleet import FleetView
 from carcloud.web.live import LiveFeed
@@ -52,6 +52,7 @@ TheEngines = NamedDependency[Sequence[Engine]]
 TheFleet = NamedDependency[FleetView]
 TheJobs = NamedDependency[Jobs]
 TheLiveFeed = NamedDependency[LiveFeed]
+TheMappings = NamedDependency[Mappings]
 TheMetering = NamedDependency[Metering]
 ThePlatforms = NamedDependency[PlatformAccounts]
 TheProviderThreads = NamedDependency[Threads]

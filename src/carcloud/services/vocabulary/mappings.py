@@ -160,6 +160,13 @@ class Mappings:
         name; files that are not given are those of the version that holds."""
         return self._taken(tenant, model, text, dbc)[0].checked
 
+    def described(self, tenant: Tenant, model: str, told: MappingVersion) -> Checked:
+        """What is wrong with a saved version by now, and where each raw field lands."""
+        with self._records.reading() as db:
+            files = _read(db, tenant, model, told.version).files if told.version else {}
+            texts = _texts(db, tenant, files)
+        return read_mapping(told.text, texts, self._catalogue(tenant), model=model).checked
+
     def suggest(self, tenant: Tenant, dbc: Map[str, str], overlay: str = "") -> Suggested:
         """A first mapping of the signals of DBC files; `overlay`: the one that holds.
 

@@ -14,6 +14,7 @@ def test_a_short_demo_stores_what_it_acknowledges(tmp_path):
     done = subprocess.run(
         [
             sys.executable, "-m", "carcloud", "demo", "--for", "12", "--vehicles", "40",
+            "--trucks", "8", "--agents", "6",
             "--loss", "120", "--json", "--data", str(tmp_path / "demo"),
         ],
         capture_output=True,
@@ -27,6 +28,13 @@ def test_a_short_demo_stores_what_it_acknowledges(tmp_path):
     assert report["sent"] >= report["acknowledged"] > 200
     assert report["stored"] >= report["acknowledged"]
     assert (report["missing"], report["duplicates"], report["dead_letters"]) == (0, 0, 0)
+    assert set(report["protocols"]) == {"gbt32960", "jt808", "mqtt"}
+    for name, row in report["protocols"].items():
+        assert row["sent"] >= row["acknowledged"] > 0, name
+        assert row["stored"] >= row["acknowledged"], name
+    agents = report["protocols"]["mqtt"]
+    assert agents["vehicles"] == 6
+    assert agents["can_frames"] > agents["vehicles"] * 25 * 5
     assert report["ack_p50_ms"] <= report["ack_p99_ms"]
     assert report["queryable_p50_ms"] <= report["queryable_p99_ms"]
     assert "http://127.0.0.1:" in done.stderr

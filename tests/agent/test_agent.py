@@ -16,7 +16,7 @@ from tests.agent.server import Server
 from carcloud.agent.library import Library
 from carcloud.agent.run import Agent
 from carcloud.agent.settings import load_settings
-from carcloud.agent.sources import CanSocket, NoLog, Replay, candump_lines
+from carcloud.agent.sources import CanSocket, NoLog, Replay, candump_lines, read_log
 from carcloud.cli import main
 from carcloud.codecs.campaign.document import document_hash
 from carcloud.codecs.campaign.fields import DocumentError
@@ -130,6 +130,26 @@ def test_a_connection_cut_in_the_middle_of_1000_records_loses_none_and_keeps_the
         assert len(got) <= 1000 + 64 + 32, "twice only around the checkpoint"
         firsts = list(dict.fromkeys(got))
         assert firsts == sorted(firsts)
+        await server.stop()
+
+    asyncio.run(script())
+
+
+def test_a_connection_cut_in_the_middle_of_a_check_in_is_made_again(tmp_path):
+    async def script():
+        server = await Server().start()
+        server.cut_after = 0
+        stop = asyncio.Event()
+        agent = Agent(settings(tmp_path, server.port))
+        running = asyncio.create_task(agent.run(stop))
+        await server.wait(lambda it: it.on("/checkin"))
+        assert len(server.connects) == 2
+        assert not running.done()
+        agent.cut()  # as a tunnel does
+        await server.wait(lambda it: len(it.on("/checkin")) >= 2)
+        assert len(server.connects) == 3
+        stop.set()
+        await running
         await server.stop()
 
     asyncio.run(script())
@@ -357,12 +377,20 @@ def test_a_candump_log_is_read_line_by_line():
 
 
 def test_a_replay_keeps_the_pace_and_begins_again(tmp_path):
-    replay = Replay(Path(write_log(tmp_path / "a.log", 3, 1000)), speed=2, loop=True)
+    log = read_log(Path(write_log(tmp_path / "a.log", 3, 1000)))
+    replay = Replay(log, speed=2, loop=True)
     times = [frame[0] for _, frames in replay.take(0) for frame in frames]
     times += [frame[0] for _, frames in replay.take(3200) for frame in frames]
     assert times == [0, 500, 1000, 1500, 2000, 2500, 3000]
     assert replay.wait_us(3200) == 300
     assert not replay.done
+    later = Replay(log, loop=True, skip_us=2000)  # begins with the last frame
+    times = [frame[0] for _, frames in later.take(7000) for frame in frames]
+    times += [frame[0] for _, frames in later.take(8000) for frame in frames]
+    assert times == [7000, 8000]
+    later.end()
+    assert later.done
+    assert later.take(99_000) == []
 
 
 def test_a_can_interface_is_read():

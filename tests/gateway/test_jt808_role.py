@@ -1,5 +1,6 @@
 """JT/T 808 through the whole gateway role: the registry says who may in, media go to a bucket."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,12 +11,15 @@ from carcloud.app.first_start import prepare_records
 from carcloud.app.gateway import GatewayRole
 from carcloud.app.jt808_gateway import MediaBuckets
 from carcloud.app.storage import make_storage
+from carcloud.codecs.mqtt.packets import Ack, Publish, Type
 from carcloud.config import Settings
 from carcloud.engines.stream_nats import NatsStream
 from carcloud.gateway.jt808.media import MediaRefused
 from carcloud.model.ids import Tenant
 from carcloud.services.vehicles.api import CredentialsChange, Lifecycle, NewVehicle, VehicleChange
 from tests.gateway.conftest import MAX_BYTES, Site
+from tests.gateway.mqtt_client import CAR, SIGNALS
+from tests.gateway.mqtt_client import site as mqtt_site
 from tests.gateway.terminals import PHONE, POSITION, Terminal, code_body, registration_body
 from tests.gateway.test_gbt32960 import run
 from tests.gateway.test_jt808 import MEDIA
@@ -110,5 +114,32 @@ def test_media_above_the_tenants_limit_is_refused(server, tmp_path):
             else:
                 raise AssertionError("it was kept")
             assert buckets.keep(T, PHONE, MEDIA[:36], bytes(9)).startswith("media-default/jt808/")
+
+    run(scene())
+
+
+def test_blocks_of_two_protocols_of_one_gateway_are_both_kept(server, tmp_path):
+    """Each outbox numbers its blocks; the stream drops a block whose number it has seen."""
+
+    async def scene() -> None:
+        async with mqtt_site(server, tmp_path, gateway__jt808__port=0) as found:
+            found.role._vehicles.create(T, NewVehicle(PHONE), actor="t")
+            client = await found.client()
+            port = found.role.listeners["jt808"]._server.sockets[0].getsockname()[1]
+            one = await Terminal.connect(Site(found.mqtt, found.stream, port))
+            one.send(0x0100, registration_body(2019))
+            code = (await one.reply()).body[3:].decode()
+            one.send(0x0102, code_body(2019, code))
+            assert (await one.result())[2] == 0
+            for number in range(1, 4):
+                payload = b'{"Vehicle.Speed": %d}' % number
+                acked = await client.ask(Publish(SIGNALS, payload, 1, number))
+                assert acked == Ack(Type.PUBACK, number)
+                one.send(0x0200, POSITION)
+                assert (await one.result())[1:] == (0x0200, 0)
+            async with asyncio.timeout(10):
+                rows = await Site(found.mqtt, found.stream, port).stored(8)
+            kept = [row["vehicle"] for row in rows]
+            assert (kept.count(CAR), kept.count(PHONE)) == (3, 5)
 
     run(scene())

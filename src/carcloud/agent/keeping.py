@@ -25,6 +25,7 @@ class Tally:
     """What became of records since the start."""
 
     kept: int = 0  # on disk, synced
+    reports: int = 0  # plain ones, rows
     sent: int = 0  # acknowledged by the cloud
     dropped: int = 0  # not spooled, and nobody took them
     too_large: int = 0
@@ -55,6 +56,7 @@ class Keeper:
     message_bytes: int
     clock: Callable[[], int]
     is_open: Callable[[str, str], bool]
+    landed: Callable[[Parcel], None] = lambda _: None  # told of what the cloud has
     tally: Tally = field(default_factory=Tally)
     _pending: list[tuple[Campaign, Record]] = field(default_factory=list)
     _reports: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
@@ -107,6 +109,7 @@ class Keeper:
             self._keep(campaign, record, touched)
         if reports:
             self.spool.append(SIGNALS, _report(reports), self.clock())
+            self.tally.reports += len(reports)
         self.work.set()
         for name, count in touched.items():
             stream = self.spool.streams.get(name)
@@ -161,6 +164,7 @@ class Keeper:
             self.tally.rejected += 1
         else:
             self.tally.sent += 1
+            self.landed(parcel)
         stream = self.spool.streams.get(parcel.stream)
         if stream is not None and parcel.number is not None:
             stream.acknowledge(parcel.number)

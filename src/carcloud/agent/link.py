@@ -209,6 +209,11 @@ class Link:
             raise LinkLost(str(error)) from error
         return flight
 
+    def abort(self) -> None:
+        """Drop the connection without a word; `run` finds out."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+
     async def close(self, *, politely: bool = False) -> None:
         """End the connection; what is in flight is cancelled."""
         writer, self._writer = self._writer, None

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any
 from carcloud import __version__
 from carcloud.agent.duties import Duties, is_needed
 from carcloud.agent.extract import FrameTable
-from carcloud.agent.keeping import Keeper
+from carcloud.agent.keeping import Keeper, Parcel
 from carcloud.agent.library import Library
 from carcloud.agent.model import VehicleModel, beside, parse_model
 from carcloud.agent.orders import Orders
 from carcloud.agent.settings import AgentSettings
-from carcloud.agent.sources import CanSocket, Frame, Replay
+from carcloud.agent.sources import CanSocket, Frame, Replay, read_log
 from carcloud.agent.spool import Spool
 from carcloud.agent.uplink import Uplink
 from carcloud.agent.wishes import Wishes
@@ -41,9 +41,19 @@ def _now_us() -> int:
 
 
 class Agent:
-    """One vehicle. `run` works until it is cancelled or told to restart."""
+    """One vehicle. `run` works until it is cancelled or told to restart.
 
-    def __init__(self, settings: AgentSettings) -> None:
+    `replay` is played instead of the log of the settings; `arrived` is called with each message
+    that the cloud has acknowledged.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        *,
+        replay: Replay | None = None,
+        arrived: Callable[[Parcel], None] = lambda _: None,
+    ) -> None:
         self._settings = settings
         folder = Path(settings.folder)
         self._folder = folder
@@ -51,10 +61,10 @@ class Agent:
         self._model: VehicleModel | None = None
         self._campaigns: dict[str, Campaign] = {}
         self._tables: dict[str, FrameTable] = {}
-        self._replay: Replay | None = None
-        if settings.replay is not None:
-            file = Path(settings.replay)
-            self._replay = Replay(file, speed=settings.speed, loop=settings.loop)
+        self._replay = replay
+        if replay is None and settings.replay is not None:
+            log_file = read_log(Path(settings.replay))
+            self._replay = Replay(log_file, speed=settings.speed, loop=settings.loop)
         self._reports: tuple[str, ...] = ()  # signals of plain reports
         self._needed: tuple[str, ...] = ()  # signals of commands
         self._started_us = _now_us()
@@ -66,6 +76,7 @@ class Agent:
             settings.message_bytes,
             _now_us,
             self._may_upload,
+            arrived,
         )
         self._engine = Engine(
             self._keeper.take,
@@ -240,7 +251,7 @@ class Agent:
                     for path in dict.fromkeys((*self._reports, *more))
                     if (value := self._engine.latest(path)) is not None
                 }
-            if values:
+            if values and not (self._replay is not None and self._replay.done):
                 self._keeper.report(_now_us(), values)
 
     # Messages
@@ -287,6 +298,15 @@ class Agent:
         asyncio.get_running_loop().call_later(_BEFORE_RESTART_S, self._restart.set)
 
     # State
+
+    def finish(self) -> None:
+        """End the replay; `run` ends when the cloud has all that was kept."""
+        if self._replay is not None:
+            self._replay.end()
+
+    def cut(self) -> None:
+        """Drop the connection as a tunnel does; it is made again."""
+        self._uplink.cut()
 
     def status(self) -> dict[str, Any]:
         """What the agent is doing, as JSON values."""

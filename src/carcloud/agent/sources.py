@@ -3,7 +3,8 @@
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from carcloud.codecs.campaign.engine import EXTENDED
@@ -50,18 +51,28 @@ def candump_lines(text: str) -> Iterator[tuple[str, Frame]]:
         yield bus, (time_us, key, bytes.fromhex(payload))
 
 
-class Replay:
-    """A log in memory, played at `speed` times its pace from `start_us`, again and again if asked.
+Log = Sequence[tuple[str, Frame]]
+"""Bus and frame, in the order of their time; several agents of one process may share it."""
 
-    Times of frames are those of the clock that is passed in, not those of the log.
+
+def read_log(file: Path) -> Log:
+    """A candump log in memory; raises `NoLog`."""
+    frames = sorted(candump_lines(file.read_text("ascii", "replace")), key=lambda each: each[1][0])
+    if not frames:
+        raise NoLog(f"{file} has no frame")
+    return frames
+
+
+class Replay:
+    """A log, played at `speed` times its pace from now on, again and again if asked.
+
+    It begins `skip_us` of the log's time after its first frame. Times of frames are those of the
+    clock that is passed in, not those of the log.
     """
 
-    def __init__(self, file: Path, *, speed: float = 1.0, loop: bool = False) -> None:
-        frames = sorted(
-            candump_lines(file.read_text("ascii", "replace")), key=lambda each: each[1][0]
-        )
-        if not frames:
-            raise NoLog(f"{file} has no frame")
+    def __init__(
+        self, frames: Log, *, speed: float = 1.0, loop: bool = False, skip_us: int = 0
+    ) -> None:
         self._frames = frames
         self._speed = speed
         self._loop = loop
@@ -69,8 +80,14 @@ class Replay:
         span = frames[-1][1][0] - self._first_us
         gap = span // max(len(frames) - 1, 1)  # between the last frame and the first of a loop
         self._span_us = span + max(gap, 1)
-        self._at = 0
+        self._skip_us = skip_us % self._span_us
+        begin = self._first_us + self._skip_us
+        self._at = bisect_left(frames, begin, key=lambda each: each[1][0]) % len(frames)
         self._start_us: int | None = None
+
+    def end(self) -> None:
+        """Play no more."""
+        self._at = len(self._frames)
 
     @property
     def done(self) -> bool:
@@ -83,13 +100,14 @@ class Replay:
 
     def wait_us(self, now: int) -> int:
         """How long until the next frame is due."""
-        start = now if self._start_us is None else self._start_us
-        return 0 if self.done else max(self._due_us(start) - now, 0)
+        if self.done or self._start_us is None:
+            return 0
+        return max(self._due_us(self._start_us) - now, 0)
 
     def take(self, now: int, most: int = 4096) -> list[tuple[str, list[Frame]]]:
         """The frames that are due at `now`, at most so many, in runs of one bus."""
         if self._start_us is None:
-            self._start_us = now
+            self._start_us = now - int(self._skip_us / self._speed)
         runs: list[tuple[str, list[Frame]]] = []
         for _ in range(most):
             if self._at == len(self._frames) or (due := self._due_us(self._start_us)) > now:

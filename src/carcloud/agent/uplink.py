@@ -42,6 +42,7 @@ class Uplink:
         self._small: deque[tuple[str, bytes]] = deque()
         self._random = random.Random()  # noqa: S311 - spreads vehicles in time, no secret
         self._retry = False
+        self._link: Link | None = None
         self.connected = False
         self.connections = 0
         self.reason = ""
@@ -69,9 +70,15 @@ class Uplink:
             await asyncio.sleep(pause * self._random.uniform(0.5, 1.0))
             pause = min(pause * 2, _MOST_S)
 
+    def cut(self) -> None:
+        """Drop the connection without a word."""
+        if self._link is not None:
+            self._link.abort()
+
     async def _once(self) -> None:
         link = Link(self._vehicle, self._server, self._on_message)
         await link.open()
+        self._link = link
         self.connected, self.reason = True, ""
         self.connections += 1
         self._keeper.rewind()
@@ -83,7 +90,7 @@ class Uplink:
             for each in done:
                 each.result()
         finally:
-            self.connected = False
+            self.connected, self._link = False, None
             await link.close(politely=True)
             for each in work:
                 each.cancel()
@@ -113,7 +120,10 @@ class Uplink:
     async def _send_small(self, link: Link) -> None:
         topic, payload = self._small[0]
         flight = await link.publish(topic, payload, "application/json")
-        reason = await flight
+        await asyncio.wait([flight])
+        if flight.cancelled():
+            raise LinkLost("the connection ended before the answer")
+        reason = flight.result()
         if reason >= _FAILED:
             log.warning("the cloud refused a message on %s: 0x%02x", topic, reason)
         if self._small and self._small[0] == (topic, payload):

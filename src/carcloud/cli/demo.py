@@ -13,6 +13,8 @@ from carcloud.cli.failure import Failure
 from carcloud.config import Settings
 
 _MARK = "made-by-carcloud-demo"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_SLOWER = 5  # times the period of the cars
 
 
 @click.command(
@@ -22,6 +24,7 @@ _MARK = "made-by-carcloud-demo"
         "carcloud demo",
         "carcloud demo --for 30 --vehicles 300 --json",
         "carcloud demo --vehicles 2000 --loss 20",
+        "carcloud demo --agents 20 --can-log drive.MF4 --dbc drive.dbc --mapping car.yaml",
     ),
 )
 @click.option(
@@ -32,14 +35,31 @@ _MARK = "made-by-carcloud-demo"
     default=300,
     show_default=True,
     type=click.IntRange(1, 50_000),
-    help="Size of the fleet.",
+    help="Cars over GB/T 32960.",
 )
+@click.option(
+    "--trucks",
+    default=100,
+    show_default=True,
+    type=click.IntRange(0, 50_000),
+    help="Trucks over JT/T 808.",
+)
+@click.option(
+    "--agents",
+    default=100,
+    show_default=True,
+    type=click.IntRange(0, 5_000),
+    help="Cars over MQTT, each with an agent that replays a CAN log.",
+)
+@click.option("--can-log", type=_FILE, help="Log that the agents replay; else simulated ones.")
+@click.option("--dbc", "dbc", type=_FILE, multiple=True, help="DBC file of that log.")
+@click.option("--mapping", type=_FILE, help="Which of its signals is which of the catalogue.")
 @click.option(
     "--period",
     default=1.0,
     show_default=True,
     type=click.FloatRange(min=1.0),
-    help="Seconds between two reports of a vehicle.",
+    help="Seconds between two reports of a car; trucks and agents take five times as long.",
 )
 @click.option(
     "--loss",
@@ -62,18 +82,26 @@ def command(
     settings: Settings,
     seconds: float | None,
     vehicles: int,
+    trucks: int,
+    agents: int,
+    can_log: Path | None,
+    dbc: tuple[Path, ...],
+    mapping: Path | None,
     period: float,
     loss: float,
     seed: int,
     data: Path,
     as_json: bool,
 ) -> None:
-    """Start the whole cloud on loopback and connect a simulated fleet over real sockets.
+    """Start the whole cloud on loopback and connect simulated fleets over real sockets.
 
-    Half of the cars speak GB/T 32960-2016, half 2025. Some lose their connection and send again
-    what they missed; some have a fault and raise alarms.
+    Half of the cars speak GB/T 32960-2016, half 2025; trucks speak JT/T 808-2013 and 2019; cars
+    with an agent speak MQTT and run a campaign. Some lose their connection and send again what
+    they missed; some have a fault and raise alarms.
     """
     lean.role()  # which this process forks into
+    from carcloud.demo.agents import AgentOptions
+    from carcloud.demo.registry import given_model
     from carcloud.demo.run import Demo, DemoOptions
     from carcloud.simulator.options import SimulateOptions
     from carcloud.supervisor import StartFailed
@@ -85,8 +113,21 @@ def command(
         vehicles=vehicles, period_s=period, seconds=seconds, seed=seed,
         losses_per_hour=loss, faults=faults,
     )  # fmt: skip
+    slow = max(period * _SLOWER, 1.0)
+    try:
+        model = None if can_log is None else given_model(dbc, mapping)
+    except (OSError, ValueError) as error:
+        raise Failure(str(error), "--can-log goes with --dbc and --mapping") from error
+    driving = SimulateOptions(
+        protocol="jt808", vehicles=max(trucks, 1), period_s=slow, seconds=seconds, seed=seed,
+        losses_per_hour=loss,
+    )  # fmt: skip
+    replaying = AgentOptions(agents, slow, loss, seed, can_log, model)
     console = Console(stderr=as_json, highlight=False)
-    demo = Demo(DemoOptions(settings, data, fleet), console)
+    options = DemoOptions(
+        settings, data, fleet, driving if trucks else None, replaying if agents else None
+    )
+    demo = Demo(options, console)
     try:
         report = demo.run()
     except StartFailed as error:

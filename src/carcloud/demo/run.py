@@ -1,29 +1,30 @@
-"""The demo: supervisor, simulated fleet, freshness probe and the reckoning at the end."""
+"""The demo: supervisor, simulated fleets, agents, freshness probe and the reckoning at the end."""
 
 import asyncio
 import signal
 import socket
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from carcloud import lean
-from carcloud.app.engines import open_lake
 from carcloud.app.first_start import prepare
 from carcloud.app.report import memory_bytes
 from carcloud.config import Settings
+from carcloud.demo.agents import AgentOptions, Agents
 from carcloud.demo.freshness import FreshnessProbe
-from carcloud.demo.reckoning import reckon
-from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.demo.registry import enrol, own_model
+from carcloud.demo.report import Outcome, line, lines, report
 from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
+from carcloud.simulator.truck_messages import phones
+from carcloud.simulator.vins import vins
 from carcloud.supervisor import Supervisor
 
 _QUIET_LOOKS = 3  # seconds without frames that wait: status is told once a second
@@ -32,11 +33,21 @@ _SETTLE_S = 60.0  # longest wait at the end until the lake has everything
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What to run and where."""
+    """What to run and where. `trucks` speak JT/T 808, the cars of `agents` MQTT; None = none."""
 
     settings: Settings
     data: Path
     fleet: SimulateOptions
+    trucks: SimulateOptions | None = None
+    agents: AgentOptions | None = None
+
+
+@dataclass(slots=True)
+class _Driven:
+    """What came of the fleets."""
+
+    results: list[SimulateResult] = field(default_factory=list)
+    failed: BaseException | None = None
 
 
 class Demo:
@@ -44,13 +55,19 @@ class Demo:
 
     def __init__(self, options: DemoOptions, console: Console) -> None:
         self._console = console
+        self._options = options
         self._settings = _demo_settings(options)
-        self._fleet = options.fleet
         self._supervisor = Supervisor(self._settings, forks=True)
-        self._progress: Progress | None = None
+        self._agents = (
+            None
+            if options.agents is None
+            else Agents(options.agents, options.data.absolute() / "agents")
+        )
+        self._progress: dict[str, Progress] = {}
         self._status: dict[str, Any] = {}
-        self._peak = 0
+        self._peak = self._agents_peak = 0
         self._stop = threading.Event()
+        self._outcome = Outcome()
 
     def run(self) -> dict[str, Any]:
         """Start, drive, stop, compare; returns the report."""
@@ -60,38 +77,57 @@ class Demo:
         admin = prepare(self._settings)
         self._supervisor.start()
         lean.started()
-        web = self._supervisor.run.facts("web")
-        gateway = self._supervisor.run.facts("gateway")["gbt32960"]
+        facts = self._supervisor.run.facts
+        web, gateway = facts("web"), facts("gateway")
         self._console.print(f"Ready after {time.monotonic() - began:.1f} s.")
         self._console.print(f"  Console     {web['url']}")
         if admin is not None:
             self._console.print(f"  Sign in     user {admin[0]}, password {admin[1]}")
-        self._console.print(f"  GB/T 32960  {gateway['host']}:{gateway['port']}")
-        if self._fleet.seconds is None:
+        for name, shown in (("gbt32960", "GB/T 32960"), ("jt808", "JT/T 808"), ("mqtt", "MQTT")):
+            self._console.print(f"  {shown:<11} {gateway[name]['host']}:{gateway[name]['port']}")
+        self._tell_agents()
+        if self._options.fleet.seconds is None:
             self._console.print("Ctrl-C ends the demo.")
-        fleet = replace(self._fleet, host=gateway["host"], port=gateway["port"])
-        result, probe = self._drive(fleet, web)
-        return self._report(result, probe)
+        self._drive(gateway, web)
+        told = self._reckoned()
+        for text in lines(told):
+            self._console.print(text)
+        return told
+
+    def _reckoned(self) -> dict[str, Any]:
+        """The report; where something is missing, ingest may be at it still."""
+        deadline = time.monotonic() + _SETTLE_S
+        while (told := report(self._settings, self._outcome))["missing"]:
+            if time.monotonic() > deadline:
+                break
+            self._supervisor.tend()
+            time.sleep(1)
+        return told
+
+    def _tell_agents(self) -> None:
+        agents = self._options.agents
+        if agents is not None:
+            source = f"replay {agents.log}" if agents.log else "replay simulated CAN logs"
+            self._console.print(f"  Agents      {agents.cars} cars {source}")
 
     def close(self) -> None:
         """End all processes."""
+        if self._agents is not None:
+            self._agents.close()
         self._supervisor.stop()
 
-    def _drive(
-        self, fleet: SimulateOptions, web: dict[str, Any]
-    ) -> tuple[SimulateResult, FreshnessProbe]:
+    def _drive(self, gateway: dict[str, Any], web: dict[str, Any]) -> None:
         token = self._supervisor.run.local_token()
         probe = FreshnessProbe(web["url"], token)
-        box: list[SimulateResult] = []
-        failed: list[BaseException] = []
+        driven = _Driven()
 
         def work() -> None:
             import uvloop
 
             try:
-                box.append(uvloop.run(self._simulate(fleet, probe)))
+                uvloop.run(self._simulate(gateway, probe, driven))
             except BaseException as error:  # noqa: BLE001 - told in the main thread
-                failed.append(error)
+                driven.failed = error
 
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: self._stop.set())
@@ -105,39 +141,80 @@ class Demo:
             while thread.is_alive():
                 self._supervisor.tend()
                 self._look(http)
-                live.update(self._line())
+                live.update(line(self._progress, self._agents, self._status))
                 thread.join(1.0)
-            if not failed:
+            if driven.failed is None:
                 self._settle(http)
                 self._look(http)
-                live.update(self._line())
+                live.update(line(self._progress, self._agents, self._status))
         self._console.print()
-        if failed:
-            raise failed[0]
-        return box[0], probe
+        if driven.failed is not None:
+            raise driven.failed
+        self._outcome.fleets = driven.results
+        self._outcome.probe = probe
+        self._outcome.peak_bytes = self._peak
+        self._outcome.agents_peak_bytes = self._agents_peak
 
-    async def _simulate(self, fleet: SimulateOptions, probe: FreshnessProbe) -> SimulateResult:
-        from carcloud.simulator.vins import vins
-
+    async def _simulate(
+        self, gateway: dict[str, Any], probe: FreshnessProbe, driven: _Driven
+    ) -> None:
         stop = asyncio.Event()
+        fleets = [self._options.fleet]
+        if self._options.trucks is not None:
+            fleets.append(self._options.trucks)
         watching = asyncio.create_task(self._watch(stop))
-        probing = asyncio.create_task(probe.run(vins(fleet.seed, fleet.vehicles)))
+        probing = asyncio.create_task(
+            probe.run(vins(self._options.fleet.seed, self._options.fleet.vehicles))
+        )
         try:
-            return await simulate(fleet, self._note, stop=stop)
+            if self._options.trucks is not None or self._agents is not None:
+                await asyncio.to_thread(self._enrol, gateway)
+            driven.results += await asyncio.gather(
+                *(self._one_fleet(fleet, gateway, stop) for fleet in fleets)
+            )
+            if self._agents is not None:
+                acked = await asyncio.to_thread(self._agents.finish)
+                self._outcome.agents = self._agents
+                self._outcome.agents_acknowledged = acked
         finally:
             self._stop.set()  # lets the watching thread go
             watching.cancel()
             probing.cancel()
 
+    def _enrol(self, gateway: dict[str, Any]) -> None:
+        """Register trucks and cars with agents, and start the agents' process."""
+        trucks, agents = self._options.trucks, self._agents
+        tokens = enrol(
+            self._settings,
+            () if trucks is None else phones(trucks.seed, trucks.vehicles),
+            () if agents is None else agents.cars,
+            (self._options.agents and self._options.agents.model) or own_model(),
+        )
+        if agents is not None:
+            agents.prepare()
+            agents.start(gateway["mqtt"]["host"], gateway["mqtt"]["port"], tokens)
+
+    async def _one_fleet(
+        self, fleet: SimulateOptions, gateway: dict[str, Any], stop: asyncio.Event
+    ) -> SimulateResult:
+        place = gateway[fleet.protocol]
+        options = replace(fleet, host=place["host"], port=place["port"])
+
+        def note(progress: Progress) -> None:
+            self._progress[fleet.protocol] = progress
+
+        return await simulate(options, note, stop=stop)
+
     async def _watch(self, stop: asyncio.Event) -> None:
         await asyncio.to_thread(self._stop.wait)
         stop.set()
 
-    def _note(self, progress: Progress) -> None:
-        self._progress = progress
-
     def _look(self, http: httpx.Client) -> None:
-        self._peak = max(self._peak, sum(map(memory_bytes, self._supervisor.pids().values())))
+        pids = list(self._supervisor.pids().values())
+        if self._agents is not None and self._agents.pid is not None:
+            agents = memory_bytes(self._agents.pid)
+            self._agents_peak = max(self._agents_peak, agents)
+        self._peak = max(self._peak, sum(map(memory_bytes, pids)))
         try:
             answer = http.get("/v1/status")
         except httpx.TransportError:
@@ -157,53 +234,6 @@ class Demo:
         if quiet < _QUIET_LOOKS:
             left = self._status.get("lag_frames", "some")
             self._console.print(f"{left} frames still wait in the stream; the report lacks them.")
-
-    def _line(self) -> Text:
-        progress, status = self._progress, self._status
-        if progress is None:
-            return Text("connecting …")
-        fresh = status.get("freshness_ms")
-        parts = [
-            f"{progress.elapsed_s:6.0f} s",
-            f"connected {progress.connected}",
-            f"{status.get('frames_per_second', 0):.0f} frames/s",
-            f"sent {progress.sent}",
-            f"acknowledged {progress.acknowledged}",
-            f"stored {status.get('stored_per_second', 0):.0f}/s",
-            f"fresh {fresh:.0f} ms" if fresh is not None else "fresh –",
-        ]
-        parts += [problem["detail"] for problem in status.get("problems", ())]
-        return Text("  ".join(parts))
-
-    def _report(self, result: SimulateResult, probe: FreshnessProbe) -> dict[str, Any]:
-        found = reckon(
-            open_lake(self._settings),
-            DEFAULT_TENANT,
-            result.vehicles,
-            result.acknowledged_vehicle,
-            result.acknowledged_seconds,
-        )
-        report = {
-            "vehicles": len(result.vehicles),
-            "seconds": round(result.elapsed_s, 1),
-            "sent": result.sent,
-            "acknowledged": result.acknowledged,
-            "unacknowledged": result.unconfirmed,
-            "reissued": result.reissued,
-            "lost_connections": result.lost_connections,
-            "stored": found.stored,
-            "duplicates": found.duplicates,
-            "missing": found.missing,
-            "dead_letters": found.dead_letters,
-            "ack_p50_ms": round(result.ack_p50_ms, 2),
-            "ack_p99_ms": round(result.ack_p99_ms, 2),
-            "queryable_p50_ms": probe.percentile_ms(0.5),
-            "queryable_p99_ms": probe.percentile_ms(0.99),
-            "peak_memory_mb": round(self._peak / 1e6, 1),
-        }
-        for name, value in report.items():
-            self._console.print(f"  {name.replace('_', ' '):<18} {value}")
-        return report
 
 
 def _demo_settings(options: DemoOptions) -> Settings:

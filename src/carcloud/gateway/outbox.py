@@ -187,7 +187,8 @@ class Outbox:
     async def _publish(self, tenant: Tenant, queue: "_Queue", block: _Block) -> None:
         if block.frames:
             block.span = self._tracer.begin("gateway block", block.received[0])
-            await self._until_kept(tenant, block, f"{self._instance}-{next(self._numbers)}")
+            number = f"{self._instance}-{self._protocol}-{next(self._numbers)}"
+            await self._until_kept(tenant, block, number)
         block.durable = True
         while queue.in_flight and queue.in_flight[0].durable:
             self._confirm(queue.in_flight.popleft())

@@ -1,6 +1,7 @@
 // Every text of the console, by key; one file an area. The files of `zh` have the same keys.
 import account from './account'
 import audit from './audit'
+import campaigns from './campaigns'
 import commands from './commands'
 import catalogue from './catalogue'
 import deadLetters from './dead-letters'
@@ -31,6 +32,7 @@ export const areas = [
   map,
   vehicles,
   vehicle,
+  campaigns,
   commands,
   frames,
   sql,
@@ -55,6 +57,7 @@ export const en = {
   ...catalogue,
   ...vehicles,
   ...vehicle,
+  ...campaigns,
   ...commands,
   ...frames,
   ...sql,

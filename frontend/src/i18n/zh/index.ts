@@ -1,6 +1,7 @@
 import type { Messages } from '../index.svelte'
 import account from './account'
 import audit from './audit'
+import campaigns from './campaigns'
 import commands from './commands'
 import catalogue from './catalogue'
 import deadLetters from './dead-letters'
@@ -31,6 +32,7 @@ export const zh: Messages = {
   ...catalogue,
   ...vehicles,
   ...vehicle,
+  ...campaigns,
   ...commands,
   ...frames,
   ...sql,

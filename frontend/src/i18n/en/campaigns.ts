@@ -31,7 +31,7 @@ export default {
   'campaign.wrong': '{count} {count:thing is|things are} wrong',
   'campaign.fine': 'Can be saved',
   'campaign.beside': 'Document and dry run',
-  'campaign.what': 'Name',
+  'campaign.what': 'What it is',
   'campaign.name': 'Name',
   'campaign.nameLike': 'Hard braking',
   'campaign.id': 'Id',

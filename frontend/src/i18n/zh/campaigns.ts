@@ -31,7 +31,7 @@ export default {
   'campaign.wrong': '{count} 处有误',
   'campaign.fine': '可以保存',
   'campaign.beside': '文档与试运行',
-  'campaign.what': '名称',
+  'campaign.what': '基本信息',
   'campaign.name': '名称',
   'campaign.nameLike': '急刹车',
   'campaign.id': 'ID',

@@ -14,11 +14,14 @@ from carcloud.app.secret import sealing_secret
 from carcloud.app.turns import in_turn
 from carcloud.config import Settings
 from carcloud.endings import begin, end
+from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
+from carcloud.ports.records import Records
 from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.rundir import RunDir
 from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
+from carcloud.services.telemetry.decode_jt808 import MappingsOf
 from carcloud.services.telemetry.decode_jt808 import decoder as jt808_decoder
 from carcloud.services.telemetry.decode_mqtt import decoder as mqtt_decoder
 from carcloud.services.telemetry.decrypt_gbt32960 import decryptor
@@ -26,10 +29,11 @@ from carcloud.services.telemetry.ingest import Ingest
 from carcloud.services.telemetry.ranges import RangesByTenant
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Remembered, Reporting, Vehicles
-from carcloud.services.vocabulary.api import Vocabulary
+from carcloud.services.vocabulary.api import Mappings, ModelMapping, Vocabulary
 
 log = logging.getLogger(__name__)
 
+_MOST_ASKED = 10_000  # vehicles that the registry tells at once
 STANDS_BY = Figures({}, {})  # of an ingest that waits for its turn
 
 
@@ -98,7 +102,7 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
     vocabulary = Vocabulary(engines.records)
     decoders = {
         "gbt32960": gbt32960_decoder(decrypt, _styles(vehicles)),
-        "jt808": jt808_decoder(_styles(vehicles)),
+        "jt808": jt808_decoder(_styles(vehicles), _mappings(vehicles, engines.records, vocabulary)),
         "mqtt": mqtt_decoder(vocabulary.catalogue, future_us=int(future_s * 1e6)),
     }
     return Ingest(
@@ -126,6 +130,28 @@ def _styles(vehicles: Vehicles) -> Styles:
         return models.many(names) if special.many([""]) else {}
 
     return styles
+
+
+def _mappings(vehicles: Vehicles, records: Records, vocabulary: Vocabulary) -> MappingsOf:
+    """What models map, asked of the registry only where a model of the tenant maps at all."""
+    mappings = Mappings(records, vocabulary.catalogue)
+    models: dict[Tenant, Remembered[str]] = {}
+
+    def found(tenant: Tenant, names: Sequence[str]) -> dict[str, ModelMapping]:
+        if not mappings.any(tenant):
+            return {}
+        known = models.setdefault(tenant, Remembered(lambda asked: _models(tenant, asked)))
+        of = {name: mappings.mapping(tenant, one) for name, one in known.many(names).items()}
+        return {name: one for name, one in of.items() if one is not None}
+
+    def _models(tenant: Tenant, asked: Sequence[str]) -> dict[str, str]:
+        of: dict[str, str] = {}
+        for start in range(0, len(asked), _MOST_ASKED):
+            many = vehicles.many(tenant, asked[start : start + _MOST_ASKED])
+            of.update({name: one.model for name, one in many.items() if one.model is not None})
+        return of
+
+    return found
 
 
 def ingest_figures(ingest: Ingest) -> Figures:

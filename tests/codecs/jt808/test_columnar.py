@@ -69,7 +69,8 @@ def check_row(row: dict[str, Any], frame: Frame, report: Report) -> None:
 def check(messages: list[bytes]) -> int:
     """Every message of a block has the rows, and the fault, that the reference gives it."""
     found = block(messages)
-    rows = iter(zip(found.row_frame.tolist(), found.rows.to_pylist(), strict=True))
+    contents = [found.report(row) for row in range(found.rows.num_rows)]
+    rows = iter(zip(found.row_frame.tolist(), found.rows.to_pylist(), contents, strict=True))
     count = 0
     for index, raw in enumerate(messages):
         fault = FAULTS[found.fault[index]].code
@@ -86,8 +87,8 @@ def check(messages: list[bytes]) -> int:
         first = expected[0].time if expected else None
         assert found.time[index] == (-1 if first is None else to_us(first))
         for report in expected:
-            at, row = next(rows)
-            assert at == index
+            at, row, content = next(rows)
+            assert (at, content) == (index, report.content)
             check_row(row, frame, report)
             count += 1
     assert next(rows, None) is None

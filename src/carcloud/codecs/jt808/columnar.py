@@ -49,7 +49,8 @@ class DecodedBlock:
     in which any row has a value. `row_frame` int32[rows] is the message of each row; `fault`
     uint8[messages] indexes `FAULTS`, `fault_offset` int32[messages] is the byte of the unescaped
     message where it was found. `message` int64[messages] are ids, 0 where a header cannot be
-    read; `time` int64[messages] us UTC of the first report, -1 without one.
+    read; `time` int64[messages] us UTC of the first report, -1 without one. `place` int64[rows, 2]
+    is where each report begins in `clean`, and its bytes.
     """
 
     rows: pa.Table
@@ -58,6 +59,13 @@ class DecodedBlock:
     fault_offset: NDArray[np.int32]
     message: NDArray[np.int64]
     time: NDArray[np.int64]
+    clean: NDArray[np.uint8]
+    place: NDArray[np.int64]
+
+    def report(self, row: int) -> bytes:
+        """The report of a row as a body of 0x0200."""
+        at, size = self.place[row].tolist()
+        return self.clean[at : at + size].tobytes()
 
 
 def decode_block(frames: pa.BinaryArray) -> DecodedBlock:
@@ -89,6 +97,8 @@ def decode_block(frames: pa.BinaryArray) -> DecodedBlock:
         scan.fault_offset,
         scan.head[:, kernel.MESSAGE].copy(),
         scan.head[:, kernel.WHEN].copy(),
+        scan.clean,
+        found[:, kernel.AT : kernel.SIZE + 1],
     )
 
 

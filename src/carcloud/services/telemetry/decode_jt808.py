@@ -5,6 +5,7 @@ after another. Messages without a position (media, CAN, pass-through …) stay r
 that comes again, alone or in a batch, has the same content and so the same digest.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,17 +18,23 @@ from carcloud.codecs.jt808.tables import message_name
 from carcloud.model.ids import Tenant
 from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
 from carcloud.services.telemetry.decode_gbt32960 import Styles
+from carcloud.services.telemetry.fields_jt808 import with_fields
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.vehicles.api import Datum
+from carcloud.services.vocabulary.mapping_types import Mapping as ModelMapping
+
+MappingsOf = Callable[[Tenant, Sequence[str]], Mapping[str, ModelMapping]]
+"""The mappings of the models of vehicles, where they have one; quick where no model has."""
 
 _UNREADABLE: Final = 0  # message id where there is no header
 
 
-def decoder(styles: Styles | None = None) -> Decoder:
-    """The `protocols.Decoder` of JT/T 808; `styles` tells whose positions are GCJ02."""
+def decoder(styles: Styles | None = None, mappings: MappingsOf | None = None) -> Decoder:
+    """The `protocols.Decoder` of JT/T 808; `styles` tells whose positions are GCJ02, `mappings`
+    which further fields become which signals."""
 
     def decode(
-        _tenant: Tenant, vehicles: pa.Array, frames: pa.Array, _received: pa.Array
+        tenant: Tenant, vehicles: pa.Array, frames: pa.Array, _received: pa.Array
     ) -> DecodedFrames:
         block = decode_block(frames)
         # The gateway knows the terminal: its registration stands above what a header says.
@@ -35,6 +42,9 @@ def decoder(styles: Styles | None = None) -> Decoder:
         rows = block.rows.set_column(0, "vehicle", names)
         if styles is not None and rows.num_rows:
             rows = _by_model(rows, names, styles)
+        if mappings is not None and rows.num_rows:
+            known = mappings(tenant, names.unique().to_pylist())
+            rows = with_fields(rows, names, block, known) if known else rows
         return DecodedFrames(
             rows=to_wgs84(rows),
             row_frame=block.row_frame,

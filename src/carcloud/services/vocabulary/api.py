@@ -31,6 +31,7 @@ from carcloud.services.vocabulary.mapping_suggest import Suggested
 from carcloud.services.vocabulary.mapping_types import (
     Checked,
     DbcFinding,
+    FieldSource,
     MappingVersion,
     RawField,
     Rule,
@@ -47,6 +48,7 @@ __all__ = [
     "Checked",
     "DbcFinding",
     "Effect",
+    "FieldSource",
     "Finding",
     "InvalidMapping",
     "InvalidOverlay",

@@ -14,6 +14,7 @@ from carcloud.config import Settings
 
 _MARK = "made-by-carcloud-demo"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_REPLAY_HELP = "--can-log goes with --dbc and --mapping"
 _SLOWER = 5  # times the period of the cars
 
 
@@ -101,7 +102,7 @@ def command(
     """
     lean.role()  # which this process forks into
     from carcloud.demo.agents import AgentOptions
-    from carcloud.demo.registry import given_model
+    from carcloud.demo.registry import CannotReplay, given_model
     from carcloud.demo.run import Demo, DemoOptions
     from carcloud.simulator.options import SimulateOptions
     from carcloud.supervisor import StartFailed
@@ -116,8 +117,8 @@ def command(
     slow = max(period * _SLOWER, 1.0)
     try:
         model = None if can_log is None else given_model(dbc, mapping)
-    except (OSError, ValueError) as error:
-        raise Failure(str(error), "--can-log goes with --dbc and --mapping") from error
+    except CannotReplay as error:
+        raise Failure(str(error), _REPLAY_HELP) from error
     driving = SimulateOptions(
         protocol="jt808", vehicles=max(trucks, 1), period_s=slow, seconds=seconds, seed=seed,
         losses_per_hour=loss,
@@ -132,6 +133,8 @@ def command(
         report = demo.run()
     except StartFailed as error:
         raise Failure(str(error), f"logs are in {data / 'logs'}") from error
+    except CannotReplay as error:
+        raise Failure(str(error), _REPLAY_HELP) from error
     finally:
         demo.close()
     if as_json:

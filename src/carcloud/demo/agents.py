@@ -61,7 +61,7 @@ class Agents:
         return None if self._process is None else self._process.pid
 
     def prepare(self) -> None:
-        """Make the logs; raises what `converted` raises."""
+        """Make the logs; raises `CannotReplay`."""
         self._folder.mkdir(mode=0o700)
         options = self._options
         if options.log is None:

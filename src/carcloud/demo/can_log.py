@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from carcloud.codecs.can.frames import ERROR, FD, REMOTE, CanFrames
-from carcloud.engines.canlog_files import RELATIVE, open_log
+from carcloud.demo.registry import CannotReplay
+from carcloud.engines.canlog_files import RELATIVE, LogFileError, open_log
 from carcloud.simulator.fleet import Fleet
 from carcloud.simulator.journey import Activity
 from carcloud.simulator.readings import Readings
@@ -30,10 +31,6 @@ _LOCKS_ABOVE_KMH = 15.0
 _DOOR_OPEN_S = 5  # after a trip, and before the next one
 _POSITION = struct.Struct("<ii")
 _COURSE = struct.Struct("<HxxI")
-
-
-class NoFrames(ValueError):
-    """A log without a frame that can be replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +142,19 @@ def _place(seen: Readings, car: int) -> tuple[int, int]:
 def converted(log: Path, file: Path) -> None:
     """Write a log of any kind that carcloud reads as candump text.
 
-    Raises `NoFrames`, `LogFileError`.
+    Raises `CannotReplay`.
     """
     count = 0
-    with file.open("w", encoding="ascii") as out:
-        for batch in open_log(log, RELATIVE).blocks():
-            lines = _lines(batch)
-            out.writelines(lines)
-            count += len(lines)
+    try:
+        with file.open("w", encoding="ascii") as out:
+            for batch in open_log(log, RELATIVE).blocks():
+                lines = _lines(batch)
+                out.writelines(lines)
+                count += len(lines)
+    except LogFileError as error:
+        raise CannotReplay(str(error)) from error
     if not count:
-        raise NoFrames(f"{log} has no frame with a payload")
+        raise CannotReplay(f"{log} has no frame with a payload")
 
 
 def _lines(frames: CanFrames) -> list[str]:

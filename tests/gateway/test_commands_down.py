@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.frame import build
 from carcloud.codecs.mqtt.packets import Ack, Publish, Subscribe, Subscription, Type
+from carcloud.codecs.mqtt.properties import Properties
 from carcloud.engines.stream_nats import NatsServer
+from carcloud.gateway.orders import OrderReport
+from carcloud.ports.errors import Unavailable
 from carcloud.services.commands.api import Commands, NewCommand, State
 from carcloud.services.tenancy.api import AuditFilter, Tenancy
 from carcloud.services.vehicles.api import NewVehicle
@@ -41,7 +45,7 @@ def give(found: Site, vehicle: str, name: str, **arguments: Any) -> str:
 async def stands(found: Site, command: str, state: State) -> Any:
     """Wait until the command stands so."""
     commands = Commands(found.engines.records)
-    await until(lambda: commands.get(T, command).state == state)
+    await until(lambda: commands.get(T, command).state == state, 30)
     return commands.get(T, command)
 
 
@@ -63,7 +67,7 @@ def test_gbt32960_takes_a_command_that_waited_and_one_that_comes(
 ) -> None:
     async def check() -> None:
         async with site(server, tmp_path) as found:
-            found.token(VIN)  # registers it
+            found.role._vehicles.create(T, NewVehicle(VIN), actor="test")
             waited = give(found, VIN, "read-parameters", names=["report_period_s"])
             listener: Any = found.role.listeners["gbt32960"]
             car = await Car.connect(listener._server.sockets[0].getsockname()[1])
@@ -224,5 +228,80 @@ def test_of_two_gateways_one_sends(server: NatsServer, tmp_path: Path) -> None:
             await client.nothing()
             sent = [s.role.figures().counters["commands_sent_total"] for s in (one, other)]
             assert sent == [1, 0]
+
+    run(check())
+
+
+def test_a_cancelled_command_does_not_wait_for_the_vehicle(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            client = await found.client()  # it has not subscribed to its commands
+            given = give(found, CAR, "locate")
+            await stands(found, given, State.SENT)
+            await until(lambda: len(found.outgoing.waiting(T, CAR)) == 1, 30)
+            Commands(found.engines.records).cancel(T, given, actor="ann")
+            assert found.outgoing.waiting(T, CAR) == []
+            client.drop()
+
+    run(check())
+
+
+def test_a_report_that_cannot_be_kept_stops_nobody(server: NatsServer, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            found.token()
+            post, good = found.role.post, give(found, CAR, "locate")
+            bad = OrderReport("0" * 24, "executed", "", 0, {"x": object()})
+            write = post._commands.report
+            post._commands.report = lambda told: write(told) if told[0].id == good else fail()  # type: ignore[method-assign]
+            post.report(CAR, bad)
+            post.report(CAR, OrderReport(good, "executed", "", 0))
+            await stands(found, good, State.EXECUTED)
+            assert post.dropped == 1
+
+    def fail() -> Any:
+        raise TypeError("nobody thought of this")
+
+    run(check())
+
+
+def test_a_result_at_qos_2_is_kept_though_the_connection_breaks(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            expiry = Properties(session_expiry=600)
+            client = await found.client(properties=expiry)
+            told = found.mqtt.downlink.told
+            kept, told._admit = told._admit, waits  # the records are away
+            result = Publish(f"{PREFIX}/state/reported", b'{"state": {"lamp": true}}', 2, 9)
+            client.send(result)
+            await until(lambda: told.waiting == 0, 30)
+            client.drop()
+            await until(lambda: not found.mqtt.sessions, 30)
+            told._admit = kept
+            again = await found.client(properties=expiry, clean_start=False)
+            answer = await again.ask(replace(result, dup=True))
+            assert answer == Ack(Type.PUBREC, 9)
+            assert Commands(found.engines.records).state(T, CAR).reported == {"lamp": True}
+
+    def waits(_asked: Any) -> Any:
+        raise Unavailable("records")
+
+    run(check())
+
+
+def test_a_vehicle_with_a_token_comes_by_no_other_protocol(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            found.token(VIN)
+            listener: Any = found.role.listeners["gbt32960"]
+            car = await Car.connect(listener._server.sockets[0].getsockname()[1])
+            car.send(login(VIN, 2025))
+            assert (await car.reply()).flag == Flag.VIN_UNKNOWN
 
     run(check())

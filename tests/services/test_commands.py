@@ -64,6 +64,9 @@ def twin(**signals: Any) -> VehicleTwin:
     return VehicleTwin(CAR, START, START, readings)
 
 
+STANDS = twin(speed=(0.0, 1))
+
+
 def give(service: Commands, name: str = "locate", **more: Any) -> Any:
     asked = NewCommand(name, **{k: more.pop(k) for k in list(more) if k in ASKED})
     return service.give(more.pop("tenant", A), more.pop("vehicle", CAR), asked, actor="ann", **more)
@@ -97,6 +100,14 @@ def test_no_step_goes_back(service: Commands) -> None:
     for late in (State.SENT, State.RECEIVED, State.EXECUTED, State.TIMED_OUT):
         assert service.report([Report(made.id, CAR, late)]) == []
     assert service.get(A, made.id).reason == "busy"
+
+
+def test_what_a_vehicle_answers_is_kept_whatever_it_is(service: Commands) -> None:
+    answer = {"apn": "\\u0000", "raw": "a\0b", "n\0": [1, {"x": "\0"}]}
+    made = give(service)
+    service.report([Report(made.id, CAR, State.EXECUTED, "a\0", answer)])
+    kept = {"apn": "\\u0000", "raw": "a\ufffdb", "n\ufffd": [1, {"x": "\ufffd"}]}
+    assert service.get(A, made.id).result == kept
 
 
 def test_only_its_own_vehicle_tells_of_a_command(service: Commands) -> None:
@@ -153,6 +164,7 @@ def test_parked_is_made_sure_of(service: Commands) -> None:
         (twin(), "not reported"),
         (twin(speed=(43.0, 3)), "43 km/h 3 s ago"),
         (twin(speed=(0.0, 61)), "61 s old"),
+        (twin(speed=(0.0, -3600)), "in the future"),
         (twin(speed=(0.0, 1), moving=(True, 1)), "moves"),
     ):
         with pytest.raises(NotParked, match=why):
@@ -175,6 +187,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("message", {"arguments": {"text": "a\0"}}, "arguments"),
     ("locate", {"timeout_s": 0.5}, "timeout_s"),
     ("locate", {"key": ""}, "key"),
+    ("unlock", {"timeout_s": 3600, "twin": STANDS}, "timeout_s"),
 ]
 
 

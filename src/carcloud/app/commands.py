@@ -15,7 +15,7 @@ from carcloud.model.streams import wake_subject
 from carcloud.model.time import now_us
 from carcloud.ports.errors import EngineError
 from carcloud.ports.stream import Stream
-from carcloud.services.commands.api import SERVICE, Commands, Report, State, Waiting
+from carcloud.services.commands.api import SERVICE, Command, Commands, Report, State, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,21 @@ class CommandPost:
         except EngineError:
             self._reports = reports + self._reports
             raise
+        except Exception as error:
+            log.error("%d reports of commands failed together", len(reports), exc_info=error)
+            changed = await asyncio.to_thread(self._write_each, reports)
         self.reported += len(changed)
+
+    def _write_each(self, reports: Sequence[Report]) -> list[Command]:
+        """One by one, without the one that nobody thought of. In a thread."""
+        changed: list[Command] = []
+        for one in reports:
+            try:
+                changed += self._commands.report([one])
+            except Exception as error:
+                self.dropped += 1
+                log.error("a report of command %s is dropped", one.id, exc_info=error)
+        return changed
 
     def _look(self, arrived: Sequence[str]) -> list[Waiting]:
         """What waits for those that came, and what was given since the last look. In a thread."""

@@ -60,6 +60,8 @@ class MqttCommands:
             }
         )
         topic = f"{prefix(one.vehicle)}commands"
+        if self._is_put(one, topic):
+            return ""  # the batch is tried again after a failure
         try:
             self._outgoing.send(
                 one.tenant, one.vehicle, topic, payload, actor=_ACTOR, expires=order.expires_us
@@ -67,6 +69,11 @@ class MqttCommands:
         except (OverLimit, Invalid, Unknown) as error:
             return str(error)
         return ""
+
+    def _is_put(self, one: Given, topic: str) -> bool:
+        waiting = self._outgoing.waiting(one.tenant, one.vehicle)
+        mark = one.order.id.encode()
+        return any(there.topic == topic and mark in there.payload for there in waiting)
 
     def told(self, messages: Sequence[Told]) -> list[str]:
         """Keep what vehicles tell."""

@@ -7,6 +7,7 @@ from carcloud.codecs.mqtt.errors import MqttError
 from carcloud.codecs.mqtt.reasons import Reason
 
 _MOST: Final = 65_535  # bytes
+_KNOWN: Final = 200  # characters of a topic that is remembered
 
 UP: Final = ("signals", "collected", "checkin", "commands/+/result", "state/reported")
 """What a vehicle may publish, below `v1/{vehicle}/`."""
@@ -63,9 +64,17 @@ def prefix(vehicle: str) -> str:
     return f"v1/{vehicle}/"
 
 
-@lru_cache(4096)
 def is_up(vehicle: str, topic: str) -> bool:
     """Whether the vehicle may publish on this topic."""
+    return _is_up(vehicle, topic) if len(topic) <= _KNOWN else _looks_up(vehicle, topic)
+
+
+@lru_cache(4096)
+def _is_up(vehicle: str, topic: str) -> bool:
+    return _looks_up(vehicle, topic)
+
+
+def _looks_up(vehicle: str, topic: str) -> bool:
     start = prefix(vehicle)
     return topic.startswith(start) and any(matches(one, topic[len(start) :]) for one in UP)
 

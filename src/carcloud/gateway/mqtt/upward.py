@@ -94,7 +94,8 @@ class Upward:
         number = packet.packet_id.to_bytes(2, "big")
         answer = (None, _PUBACK + number, _PUBREC + number)[packet.qos]
         if packet.qos == 2 and packet.packet_id in state.received:  # [MQTT-4.3.3-10]
-            outbox.after_earlier(link.tenant, session, _PUBREC + number)
+            # It may have come over a connection before this one, and wait to be durable.
+            outbox.after_all(link.tenant, session, _PUBREC + number)
             return
         if packet.qos:
             self._count(packet)
@@ -103,12 +104,14 @@ class Upward:
         downlink, below = session.gateway.downlink, topic[len(prefix(link.vehicle)) :]
         if below in _LAKE or downlink is None or downlink.told is None:
             self._remember(topic)
+            self._received(packet)
             outbox.add(link.tenant, link.vehicle, now_us(), frame, session, answer)
             return
 
         def kept(wrong: str) -> None:
             error = FrameError("not-taken", 0, "topics, version 1", wrong)
             fault = fault_text(error) if wrong else None
+            self._received(packet)
             outbox.add(link.tenant, link.vehicle, now_us(), frame, session, answer, fault)
             session.gateway.look([link.vehicle])  # what it says of its state may change the delta
 
@@ -121,10 +124,13 @@ class Upward:
         if self._v5 and self._unanswered + len(state.received) >= most:
             clause = "[MQTT-3.3.4-9]"
             raise MqttError(Reason.RECEIVE_MAXIMUM_EXCEEDED, clause, f"more than {most} at once")
-        if packet.qos == 2:
-            state.received.add(packet.packet_id)
-        else:
+        if packet.qos == 1:
             self._unanswered += self._v5
+
+    def _received(self, packet: Publish) -> None:
+        """[MQTT-4.3.3-10]: the message is kept; it is known if it comes again."""
+        if packet.qos == 2:
+            self._link.state.received.add(packet.packet_id)
 
     def _topic(self, packet: Publish) -> str:
         """3.3.2.3.4: the topic, or what its alias stands for."""

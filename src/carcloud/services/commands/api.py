@@ -54,7 +54,7 @@ from carcloud.services.commands.types import (
     Waiting,
 )
 from carcloud.services.tenancy.api import AuditEntry, limit_in, record_changes
-from carcloud.services.vehicles.api import announce
+from carcloud.services.vehicles.api import Outgoing, announce
 
 if TYPE_CHECKING:
     from carcloud.services.telemetry.api import VehicleTwin
@@ -147,6 +147,9 @@ class Commands:
             if twin is None:
                 raise NotParked("the vehicle has not reported whether it moves")
             check_parked(twin, self._now(), self._parked_s)
+            if new.timeout_s > self._parked_s:
+                detail = f"at most {self._parked_s:g} for a command that needs the vehicle parked"
+                raise InvalidCommand("timeout_s", detail)
         now = self._now()
         values = {
             "id": new_id(now),
@@ -218,15 +221,20 @@ class Commands:
         before: str | None = None,
         limit: int = 50,
     ) -> CommandPage:
-        """Commands, newest first, with ids below `before`."""
+        """Commands, newest first, of those before `before`; none behind one that is not there."""
         query = select(commands).where(commands.c.tenant == tenant)
         if vehicle is not None:
             query = query.where(commands.c.vehicle == vehicle)
         if state is not None:
             query = query.where(commands.c.state == state.value)
         if before is not None:
-            query = query.where(commands.c.id < before)
-        query = query.order_by(commands.c.id.desc()).limit(limit + 1)
+            if not (before.isalnum() and before.isascii()):
+                return CommandPage((), None)
+            mine = (commands.c.tenant == tenant) & (commands.c.id == before)
+            query = query.where(
+                commands.c.number < select(commands.c.number).where(mine).scalar_subquery()
+            )
+        query = query.order_by(commands.c.number.desc()).limit(limit + 1)
         with self._records.reading() as db:
             found = [command_of(row) for row in db.execute(query).mappings()]
         more = found[limit - 1].id if len(found) > limit else None
@@ -242,7 +250,15 @@ class Commands:
             after = progress.cancel(db, tenant, found, actor, self._now())
         if after.state != State.CANCELLED or found.state == State.CANCELLED:
             raise Ended(f"the command is {after.state}")
+        self._withdraw(tenant, found, actor)
         return after
+
+    def _withdraw(self, tenant: Tenant, command: Command, actor: str) -> None:
+        """Take a command out of the messages that wait for its vehicle."""
+        outgoing = Outgoing(self._records)
+        for message in outgoing.waiting(tenant, command.vehicle):
+            if message.topic.endswith("/commands") and command.id.encode() in message.payload:
+                outgoing.withdraw(tenant, command.vehicle, message.id, actor=actor)
 
     # for gateways
 

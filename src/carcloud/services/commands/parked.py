@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 SPEED, MOVING = "Vehicle.Speed", "Vehicle.IsMoving"
 PARKED_BELOW = 0.5  # km/h; a standing vehicle's position noise is below it
+_AHEAD_S = 5.0  # s a vehicle's clock may be before ours
 _SECOND = 1_000_000
 
 
@@ -20,6 +21,8 @@ def check_parked(twin: "VehicleTwin", now_us: int, fresh_s: float) -> None:
         raise NotParked("the vehicle has not reported whether it moves")
     newest = max(reading.time_us for reading in told)
     age = (now_us - newest) / _SECOND
+    if age < -_AHEAD_S:
+        raise NotParked("what is known of its speed is dated in the future")
     if age > fresh_s:
         raise NotParked(f"what is known of its speed is {age:.0f} s old, {fresh_s:.0f} s at most")
     if speed is not None and float(speed.value or 0) >= PARKED_BELOW:  # type: ignore[arg-type]

@@ -119,11 +119,22 @@ def _values(report: Report, time: int) -> dict[str, Any]:
     values: dict[str, Any] = {"state": report.state.value}
     values["reason"] = report.reason.replace("\0", "\ufffd")[:_REASON]
     if report.result is not None:
-        text = json.dumps(report.result, ensure_ascii=False).replace("\\u0000", "\ufffd")
+        text = json.dumps(_storable(report.result), ensure_ascii=False)
         values["result"] = text if len(text) <= _RESULT else json.dumps("too long to keep")
     values[_TIMES.get(report.state, "ended_us")] = time
     values["untold"] = report.state in _TOLD
     return values
+
+
+def _storable(value: Any) -> Any:
+    """JSON values without NUL characters, which PostgreSQL does not take."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, Mapping):
+        return {_storable(str(name)): _storable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(one) for one in value]
+    return value
 
 
 def _end(state: State, reason: str, now: int) -> dict[str, Any]:

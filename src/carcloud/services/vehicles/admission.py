@@ -75,7 +75,7 @@ class Desk:
         row = known.get(vehicle)
         if row is None:
             return self._stranger(vehicle, login, known)
-        if login.protocol in tokens.PROVEN and not tokens.proven(row, login):
+        if not tokens.lets_in(row, login):
             return Admission(vehicle, "credentials")
         refusal = "suspended" if row["tenant"] in self._stopped else _refusal(row, login)
         if refusal is not None:

@@ -153,6 +153,7 @@ def retain_in(
 ) -> OutgoingMessage:
     """`Outgoing.retain` inside a transaction of the caller's."""
     put = _Put(db, tenant, vehicle, actor, now)
+    put.lock()
     mine = _of(tenant, vehicle) & messages.c.retained & (messages.c.topic == topic)
     db.execute(delete(messages).where(mine))
     return put.one(topic, payload, qos=1, retained=bool(payload), expires=None)
@@ -178,7 +179,7 @@ class _Put:
         self, topic: str, payload: bytes, *, qos: int, retained: bool, expires: int | None
     ) -> OutgoingMessage:
         self._check(topic, qos)
-        self._lock()
+        self.lock()
         last, used = self._kept()
         limit = limit_in(self.db, self.tenant, LIMIT)
         check(LIMIT, limit, used, len(payload) + len(topic) + _OVERHEAD)
@@ -202,7 +203,7 @@ class _Put:
         if qos not in (0, 1):
             raise Invalid("qos", "0 or 1")
 
-    def _lock(self) -> None:
+    def lock(self) -> None:
         """One at a time puts messages of a vehicle, so that their numbers and sizes are right."""
         if not rows.storable(self.vehicle):
             raise Unknown(f"there is no vehicle {self.vehicle!r}")

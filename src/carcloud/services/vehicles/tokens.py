@@ -45,6 +45,13 @@ def hashed(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
+def lets_in(row: Any, login: Login) -> bool:
+    """Whether a login proves what it must: a vehicle that has a token comes by no other way."""
+    if login.protocol in PROVEN:
+        return proven(row, login)
+    return row["token_sha256"] is None
+
+
 def proven(row: Any, login: Login) -> bool:
     """Whether a login brings the token or the certificate on record; takes the same time always."""
     token, certificate = login.token, login.certificate

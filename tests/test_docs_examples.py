@@ -53,6 +53,7 @@ ELSEWHERE = {
     r"carcloud simulate --port 32971\b": "tests/kill/test_forwarding_page.py",
     r"carcloud agent\b": "tests/agent; it runs until it is stopped",
     r"carcloud query .*\btrip_stats\b": "tests/test_docs_compute.py, test_tables.py beside jobs",
+    r"carcloud campaigns\b": "tests/web/test_campaign_routes.py",
     r"carcloud tables drop\b": "tests/web/test_table_routes.py",
     r"carcloud tenants approve-deletion\b": "tests/web/test_tenant_deletions.py",
     r"(python|cc) .*mqtt_device|\./mqtt_device": "tests/gateway/test_mqtt_devices.py",

@@ -35,6 +35,7 @@ from carcloud.model.blocks import pack
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.streams import frames_subject, sessions_subject, status_subject
 from carcloud.model.time import now_us
+from carcloud.services.campaigns.api import Campaigns, DryRun, Follow
 from carcloud.services.commands.api import Commands
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs, Kinds, Runner, RunnerOptions
@@ -64,6 +65,7 @@ from carcloud.services.tenant_life.api import (
 from carcloud.services.vehicles.api import NewVehicle, Vehicles
 from carcloud.services.vocabulary.api import Mappings, Vocabulary
 from carcloud.web.application import Services, create_app
+from carcloud.web.given import CampaignParts
 from carcloud.web.serve import serve
 
 T = TypeVar("T")
@@ -352,10 +354,15 @@ class _running:
             self.records, storage,
             days=lambda: site["days"], second_person=lambda: bool(site["second_person"]),
         )  # fmt: skip
+        campaigns = CampaignParts(
+            Campaigns(self.records, self.stream, catalogue=vocabulary.catalogue),
+            DryRun(lake, Metering(self.records).price),
+            Follow(self.records, lake),
+        )
         services = Services(
             tenancy, vehicles, vocabulary, Mappings(self.records, vocabulary.catalogue),
-            telemetry, Commands(self.records, self.stream), compliance, platforms, jobs,
-            storage, Metering(self.records), life,
+            telemetry, Commands(self.records, self.stream), campaigns, compliance, platforms,
+            jobs, storage, Metering(self.records), life,
         )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
         self.app = app = create_app(services, settings, pages=self.pages)

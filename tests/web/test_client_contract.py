@@ -15,6 +15,7 @@ from carcloud.client.access_types import Scope
 from carcloud.client.arrow import SeriesSet
 from carcloud.client.audit import _Audit
 from carcloud.client.buckets import _Buckets
+from carcloud.client.campaigns import Target, _Campaigns
 from carcloud.client.cloud import Cloud
 from carcloud.client.commands import _Commands
 from carcloud.client.cost_types import Price, Tier
@@ -88,6 +89,8 @@ ARGUMENTS: dict[str, Any] = {  # one for each name of an argument of a method
     "prices": {"messages": Price((Tier(Decimal(1), Decimal(5)),), Decimal(2))},
     "budget": "0" * 16, "amount": Decimal("10.5"), "thresholds": [50], "meter": "messages",
     "on_forecast": False,
+    "campaign": "c1", "document": {"id": "c1"}, "target": Target(("x1",), ("m1",), ("a",), 5.0),
+    "hours": 2.0, "compatibility": True, "percent": 10.0, "expression": "true",
     "command": "06512f0a", "dbc": {"a.dbc": "x"}, "arguments": {"text": "hi"}, "desired": {"a": 1},
 }  # fmt: skip
 OTHER = {  # where the same name means something else
@@ -101,6 +104,9 @@ OTHER = {  # where the same name means something else
         "daily", "0 1 * * *", "UTC", JOB, True, True, None, (), None, None, "u",
         datetime.fromisoformat("2026-05-01T00:00:00Z"), etag='"1"',
     ),
+    (_Campaigns, "list", "state"): "running",
+    (_Campaigns, "approve", "version"): 2,
+    (_Campaigns, "start", "version"): 2,
     (Cloud, "query_file", "kind"): "csv",
     (_Buckets, "change", "lifecycle"): [LifecycleRule(days=1)],
     (_Buckets, "change", "versioning"): "Enabled",
@@ -109,7 +115,8 @@ OTHER = {  # where the same name means something else
 BY_PATH = {"send", "items", "stream"}  # ask for any route
 GROUPS = (
     Cloud, _Vehicles, _Models, _Jobs, _Schedules, _DeadLetters, _Buckets, _People, _Roles,
-    _LoginProviders, _Keys, _Tenants, _Commands, _Mappings, _Signals, _Audit, _Usage, _Costs,
+    _LoginProviders, _Keys, _Tenants, _Commands, _Campaigns, _Mappings, _Signals, _Audit, _Usage,
+    _Costs,
     _Budgets,
 )  # fmt: skip
 OWN = {(_Usage, "quotas")} | {  # ask another route for the tenant that one works in

@@ -14,7 +14,9 @@ from carcloud.app.tokens import local_key
 from carcloud.client.methods import Group, call, many
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = "".join((DOCS / name).read_text() for name in ("client.md", "commands.md", "signals.md"))
+PAGE = "".join(
+    (DOCS / name).read_text() for name in ("client.md", "commands.md", "signals.md", "campaigns.md")
+)
 CAR = "LTEST00000000D001"
 START = int(datetime(2026, 5, 1, 8, tzinfo=UTC).timestamp()) * 1_000_000  # us
 
@@ -103,3 +105,8 @@ def test_commands(run: Any, cloud: Any) -> None:
     scope = run("commands")
     assert scope["given"].state == "created"
     assert scope["state"].delta == {"reporting": {"interval_s": 30}}
+
+
+def test_campaigns(run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run("campaigns")
+    assert capsys.readouterr().out.splitlines()[1:] == ["running", "0"]

@@ -29,11 +29,12 @@ NOTHING = {  # as an id of the kind that a parameter takes, of a thing that neve
     "platform_id": "ZQXNONE0000000001", "job_id": "1" * 32, "schedule": "zqxnone",
     "budget": "1" * 32, "bucket": "zqxnone", "query_id": "1" * 32,
     "provider": "1" * 16, "command": "1" * 24, "path": "Vehicle.Zqxnone",
-    "export": "1" * 16, "table": "zqxnone",
+    "export": "1" * 16, "table": "zqxnone", "campaign": "zqxnone",
 }  # fmt: skip
 FIXED = {"name": "answer.parquet", "limit": "jobs", "period": "2026-01", "book": "1" * 32,
     "version": "1"}  # fmt: skip
 JOB = {"kind": "query-export", "params": {"sql": "SELECT 1 AS answer"}}
+CAMPAIGN = {"trigger": {"every_ms": 1000}, "signals": [{"path": SIGNAL}]}
 QUERIES = {"paths": SIGNAL, "key": f"{MARK}/a.txt", "line": "0 3 * * *"}
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/users/{user}"): {"disabled": True},
@@ -48,6 +49,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/vehicles/{vehicle}/state/desired"): {"mine": True},
     ("POST", "/v1/vehicles/{vehicle}/commands"): {"name": "locate"},
     ("POST", "/v1/vehicles/{vehicle}/commands/{command}/cancel"): None,
+    ("PUT", "/v1/campaigns/{campaign}"): {"document": CAMPAIGN},
+    ("POST", "/v1/campaigns/{campaign}/approve"): {"version": 1},
+    ("POST", "/v1/campaigns/{campaign}/start"): {"percent": 50},
     ("POST", "/v1/dead-letters/{letter}/reprocess"): None,
     ("PATCH", "/v1/forwarding/{link}"): {"enabled": False},
     ("PUT", "/v1/platforms/{platform_id}"): {"user": "mine", "password": "mine and only mine"},
@@ -93,6 +97,8 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
         made("/v1/vehicles", {"id": vehicle, "labels": {"fleet": MARK}})
         cloud.send(vehicle, make_frame(now_us() - 1_000_000, speed=71.25), tenant=tenant)
         told = made(f"/v1/vehicles/{vehicle}/commands", {"name": "locate"})
+        named = {"id": f"{MARK}-campaign", **CAMPAIGN}
+        made("/v1/campaigns", {"document": named, "note": MARK})
         cloud.send(vehicle, f"no JSON {MARK}".encode(), tenant=tenant)
         own = f"Vehicle.ZqxMine: {{type: sensor, datatype: float, description: {MARK}}}"
         match = {"If-Match": "*"}
@@ -135,7 +141,7 @@ def owned(cloud: Any, make_frame: Any) -> Iterator[Owned]:
             "job_id": job["id"], "schedule": schedule["name"], "budget": budget["id"],
             "bucket": bucket, "query_id": "2" * 32, "provider": "2" * 16, "export": "2" * 16,
             "table": made_table(cloud, tenant), "command": told["id"],
-            "path": "Vehicle.ZqxMine",
+            "path": "Vehicle.ZqxMine", "campaign": named["id"],
         }  # fmt: skip
         yield Owned(client, ids)
 
@@ -267,6 +273,7 @@ def seen_by_its_owner(owned: Owned) -> dict[str, Any]:
         f"/v1/roles/{i['role']}", "/v1/keys", "/v1/invitations", "/v1/projects", "/v1/tenant",
         f"/v1/forwarding/{i['link']}", "/v1/platforms", f"/v1/schedules/{i['schedule']}",
         f"/v1/budgets/{i['budget']}", f"/v1/buckets/{i['bucket']}",
+        f"/v1/campaigns/{i['campaign']}", f"/v1/campaigns/{i['campaign']}/versions",
         f"/v1/buckets/{i['bucket']}/objects", f"/v1/dead-letters/{i['letter']}", "/v1/sessions",
     )  # fmt: skip
     seen: dict[str, Any] = {}

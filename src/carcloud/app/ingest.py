@@ -19,6 +19,7 @@ from carcloud.ports.errors import EngineError
 from carcloud.ports.records import Records
 from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.rundir import RunDir
+from carcloud.services.campaigns.api import KnownCampaigns
 from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
 from carcloud.services.telemetry.decode_jt808 import MappingsOf
@@ -103,7 +104,11 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
     decoders = {
         "gbt32960": gbt32960_decoder(decrypt, _styles(vehicles)),
         "jt808": jt808_decoder(_styles(vehicles), _mappings(vehicles, engines.records, vocabulary)),
-        "mqtt": mqtt_decoder(vocabulary.catalogue, future_us=int(future_s * 1e6)),
+        "mqtt": mqtt_decoder(
+            vocabulary.catalogue,
+            KnownCampaigns(engines.records),
+            future_us=int(future_s * 1e6),
+        ),
     }
     return Ingest(
         engines.stream,

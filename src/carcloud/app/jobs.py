@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carcloud import lean
+from carcloud.app.campaigns import CampaignCare
 from carcloud.app.commands import CommandCare
 from carcloud.app.compute import make_runner, open_compute, runner_figures
 from carcloud.app.engines import Engines, open_engines
@@ -23,12 +24,14 @@ from carcloud.endings import begin, end
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.rundir import RunDir
+from carcloud.services.campaigns.api import Campaigns, Distribution
 from carcloud.services.commands.api import Commands
 from carcloud.services.compute.api import Runner
 from carcloud.services.metering.api import Metering
 from carcloud.services.telemetry.upkeep import Retention, upkeep_round
 from carcloud.services.tenancy.api import KnownLimits, Tenancy
 from carcloud.services.tenant_life.api import TenantLife
+from carcloud.services.vocabulary.api import Mappings, Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,14 @@ class JobsRole:
             Commands(engines.records, engines.stream),
             lambda: settings.number("commands.keep_days"),
         )
+        mappings = Mappings(engines.records, Vocabulary(engines.records).catalogue)
+        self.campaigns = CampaignCare(
+            Campaigns(engines.records, engines.stream),
+            Distribution(engines.records, model_document=mappings.model_document),
+            engines.records,
+            engines.stream,
+            self._tenancy.tenants.ids,
+        )
         self._general: str | None = None  # why there is no care at all
         self._troubles: list[tuple[Tenant, str]] = []
         self.rounds = 0
@@ -73,9 +84,11 @@ class JobsRole:
         storage = self.storage.figures()
         counters = {"upkeep_rounds_total": self.rounds, "upkeep_failures_total": self.failures}
         counters["commands_timed_out_total"] = self.commands.timed_out
+        counters |= self.campaigns.counters()
         links, reserve = self.forwarding.running, self._reserve()
         gauges = {"forwarding_links": links, "disk_reserve_bytes": reserve}
         told = {"upkeep": self._general, "commands": self.commands.problem}
+        told["campaigns"] = self.campaigns.problem
         problems = {code: text for code, text in told.items() if text is not None}
         return Figures(
             {**counters, **metering.counters, **jobs.counters, **storage.counters},
@@ -101,6 +114,7 @@ class JobsRole:
                 self.tenant_life.run,
                 self.tenant_life.run_deletions,
                 self.commands.run,
+                self.campaigns.run,
             ):
                 group.create_task(work())
 

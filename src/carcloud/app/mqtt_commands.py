@@ -9,11 +9,13 @@ from carcloud.app.engines import Engines
 from carcloud.codecs.mqtt.topics import prefix
 from carcloud.gateway.mqtt.downlink import Given, Told
 from carcloud.model.limits import OverLimit
+from carcloud.services.campaigns.api import Campaigns, CheckIn
 from carcloud.services.commands.api import Commands, InvalidCommand, Report, State
 from carcloud.services.vehicles.api import Invalid, Outgoing, Unknown
 
 _ACTOR: Final = "gateway"
 _COMMANDS, _RESULT, _REPORTED = "commands/", "/result", "state/reported"
+_CHECK_IN: Final = "checkin"
 _STATES: Final = {
     "received": State.RECEIVED,
     "executed": State.EXECUTED,
@@ -38,12 +40,39 @@ class Reported(msgspec.Struct, frozen=True):
     state: dict[str, Any]
 
 
+class CheckedIn(msgspec.Struct, frozen=True):
+    """Payload of `v1/{vehicle}/checkin`; further fields are passed over."""
+
+    documents: list[dict[str, Any]] = []
+    missing: list[str] = []
+    campaigns: dict[str, Any] = {}
+    agent: str = ""
+    frames: dict[str, Any] = {}
+    records: dict[str, Any] = {}
+    spool: dict[str, Any] = {}
+    uptime_s: float = 0.0
+    connections: int = 0
+    model: str | None = None
+    sample_bytes: int = 0
+
+
+_FIGURES: Final = (
+    "frames", "records", "spool", "uptime_s", "connections", "model", "sample_bytes"
+)  # fmt: skip
+
+
 class MqttCommands:
     """Both ways; called in threads, in batches. Answers are empty, or say what is wrong."""
 
     def __init__(self, engines: Engines) -> None:
         self._commands = Commands(engines.records, engines.stream)
+        self._campaigns = Campaigns(engines.records, engines.stream)
+        self._put_again: Callable[[Told], None] = lambda _told: None
         self._outgoing = Outgoing(engines.records)
+
+    def on_put_again(self, call: Callable[[Told], None]) -> None:
+        """Have it called in a thread where a vehicle gets documents once more."""
+        self._put_again = call
 
     def given(self, commands: Sequence[Given]) -> list[str]:
         """Put commands where the messages of their vehicles wait."""
@@ -85,13 +114,15 @@ class MqttCommands:
             return ""  # the lake has it, and nobody else wants it
         try:
             take(one)
-        except (msgspec.MsgspecError, InvalidCommand, Invalid) as error:
+        except (msgspec.MsgspecError, InvalidCommand, Invalid, OverLimit, Unknown) as error:
             return str(error)
         return ""
 
     def _taker(self, topic: str) -> Callable[[Told], None] | None:
         if topic == _REPORTED:
             return self._state
+        if topic == _CHECK_IN:
+            return self._check_in
         if topic.startswith(_COMMANDS) and topic.endswith(_RESULT):
             return self._result
         return None
@@ -104,6 +135,19 @@ class MqttCommands:
         command = one.topic[len(_COMMANDS) : -len(_RESULT)]
         reason = told.reason if told.code is None else f"{told.reason} (0x{told.code:x})".strip()
         self._commands.report([Report(command, one.vehicle, state, reason, told.result)])
+
+    def _check_in(self, one: Told) -> None:
+        told = msgspec.json.decode(one.payload, type=CheckedIn)
+        check_in = CheckIn(
+            one.vehicle,
+            tuple(told.documents),
+            tuple(told.missing),
+            told.campaigns,
+            {name: getattr(told, name) for name in _FIGURES},
+            told.agent,
+        )
+        if self._campaigns.check_in(one.tenant, check_in):
+            self._put_again(one)
 
     def _state(self, one: Told) -> None:
         told: Mapping[str, Any] = msgspec.json.decode(one.payload, type=Reported).state

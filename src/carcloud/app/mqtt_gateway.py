@@ -65,7 +65,7 @@ class MqttListener:
         self._attempts: AdmissionDesk[Forbidden, bool] = AdmissionDesk(
             self._note, _ATTEMPTS_PER_SECOND, failed=False
         )
-        commands = MqttCommands(engines)
+        commands = self._commands = MqttCommands(engines)
         self._told: AdmissionDesk[Told, str] = AdmissionDesk(
             commands.told, _TOLD_PER_SECOND, failed="it could not be kept"
         )
@@ -98,6 +98,12 @@ class MqttListener:
         self._server = await listen(
             self._settings, _PREFIX, self.gateway, tls or _tls(self._settings)
         )
+        loop = asyncio.get_running_loop()
+
+        def put_again(told: Told) -> None:
+            loop.call_soon_threadsafe(self.gateway.look, [told.vehicle])
+
+        self._commands.on_put_again(put_again)
         await self._stream.listen(down_subject(Tenant("*")), self._hear)
         return address_of(self._server)
 

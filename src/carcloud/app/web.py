@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from carcloud import lean
+from carcloud.app.campaigns import make_campaigns
 from carcloud.app.compute import make_jobs
 from carcloud.app.engine_facts import known_engines
 from carcloud.app.engines import Engines, open_engines
@@ -214,6 +215,7 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         Mappings(engines.records, vocabulary.catalogue),
         telemetry,
         Commands(engines.records, engines.stream, parked_s=settings.number("commands.parked_s")),
+        make_campaigns(engines, known.metering, vocabulary.catalogue),
         make_compliance(settings, engines),
         PlatformAccounts(engines.records),
         make_jobs(settings, engines),

@@ -33,6 +33,7 @@ COMMANDS = (
     Row("vehicles", "vehicles", "List, add, import and change vehicles."),
     Row("models", "models", "Look at models; say which of their data becomes which signal."),
     Row("signals", "signals", "Look at the signals there are, and change them for yourself."),
+    Row("campaigns", "campaigns", "Decide what vehicles collect, and follow it."),
     Row("commands", "commands", "Give commands to vehicles; their desired state."),
     Row("forwarding", "forwarding", "Forward vehicles to further GB/T 32960 platforms."),
     Row("platforms", "platforms", "Let lower GB/T 32960 platforms log in."),

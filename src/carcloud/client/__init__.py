@@ -4,6 +4,7 @@ from carcloud.client.access_types import Scope
 from carcloud.client.arrow import TruncatedWarning
 from carcloud.client.asynchronous import AsyncClient
 from carcloud.client.blocking import Client
+from carcloud.client.campaigns import Target
 from carcloud.client.cost_types import Price, Tier
 from carcloud.client.errors import (
     CarcloudError,
@@ -57,6 +58,7 @@ __all__ = [
     "Retry",
     "Scope",
     "ServerFailed",
+    "Target",
     "Tier",
     "TooMany",
     "TruncatedWarning",

@@ -10,6 +10,7 @@ import httpx
 from carcloud.client.arrow import TableFormat, frame_of
 from carcloud.client.audit import AsyncAuditGroup
 from carcloud.client.buckets import AsyncBucketGroup
+from carcloud.client.campaigns import AsyncCampaignGroup
 from carcloud.client.cloud import Cloud
 from carcloud.client.commands import AsyncCommandGroup
 from carcloud.client.costs import AsyncBudgetGroup, AsyncCostGroup, AsyncUsageGroup
@@ -50,6 +51,7 @@ class AsyncClient(AsyncGroup, Cloud):
         self.url = access.url
         self._retry = retry
         self._http = httpx.AsyncClient(**http_options(access.url, access.token, timeout_s))
+        self.campaigns = AsyncCampaignGroup(self)
         self.commands = AsyncCommandGroup(self)
         self.vehicles = AsyncVehicleGroup(self)
         self.models = AsyncModelGroup(self)

@@ -10,6 +10,7 @@ import httpx
 from carcloud.client.arrow import TableFormat, frame_of
 from carcloud.client.audit import AuditGroup
 from carcloud.client.buckets import BucketGroup
+from carcloud.client.campaigns import CampaignGroup
 from carcloud.client.cloud import Cloud
 from carcloud.client.commands import CommandGroup
 from carcloud.client.costs import BudgetGroup, CostGroup, UsageGroup
@@ -55,6 +56,7 @@ class Client(Group, Cloud):
         self.url = access.url
         self._retry = retry
         self._http = httpx.Client(**http_options(access.url, access.token, timeout_s))
+        self.campaigns = CampaignGroup(self)
         self.commands = CommandGroup(self)
         self.vehicles = VehicleGroup(self)
         self.models = ModelGroup(self)

@@ -50,6 +50,7 @@ LIMITS: tuple[Limit, ...] = (
     ),
     Limit("jobs", "job", 20, Bound.RUNNING, "Jobs that run at the same time; more wait"),
     Limit("commands", "command", 10_000, Bound.RUNNING, "Commands to vehicles that have not ended"),
+    Limit("campaigns", "campaign", 200, Bound.AMOUNT, "Campaigns that have not ended"),
     Limit("jobs_queued", "job", 10_000, Bound.RUNNING, "Jobs that wait or run"),
     Limit(
         "requests_per_second", "request/s", 2_000, Bound.RATE, "HTTP requests each second"

@@ -33,6 +33,7 @@ from carcloud.web.api import (
     audit,
     buckets,
     budgets,
+    campaigns,
     commands,
     dead_letters,
     forwarding,
@@ -64,7 +65,7 @@ from carcloud.web.api import (
 from carcloud.web.callers import COOKIE, Callers, LabelsOf, caller_of
 from carcloud.web.describe import TAGS
 from carcloud.web.fleet import FleetView
-from carcloud.web.given import Engine, S3Address
+from carcloud.web.given import CampaignParts, Engine, S3Address
 from carcloud.web.live import LiveFeed
 from carcloud.web.observed import WebFigures
 from carcloud.web.problems import Translate, exception_handlers
@@ -89,6 +90,7 @@ class Services:
     mappings: Mappings
     telemetry: Telemetry
     commands: Commands
+    campaigns: CampaignParts
     compliance: Compliance
     platforms: PlatformAccounts
     jobs: Jobs
@@ -176,6 +178,7 @@ def _guarded(guard: Guard) -> Router:
             signals.router,
             telemetry.router,
             commands.router,
+            campaigns.router,
             queries.router,
             dead_letters.router,
             forwarding.router,
@@ -209,6 +212,7 @@ def _given(
         "mappings": services.mappings,
         "telemetry": services.telemetry,
         "commands": services.commands,
+        "campaigns": services.campaigns,
         "compliance": services.compliance,
         "platforms": services.platforms,
         "jobs": services.jobs,
@@ -263,6 +267,7 @@ def _translations() -> Mapping[type[Exception], Translate]:
         **signals.TRANSLATIONS,
         **mappings.TRANSLATIONS,
         **commands.TRANSLATIONS,
+        **campaigns.TRANSLATIONS,
         **forwarding.TRANSLATIONS,
         **usage.TRANSLATIONS,
         **buckets.TRANSLATIONS,

@@ -50,6 +50,7 @@ TAGS = [
     Tag("signals", "The catalogue of signals and the tenant's overlay on it"),
     Tag("telemetry", "What vehicles sent: latest state, frames, signals, positions, alarms"),
     Tag("commands", "Commands to vehicles, their desired and reported state"),
+    Tag("campaigns", "Campaigns: what vehicles collect, when, and how far it has come"),
     Tag("query", "The tenant's tables and SQL on them"),
     Tag("dead-letters", "Frames that could not be read, and reading them again"),
     Tag("forwarding", "Links to further GB/T 32960 platforms, and lower platforms that log in"),

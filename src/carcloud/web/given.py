@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
 from carcloud.config import Settings
+from carcloud.services.campaigns.api import Campaigns, DryRun, Follow
 from carcloud.services.commands.api import Commands
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs
@@ -44,6 +45,16 @@ class Engine:
     role: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CampaignParts:
+    """What the routes of campaigns call."""
+
+    service: Campaigns
+    dry_run: DryRun
+    follow: Follow
+
+
+TheCampaigns = NamedDependency[CampaignParts]
 TheCaller = NamedDependency[Caller]
 TheCallers = NamedDependency[Callers]
 TheCommands = NamedDependency[Commands]

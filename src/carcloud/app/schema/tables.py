@@ -3,6 +3,7 @@
 from typing import Any
 
 from carcloud.engines.records_versions import metadata as VERSIONS
+from carcloud.services.campaigns.api import metadata as CAMPAIGNS
 from carcloud.services.commands.api import metadata as COMMANDS
 from carcloud.services.compliance.api import metadata as COMPLIANCE
 from carcloud.services.compute.api import metadata as COMPUTE
@@ -24,6 +25,7 @@ TABLES: Any = (  # of MetaData; Alembic takes several and says it takes one
     VEHICLES,
     TELEMETRY,
     COMMANDS,
+    CAMPAIGNS,
     COMPLIANCE,
     TENANT_LIFE,
 )

@@ -1,6 +1,6 @@
 """The way into metering: count usage, say what it costs. Calls block briefly."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
@@ -223,6 +223,17 @@ class Metering:
             for day, meter, amount in rating.by_day(rated)
         ]
         return Costs(told, days, ahead)
+
+    def price(self, tenant: Tenant, more: Mapping[str, int]) -> tuple[Decimal, str] | None:
+        """What quantities of meters would cost on top of what this month has used so far, as
+        (amount, currency); None without a price book."""
+        month = self.present_period()
+        with self._records.reading() as db:
+            rated = rating.load(db, tenant, month)
+        if rated is None:
+            return None
+        amount = rating.on_top(rated, more)
+        return prices.rounded(amount, rated.book.decimals), rated.book.currency
 
     def present_period(self) -> int:
         """This month, YYYYMM."""

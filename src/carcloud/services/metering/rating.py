@@ -124,6 +124,19 @@ def amount_of(rated: Rated, month: int, meter: str, quantity: int) -> Fraction:
     return prices.cost(meter, price, before + quantity) - prices.cost(meter, price, before)
 
 
+def on_top(rated: Rated, more: Mapping[str, int]) -> Fraction:
+    """What further quantities, by meter, would make the month dearer by."""
+    used: dict[str, int] = defaultdict(int)
+    for row in rated.rows:
+        if period_of(row.hour) == rated.period:
+            used[row.meter] += row.quantity
+    total = Fraction(0)
+    for meter, quantity in more.items():
+        before = amount_of(rated, rated.period, meter, used[meter])
+        total += amount_of(rated, rated.period, meter, used[meter] + quantity) - before
+    return total
+
+
 def by_day(rated: Rated) -> list[tuple[str, str, Fraction]]:
     """(day, meter, amount): by how much each day made the month dearer, not rounded."""
     days: dict[tuple[int, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))

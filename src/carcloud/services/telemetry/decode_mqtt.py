@@ -7,19 +7,27 @@ same values sent again, in whatever form or grouping of moments, are recognised.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from carcloud.codecs.campaign.record import RecordError
 from carcloud.codecs.mqtt.message import unpack_message
 from carcloud.codecs.samples.batch import Batch, Form, InvalidBatch
 from carcloud.codecs.samples.read import read
 from carcloud.model.catalogue import CATALOGUE, Signal
 from carcloud.model.ids import Tenant
 from carcloud.model.time import DAY, iso
+from carcloud.services.telemetry.collected import (
+    CollectedRows,
+    UnknownCampaignRecord,
+    moments,
+    records_of,
+    sizes,
+)
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.telemetry.samples import Laid, lay_out
 
@@ -28,20 +36,26 @@ CatalogueOf = Callable[[Tenant], Mapping[str, Signal]]
 
 FUTURE_US: Final = 300 * 1_000_000  # that a vehicle's clock may be ahead
 PAST_US: Final = 90 * DAY  # that a vehicle may keep what it could not send
-_SIGNALS, _UNKNOWN = "signals", "unknown"
+CampaignsOf = Callable[[Tenant], Collection[str]]
+"""The ids of a tenant's campaigns; may raise `EngineError`."""
+
+_SIGNALS, _COLLECTED, _UNKNOWN = "signals", "collected", "unknown"
 _KINDS: Final = {
     "signals": _SIGNALS,
-    "collected": "collected",
+    "collected": _COLLECTED,
     "checkin": "checkin",
     "state/reported": "reported",
 }
 _FORMS: Final[tuple[Form, ...]] = ("json", "cbor", "protobuf")
-_CLAUSE: Final = "signals, version 1"
+_CAMPAIGN: Final = len(_FORMS)  # the form of rows that campaigns collected
+_SOURCES: Final = (*_FORMS, "campaign")
+_CLAUSE, _CLAUSE_COLLECTED = "signals, version 1", "collected, version 1"
 _TOLD: Final = 5  # reasons that one letter names
 
 
 def decoder(
     catalogue: CatalogueOf = lambda _: CATALOGUE,
+    campaigns: CampaignsOf = lambda _: (),
     *,
     future_us: int = FUTURE_US,
     past_us: int = PAST_US,
@@ -51,7 +65,7 @@ def decoder(
     def decode(
         tenant: Tenant, vehicles: pa.Array, frames: pa.Array, received: pa.Array
     ) -> DecodedFrames:
-        found = _Reading(received.to_numpy(), future_us, past_us)
+        found = _Reading(received.to_numpy(), future_us, past_us, lambda: campaigns(tenant))
         pairs = zip(vehicles.to_pylist(), frames.to_pylist(), strict=True)
         for index, (vehicle, frame) in enumerate(pairs):
             found.take(index, vehicle, frame)
@@ -63,7 +77,15 @@ def decoder(
 class _Reading:
     """What the frames of one call say: a frame, a time, values and a form of each row."""
 
-    def __init__(self, received: npt.NDArray[np.int64], future_us: int, past_us: int) -> None:
+    def __init__(
+        self,
+        received: npt.NDArray[np.int64],
+        future_us: int,
+        past_us: int,
+        campaigns: Callable[[], Collection[str]],
+    ) -> None:
+        self._campaigns = campaigns
+        self._collected = CollectedRows()
         self._least, self._most = received - past_us, received + future_us
         self._frame: list[int] = []
         self._time: list[int] = []
@@ -86,6 +108,8 @@ class _Reading:
         self._kinds.append(kind)
         if kind == _UNKNOWN:
             self._faults[index] = Fault("no such topic of this vehicle", "topics, version 1", 2)
+        if kind == _COLLECTED:
+            self._take_collected(index, vehicle, payload)
         if kind != _SIGNALS:
             return
         try:
@@ -95,6 +119,25 @@ class _Reading:
             self._faults[index] = Fault(f"no batch of samples: {error}", _CLAUSE, at)
             return
         self._rows(index, batch)
+
+    def _take_collected(self, index: int, vehicle: str, payload: bytes) -> None:
+        try:
+            records = records_of(payload, self._campaigns())
+        except (RecordError, UnknownCampaignRecord) as error:
+            self._faults[index] = Fault(str(error), _CLAUSE_COLLECTED)
+            return
+        for record, size in zip(records, sizes(payload, records), strict=True):
+            if not self._least[index] <= record.time_us <= self._most[index]:
+                reason = f"the trigger of {record.campaign} has a time that cannot be"
+                self._amiss.setdefault(index, Counter())[reason] += 1
+                continue
+            self._collected.take(index, vehicle, record, size)
+            self._times[index] = record.time_us
+            for time, values in moments(record).items():
+                self._frame.append(index)
+                self._form.append(_CAMPAIGN)
+                self._time.append(time)
+                self._values.append(values)
 
     def _rows(self, index: int, batch: Batch) -> None:
         self._times[index] = batch.times[0]
@@ -116,7 +159,8 @@ class _Reading:
         for row, reason in laid.wrong:
             self._amiss.setdefault(int(frame[row]), Counter())[reason] += 1
         for index, reasons in self._amiss.items():
-            self._faults[index] = Fault(_together(reasons), _CLAUSE)
+            clause = _CLAUSE_COLLECTED if self._kinds[index] == _COLLECTED else _CLAUSE
+            self._faults[index] = Fault(_together(reasons), clause)
         rows = _table(vehicles, frame, time, form, laid)
         some = laid.kept > 0
         if not some.all():
@@ -127,6 +171,7 @@ class _Reading:
             kinds=pa.array(self._kinds, pa.string()),
             times=self._times,
             faults=self._faults,
+            further=self._collected.further(),
         )
 
     def _refuse_times(
@@ -136,7 +181,7 @@ class _Reading:
             late = time[row] < self._least[frame[row]]
             reason = f"time {iso(int(time[row]))} is too {'long ago' if late else 'far ahead'}"
             self._amiss.setdefault(int(frame[row]), Counter())[reason] += 1
-            if self._times[frame[row]] == time[row]:
+            if self._times[frame[row]] == time[row] and self._kinds[frame[row]] == _SIGNALS:
                 self._times[frame[row]] = -1
 
 
@@ -163,7 +208,7 @@ def _table(
     form: npt.NDArray[np.int8],
     laid: Laid,
 ) -> pa.Table:
-    names = pa.array([f"mqtt.{name}" for name in _FORMS], pa.string())
+    names = pa.array([f"mqtt.{name}" for name in _SOURCES], pa.string())
     return pa.table(
         {
             "vehicle": vehicles.take(pa.array(frame)),

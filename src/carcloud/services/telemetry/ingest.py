@@ -39,7 +39,7 @@ from carcloud.services.telemetry.progress import Progress
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.telemetry.ranges import RangesByTenant
 from carcloud.services.telemetry.repeats import Repeats
-from carcloud.services.telemetry.tables import LETTERS, RAW, SIGNALS
+from carcloud.services.telemetry.tables import CAMPAIGN_EVENTS, LETTERS, RAW, SIGNALS
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ class _Tables:
     signals: list[pa.Table] = field(default_factory=list)
     frames: list[pa.Table] = field(default_factory=list)
     letters: list[pa.Table] = field(default_factory=list)
+    further: dict[str, list[pa.Table]] = field(default_factory=dict)
 
 
 class StreamReplaced(EngineError):
@@ -124,7 +125,7 @@ class Ingest:
         self._commit_rows = commit_rows
         self._future_us = int(future_s * 1e6)
         self._dedup_entries = dedup_entries
-        self._repeats: dict[Tenant, Repeats] = {}
+        self._repeats: dict[TableRef, Repeats] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ingest")
         self._live_seq: dict[Tenant, int] = {}
         self._at: dict[TableRef, int] = {}  # where this ingest left each table
@@ -362,16 +363,40 @@ class Ingest:
         kept = kept.append_column("seq", frames["seq"].take(source))
         kept = kept.append_column("correction", pa.array(correction))
         into.signals.append(_plain(kept))
+        further = self._further(tenant, frames, decoded, into)
         bad = np.fromiter(decoded.faults.keys(), np.int64, len(decoded.faults))
         reports = np.bincount(row_frame[keep_rows], minlength=frames.num_rows)
         gone = np.zeros(frames.num_rows, np.bool_)
         gone[bad] = True
         gone[repeated] = True
         gone[reports > 0] = False  # a part of it is in the table
+        gone[further] = False
         into.frames.append(raw(protocol, frames, decoded, ~gone, reports))
         if len(bad):
             faults = [decoded.faults[index] for index in sorted(decoded.faults)]
             into.letters.append(letters(protocol, frames.take(pa.array(np.sort(bad))), faults))
+
+    def _further(
+        self, tenant: Tenant, frames: pa.Table, decoded: DecodedFrames, into: _Tables
+    ) -> npt.NDArray[np.int32]:
+        """Take the rows of other tables that are new; returns the frames that gave any."""
+        gave = [np.zeros(0, np.int32)]
+        for name, found in decoded.further.items():
+            ref = TableRef(tenant, name)
+            fresh = frames["seq"].to_numpy()[found.row_frame] > self._position(ref)
+            rows, row_frame = those(found.rows, fresh), found.row_frame[fresh]
+            if rows.num_rows == 0:
+                continue
+            times = rows["time"].cast(pa.int64()).to_numpy()
+            digests, vehicles = rows["digest"].to_numpy(), rows["vehicle"].to_pylist()
+            new = ~self._judge(ref).judge(vehicles, times, digests, now_us()).repeat
+            rows, row_frame = those(rows, new), row_frame[new]
+            source = pa.array(row_frame)
+            rows = rows.append_column("received", as_time(frames["received"].take(source)))
+            rows = rows.append_column("seq", frames["seq"].take(source))
+            into.further.setdefault(name, []).append(rows)
+            gave.append(row_frame)
+        return np.concatenate(gave)
 
     def _new_rows(
         self, tenant: Tenant, rows: pa.Table, row_frame: npt.NDArray[np.int32]
@@ -384,22 +409,22 @@ class Ingest:
         digests = rows["digest"].to_numpy()
         vehicles = rows["vehicle"].to_pylist()
         with part(self._span, "ingest dedup"):
-            verdict = self._judge(tenant).judge(vehicles, times, digests, now_us())
+            verdict = self._judge(TableRef(tenant, SIGNALS)).judge(
+                vehicles, times, digests, now_us()
+            )
         self.figures.duplicates += int(verdict.repeat.sum())
         self.figures.corrections += int(verdict.correction.sum())
         keep = ~verdict.repeat
         return keep, verdict.correction[keep], row_frame[verdict.repeat]
 
-    def _judge(self, tenant: Tenant) -> Repeats:
-        judge = self._repeats.get(tenant)
+    def _judge(self, ref: TableRef) -> Repeats:
+        judge = self._repeats.get(ref)
         if judge is None:
-            ref = TableRef(tenant, SIGNALS)
-            newest = next(
-                (t.max_time_us for t in self._lake.tables(tenant) if t.name == SIGNALS), None
-            )
+            known = self._lake.tables(ref.tenant)
+            newest = next((t.max_time_us for t in known if t.name == ref.name), None)
             if newest is not None:
                 newest = min(newest, now_us() + self._future_us)
-            judge = self._repeats[tenant] = Repeats(
+            judge = self._repeats[ref] = Repeats(
                 lambda names, first, last: _stored(self._lake, ref, names, first, last),
                 newest_us=newest,
                 future_us=self._future_us,
@@ -412,6 +437,8 @@ class Ingest:
         signals = _together(parts.signals)
         self._append(TableRef(tenant, RAW), _together(parts.frames), seq)
         self._append(TableRef(tenant, LETTERS), _together(parts.letters), seq)
+        for name, rows in parts.further.items():
+            self._append(TableRef(tenant, name), _together(rows), seq)
         self.figures.dead_letters += sum(table.num_rows for table in parts.letters)
         if signals is None:
             return []
@@ -447,9 +474,12 @@ class Ingest:
         return self._at[ref]
 
 
+_TABLES = (SIGNALS, RAW, LETTERS, CAMPAIGN_EVENTS)
+
+
 def lake_position(lake: Lake, tenants: Iterable[Tenant]) -> int:
     """The highest stream sequence in any table of these tenants; 0 for an empty lake."""
-    refs = [TableRef(tenant, name) for tenant in tenants for name in (SIGNALS, RAW, LETTERS)]
+    refs = [TableRef(tenant, name) for tenant in tenants for name in _TABLES]
     return max((lake.position(ref, WRITER) for ref in refs), default=0)
 
 

@@ -1,7 +1,7 @@
 """What ingest needs to know of a wire protocol: one `Protocol` entry each."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,19 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class FurtherRows:
+    """Rows of another table than `signals`.
+
+    `rows`: columns vehicle, time, digest and those of the table but received and seq; (r,).
+    Of rows with the same vehicle, time and digest only the first is kept.
+    `row_frame`: int32 (r,), the frame each row came from
+    """
+
+    rows: pa.Table
+    row_frame: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
 class DecodedFrames:
     """The frames of one block or of several, decoded.
 
@@ -30,6 +43,7 @@ class DecodedFrames:
     `kinds`: text (n,), what each frame is: login, realtime, reissue, logout …
     `times`: int64 (n,), us since 1970 of each frame's own time, -1 where it has none
     `faults`: frame index -> why it, or a part of it, gave no row though it should have
+    `further`: rows of other tables, by name
     """
 
     rows: pa.Table
@@ -37,6 +51,7 @@ class DecodedFrames:
     kinds: pa.Array
     times: npt.NDArray[np.int64]
     faults: dict[int, Fault]
+    further: Mapping[str, FurtherRows] = field(default_factory=dict)
 
 
 Decoder = Callable[[Tenant, pa.Array, pa.Array, pa.Array], DecodedFrames]

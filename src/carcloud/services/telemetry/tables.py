@@ -10,6 +10,7 @@ from carcloud.model.signals import CATALOGUE, schema
 from carcloud.ports.lake import KnownTable
 
 SIGNALS, RAW, LETTERS = "signals", "frames", "dead_letters"
+CAMPAIGN_EVENTS = "campaign_events"
 _TIME = pa.timestamp("us", "UTC")
 _DECODED = dict.fromkeys(GBT32960_COLUMNS)
 """What the decoders fill by themselves; the rest of the catalogue is shown when it has values."""
@@ -47,6 +48,29 @@ TABLES = (
                 ("reports", pa.int32()),  # rows of `signals` that it gave
                 ("size", pa.int32()),  # bytes
                 ("frame", pa.binary()),
+            ]
+        ),
+    ),
+    KnownTable(
+        CAMPAIGN_EVENTS,
+        pa.schema(
+            [
+                ("vehicle", pa.string()),
+                ("time", _TIME),  # of the trigger
+                ("received", _TIME),
+                ("campaign", pa.string()),
+                ("version", pa.int32()),
+                ("event", pa.int64()),  # as the vehicle numbers them
+                ("partition", pa.string()),
+                ("part", pa.int32()),  # of `parts`, from 0: a large record comes in several
+                ("parts", pa.int32()),
+                ("samples", pa.int32()),  # they are rows of `signals`
+                ("bytes", pa.int32()),  # as they were sent
+                ("dimensions", pa.string()),  # JSON object
+                ("fired", pa.list_(pa.string())),  # names of edges that fired
+                ("frames", pa.list_(pa.string())),  # raw frames, as candump writes them
+                ("digest", pa.int64()),  # of which record this is: the same means a repeat
+                ("seq", pa.int64()),
             ]
         ),
     ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import Lake, TableRef
-from carcloud.services.telemetry.tables import LETTERS, RAW, SIGNALS
+from carcloud.services.telemetry.tables import CAMPAIGN_EVENTS, LETTERS, RAW, SIGNALS
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,10 @@ def upkeep_round(
     lake: Lake, tenants: Iterable[Tenant], keep: Retention
 ) -> list[tuple[Tenant, str]]:
     """Look after every table once; returns what went wrong with whose, if anything. Blocks."""
-    days = {SIGNALS: keep.signals, RAW: keep.frames, LETTERS: keep.dead_letters}
+    days = {
+        SIGNALS: keep.signals, RAW: keep.frames, LETTERS: keep.dead_letters,
+        CAMPAIGN_EVENTS: keep.signals,
+    }  # fmt: skip
     troubles: list[tuple[Tenant, str]] = []
     for tenant in tenants:
         for table in [*days, *_others(lake, tenant, days, troubles)]:

@@ -20,6 +20,7 @@ from carcloud.services.vehicles.outgoing import (
     OutgoingMessage,
     Wanted,
     announce,
+    put_again,
     retain_in,
 )
 from carcloud.services.vehicles.remembered import Remembered
@@ -43,6 +44,7 @@ from carcloud.services.vehicles.types import (
     LineError,
     Login,
     NewVehicle,
+    Reachable,
     Reporting,
     Sort,
     Vehicle,
@@ -58,9 +60,10 @@ __all__ = [
     "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Exists",
     "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
     "Outgoing", "OutgoingMessage",
-    "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle", "VehicleChange",
+    "Reachable", "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle",
+    "VehicleChange",
     "VehicleKeys", "VehicleModel", "VehiclePage", "VehicleToken", "Vehicles",
-    "Wanted", "announce", "metadata", "retain_in",
+    "Wanted", "announce", "metadata", "put_again", "retain_in",
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long
@@ -121,6 +124,11 @@ class Vehicles:
         """The model of all matching vehicles, by vehicle; None = it has none."""
         with self._records.reading() as db:
             return search.models_by_vehicle(db, tenant, what)
+
+    def over_mqtt(self, tenant: Tenant) -> list[Reachable]:
+        """All vehicles that are let in and speak MQTT, in order of id."""
+        with self._records.reading() as db:
+            return search.over_mqtt(db, tenant)
 
     def count(self, tenant: Tenant, what: Filter | None = None) -> int:
         """How many vehicles match."""

@@ -159,6 +159,19 @@ def retain_in(
     return put.one(topic, payload, qos=1, retained=bool(payload), expires=None)
 
 
+def put_again(
+    db: Connection, tenant: Tenant, vehicle: str, topic: str, *, actor: str, now: int
+) -> bool:
+    """Have what is retained on a topic delivered once more, though the vehicle acknowledged it;
+    False where nothing is. Raises as `Outgoing.send`."""
+    mine = _of(tenant, vehicle) & messages.c.retained & (messages.c.topic == topic)
+    kept = db.execute(select(messages.c.payload).where(mine)).scalar()
+    if kept is None:
+        return False
+    retain_in(db, tenant, vehicle, topic, bytes(kept), actor=actor, now=now)
+    return True
+
+
 async def announce(stream: Stream, tenant: Tenant, vehicles_: Iterable[str]) -> None:
     """Tell the gateways that something was put for these vehicles; they find it later anyway."""
     names = sorted(set(vehicles_))

@@ -10,8 +10,8 @@ from carcloud.model.ids import Tenant, VehicleId
 from carcloud.services.tenancy.api import MAIN, Scope
 from carcloud.services.vehicles import rows
 from carcloud.services.vehicles.errors import Invalid
-from carcloud.services.vehicles.store import labels, vehicles
-from carcloud.services.vehicles.types import Filter, Sort, VehiclePage
+from carcloud.services.vehicles.store import credentials, labels, logins, vehicles
+from carcloud.services.vehicles.types import Filter, Lifecycle, Reachable, Sort, VehiclePage
 
 MAX_LIMIT = 500
 
@@ -49,6 +49,28 @@ def models_by_vehicle(db: Connection, tenant: Tenant, what: Filter) -> dict[str,
     """The model of all matching vehicles."""
     query = select(vehicles.c.id, vehicles.c.model).where(*conditions(db, tenant, what))
     return {row.id: row.model for row in db.execute(query)}
+
+
+def over_mqtt(db: Connection, tenant: Tenant) -> list[Reachable]:
+    """Those that are let in and speak MQTT: by the registry, by a token, or at their last login."""
+    let_in = [Lifecycle.REGISTERED.value, Lifecycle.ACTIVE.value]
+    query = (
+        select(vehicles.c.id, vehicles.c.model, vehicles.c.labels)
+        .outerjoin(logins, logins.c.vehicle == vehicles.c.id)
+        .outerjoin(credentials, credentials.c.vehicle == vehicles.c.id)
+        .where(vehicles.c.tenant == tenant, vehicles.c.lifecycle.in_(let_in))
+        .where(
+            or_(
+                vehicles.c.protocol == "mqtt",
+                logins.c.protocol == "mqtt",
+                credentials.c.token_sha256.is_not(None),
+            )
+        )
+        .order_by(vehicles.c.id)
+    )
+    return [
+        Reachable(VehicleId(row.id), row.model, json.loads(row.labels)) for row in db.execute(query)
+    ]
 
 
 def count(db: Connection, tenant: Tenant, what: Filter) -> int:

@@ -73,6 +73,15 @@ class VehicleChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Reachable:
+    """A vehicle to which documents can be brought, and what decides which."""
+
+    id: VehicleId
+    model: str | None
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which vehicles; all that is given must hold."""
 

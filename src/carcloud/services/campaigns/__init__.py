@@ -1,0 +1,1 @@
+"""Campaigns in the cloud: written, approved, brought to vehicles, followed."""

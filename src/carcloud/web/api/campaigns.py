@@ -1,0 +1,860 @@
+"""Routes of campaigns: what vehicles collect, when, and how far it has come."""
+
+import asyncio
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, Router, delete, get, post, put
+from litestar.datastructures import ResponseHeader
+from litestar.openapi.spec import Example
+from litestar.params import Body, FromPath, FromQuery, QueryParameter
+
+from carcloud.model.ids import vehicle as vehicle_id
+from carcloud.model.time import iso
+from carcloud.services.campaigns.api import (
+    Campaign,
+    CampaignChanged,
+    CampaignExists,
+    Check,
+    CollectedEvent,
+    DryRunBusy,
+    DryRunResult,
+    Finding,
+    InvalidCampaign,
+    Plan,
+    Progress,
+    State,
+    Target,
+    Totals,
+    UnknownCampaign,
+    VehicleProgress,
+    Version,
+    WrongState,
+)
+from carcloud.web.api.vehicles import IfMatch
+from carcloud.web.callers import Caller, allows
+from carcloud.web.describe import errors
+from carcloud.web.given import TheCaller, TheCampaigns, TheVocabulary
+from carcloud.web.paging import Page, decode_cursor, encode_cursor
+from carcloud.web.problems import FieldError, Refused, Translate
+from carcloud.web.tags import etag, wanted_revision
+from carcloud.web.times import exact_iso, optional_iso
+
+
+def _invalid(error: InvalidCampaign) -> Refused:
+    """The field at fault, and the place in an expression as people count: from 1."""
+    at = "" if error.position is None else f"position {error.position + 1}: "
+    refused = Refused(400, str(error), field=error.field)
+    refused.errors = [FieldError(error.field, at + error.detail)]
+    return refused
+
+
+TRANSLATIONS: dict[type[Exception], Translate] = {
+    UnknownCampaign: lambda e: Refused(404, str(e)),
+    CampaignExists: lambda e: Refused(409, str(e), field="document.id"),
+    WrongState: lambda e: Refused(409, str(e), code="wrong-state"),
+    CampaignChanged: lambda e: Refused(412, str(e), field="If-Match"),
+    DryRunBusy: lambda e: Refused(429, str(e), headers={"Retry-After": "5"}),
+    InvalidCampaign: _invalid,
+}
+
+_TAGGED = [ResponseHeader(name="ETag", documentation_only=True, description="The revision")]
+Limit = Annotated[int, QueryParameter(ge=1, le=500, description="Most items of the answer")]
+Number = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+
+
+class NewVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A document and the vehicles that it is for; `version` of the document is given here."""
+
+    document: dict[str, Any]
+    target: Target = Target()
+    note: str = ""
+
+
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The version that is approved."""
+
+    version: Number
+
+
+class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The version to start, null = the newest that is approved; `percent` of the vehicles get it,
+    the others keep what they have."""
+
+    version: Number | None = None
+    percent: float = 100.0
+
+
+class CheckRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A document, or an expression alone."""
+
+    document: dict[str, Any] | None = None
+    expression: str | None = None
+
+
+class DryRunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A document to try for a target on the last hours, at most 168."""
+
+    document: dict[str, Any]
+    target: Target = Target()
+    hours: float = 24.0
+
+
+class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What AWS IoT FleetWise's CreateCampaign takes; `compatibility` keeps its behaviour."""
+
+    document: dict[str, Any]
+    compatibility: bool = False
+
+
+class FindingView(msgspec.Struct, frozen=True):
+    """What is wrong with a field; `position` counts the characters of an expression from 0."""
+
+    field: str
+    reason: str
+    position: int | None
+
+
+class UsedSignalView(msgspec.Struct, frozen=True):
+    """A signal that is collected, or that a condition reads."""
+
+    path: str
+    datatype: str
+    unit: str | None
+    allowed: list[str]
+    collected: bool
+    read: bool
+
+
+class CheckView(msgspec.Struct, frozen=True):
+    """Good where nothing is wrong; remarks are no reason to refuse it."""
+
+    good: bool
+    errors: list[FindingView]
+    remarks: list[FindingView]
+    signals: list[UsedSignalView]
+
+
+class ImportView(msgspec.Struct, frozen=True):
+    """The document as one of ours, and what was changed or left out."""
+
+    document: dict[str, Any]
+    remarks: list[FindingView]
+
+
+class CampaignView(msgspec.Struct, frozen=True):
+    """A campaign. A switch to `next_version` has reached `next_percent` of its vehicles."""
+
+    id: str
+    name: str
+    state: State
+    version: int
+    approved_version: int | None
+    running_version: int | None
+    next_version: int | None
+    next_percent: float
+    actor: str
+    created: str
+    updated: str
+    ended: str | None
+    revision: int
+
+
+class VersionView(msgspec.Struct, frozen=True):
+    """One version of a campaign; `approved` null = it may not be started yet."""
+
+    campaign: str
+    version: int
+    document: dict[str, Any]
+    target: Target
+    note: str
+    actor: str
+    created: str
+    approver: str | None
+    approved: str | None
+
+
+class CampaignDetail(msgspec.Struct, frozen=True):
+    """A campaign, its newest version and the one that vehicles have, null = none."""
+
+    campaign: CampaignView
+    newest: VersionView
+    running: VersionView | None
+
+
+class Versions(msgspec.Struct, frozen=True):
+    """All versions, newest first."""
+
+    items: list[VersionView]
+
+
+class TriggersView(msgspec.Struct, frozen=True):
+    """What one vehicle would have sent."""
+
+    vehicle: str
+    rows: int
+    events: int
+    samples: int
+    bytes: int
+    messages: int
+    first: str | None
+    last: str | None
+
+
+class PerDay(msgspec.Struct, frozen=True):
+    """What the whole target would send in a day."""
+
+    events: float
+    samples: float
+    bytes: float
+    messages: float
+
+
+class DryRunView(msgspec.Struct, frozen=True):
+    """What a campaign would have sent from `start` to `end`, and what follows from that.
+
+    `cost`: of 30 such days at this month's prices, null without a price book. `complete`: all
+    vehicles were looked at; `remarks` say what was not.
+    """
+
+    start: str
+    end: str
+    vehicles_target: int
+    vehicles_read: int
+    vehicles_triggered: int
+    rows: int
+    events: int
+    samples: int
+    bytes: int
+    messages: int
+    per_day: PerDay
+    cost: Decimal | None
+    currency: str
+    complete: bool
+    remarks: list[str]
+    vehicles: list[TriggersView]
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """A reason and how many vehicles have it."""
+
+    reason: str
+    vehicles: int
+
+
+class VersionCount(msgspec.Struct, frozen=True):
+    """How many vehicles hold a version."""
+
+    version: int
+    vehicles: int
+
+
+class TotalsView(msgspec.Struct, frozen=True):
+    """What was collected; `last` is the time of the newest trigger."""
+
+    events: int
+    samples: int
+    bytes: int
+    last: str | None
+
+
+class ProgressView(msgspec.Struct, frozen=True):
+    """Vehicles that should have the campaign (`target`), for which it is `put`, that hold it as
+    they should, that have not said so yet, and that refuse it with the reasons; `problems` says
+    why it could not be put."""
+
+    target: int
+    put: int
+    holding: int
+    waiting: int
+    refused: int
+    reasons: list[Counted]
+    problems: list[Counted]
+    by_version: list[VersionCount]
+    collected: TotalsView
+
+
+class VehicleView(msgspec.Struct, frozen=True):
+    """How a vehicle stands: versions that it should have, that is put for it, that it holds.
+
+    `result`: active, waiting, refused, or empty before it has told. `counters` are the agent's.
+    """
+
+    vehicle: str
+    wanted: int | None
+    put: int | None
+    held: int | None
+    result: str
+    reason: str
+    told: str | None
+    counters: dict[str, Any]
+    collected: TotalsView
+
+
+class EventView(msgspec.Struct, frozen=True):
+    """A record: one trigger, or a part of it. Its samples are rows of the table `signals`;
+    `frames` are raw frames as candump writes them."""
+
+    campaign: str
+    version: int
+    event: int
+    vehicle: str
+    time: str
+    received: str
+    partition: str
+    part: int
+    parts: int
+    samples: int
+    bytes: int
+    dimensions: dict[str, Any]
+    fired: list[str]
+    frames: list[str]
+
+
+_DOCUMENT = {
+    "id": "hard-braking",
+    "trigger": {"when": "Vehicle.Chassis.Brake.PedalPosition > 80", "mode": "RISING_EDGE"},
+    "pre_trigger_ms": 60000,
+    "signals": [{"path": "Vehicle.Speed", "max_samples": 600, "min_interval_ms": 100}],
+}
+_NEW = Example(
+    summary="The minute before hard braking, of a tenth of the north's trucks",
+    value={"document": _DOCUMENT, "target": {"labels": ["depot:north"], "percent": 10}},
+)
+
+
+@get(
+    "/campaigns",
+    summary="Campaigns of the tenant",
+    description="In order of id; `q` is part of id or name.",
+    responses=errors(400, 401, 403, 503),
+    opt=allows("campaigns:read"),
+)
+async def list_campaigns(
+    *,
+    caller: TheCaller,
+    campaigns: TheCampaigns,
+    standing: Annotated[
+        State | None, QueryParameter(name="state", description="Only those that stand so")
+    ] = None,
+    q: Annotated[str, QueryParameter(max_length=200)] = "",
+    cursor: FromQuery[str | None] = None,
+    limit: Limit = 50,
+) -> Page[CampaignView]:
+    """A page of campaigns."""
+    after = decode_cursor(cursor, str) if cursor else None
+    page = await asyncio.to_thread(
+        campaigns.service.page, caller.tenant, state=standing, q=q, after=after, limit=limit
+    )
+    more = encode_cursor(page.after) if page.after else None
+    return Page([_view(one) for one in page.items], more)
+
+
+@post(
+    "/campaigns",
+    summary="Make a campaign",
+    description="A draft: it is approved and started before any vehicle gets it.",
+    response_headers=[
+        ResponseHeader(name="Location", documentation_only=True, description="Its address")
+    ],
+    responses=errors(400, 401, 403, 409, 413, 503, 507),
+    opt=allows("campaigns:write"),
+)
+async def create_campaign(
+    data: Annotated[NewVersion, Body(examples=[_NEW])],
+    caller: TheCaller,
+    campaigns: TheCampaigns,
+) -> Response[CampaignDetail]:
+    """Make a campaign of a document."""
+    made = await asyncio.to_thread(
+        campaigns.service.create,
+        caller.tenant,
+        data.document,
+        data.target,
+        note=data.note,
+        actor=caller.user,
+    )
+    detail = await _detail(caller, campaigns, made)
+    headers = {"Location": f"/v1/campaigns/{made.id}", **etag(made.revision)}
+    return Response(detail, status_code=201, headers=headers)
+
+
+@post(
+    "/campaigns/check",
+    status_code=200,
+    summary="Check a document or an expression",
+    description="All that is wrong, with the field and, in an expression, the position; and the "
+    "signals that are used. Nothing is kept.",
+    responses=errors(400, 401, 403, 413, 503),
+    opt=allows("campaigns:read"),
+)
+async def check_campaign(
+    data: Annotated[CheckRequest, Body()], caller: TheCaller, campaigns: TheCampaigns
+) -> CheckView:
+    """What is wrong with a document or an expression."""
+    if (data.document is None) == (data.expression is None):
+        raise InvalidCampaign("document", "give either a document or an expression")
+    if data.document is not None:
+        found = await asyncio.to_thread(campaigns.service.check, caller.tenant, data.document)
+    else:
+        found = await asyncio.to_thread(
+            campaigns.service.check_expression, caller.tenant, data.expression or ""
+        )
+    return _check(found)
+
+
+@post(
+    "/campaigns/dry-run",
+    status_code=200,
+    summary="Try a document on recent data",
+    description="Which vehicles would have triggered, what they would have sent, and what that "
+    "would cost. One run at a time; at most 20 s, then it says what it has not read.",
+    responses=errors(400, 401, 403, 413, 429, 503),
+    opt=allows("campaigns:read"),
+)
+async def dry_run(
+    data: Annotated[DryRunRequest, Body()],
+    caller: TheCaller,
+    campaigns: TheCampaigns,
+    vocabulary: TheVocabulary,
+) -> DryRunView:
+    """Try a document on what vehicles have reported lately."""
+
+    def work() -> DryRunResult:
+        name = str(data.document.get("id") or "")
+        audience = campaigns.service.audience(caller.tenant, name, data.target)
+        catalogue = vocabulary.catalogue(caller.tenant)
+        plan = Plan(data.document, data.target, data.hours)
+        return campaigns.dry_run.run(caller.tenant, plan, audience, catalogue)
+
+    return _dry_run(await asyncio.to_thread(work))
+
+
+@post(
+    "/campaigns/import",
+    status_code=200,
+    summary="Bring a campaign of AWS IoT FleetWise over",
+    description="The JSON of CreateCampaign becomes a document, with a report of what has no "
+    "counterpart. Nothing is kept: make a campaign of the document.",
+    responses=errors(400, 401, 403, 413, 503),
+    opt=allows("campaigns:write"),
+)
+async def import_campaign(
+    data: Annotated[ImportRequest, Body()], caller: TheCaller, campaigns: TheCampaigns
+) -> ImportView:
+    """A document of FleetWise as one of ours."""
+    found = campaigns.service.brought_over(data.document, compatibility=data.compatibility)
+    remarks = [FindingView(one.field, one.text, None) for one in found.remarks]
+    checked = await asyncio.to_thread(campaigns.service.check, caller.tenant, found.document)
+    remarks += [_finding(one) for one in (*checked.errors, *checked.remarks)]
+    return ImportView(found.document, remarks)
+
+
+@get(
+    "/campaigns/{campaign:str}",
+    summary="One campaign",
+    response_headers=_TAGGED,
+    responses=errors(400, 401, 403, 404, 503),
+    opt=allows("campaigns:read"),
+)
+async def read_campaign(
+    campaign: FromPath[str], caller: TheCaller, campaigns: TheCampaigns
+) -> Response[CampaignDetail]:
+    """A campaign with its newest version and the one that runs."""
+    found = await asyncio.to_thread(campaigns.service.get, caller.tenant, campaign)
+    return Response(await _detail(caller, campaigns, found), headers=etag(found.revision))
+
+
+@put(
+    "/campaigns/{campaign:str}",
+    summary="Write a new version",
+    description="What runs goes on until the new version is approved and started. With "
+    "`If-Match` it is refused where somebody else changed the campaign first.",
+    response_headers=_TAGGED,
+    responses=errors(400, 401, 403, 404, 412, 413, 503, 507),
+    opt=allows("campaigns:write"),
+)
+async def save_version(
+    campaign: FromPath[str],
+    data: Annotated[NewVersion, Body(examples=[_NEW])],
+    caller: TheCaller,
+    campaigns: TheCampaigns,
+    if_match: IfMatch = None,
+) -> Response[CampaignDetail]:
+    """A new version of a campaign, as a draft."""
+    made = await asyncio.to_thread(
+        campaigns.service.save,
+        caller.tenant,
+        campaign,
+        data.document,
+        data.target,
+        note=data.note,
+        actor=caller.user,
+        if_revision=wanted_revision(if_match, needed=False),
+    )
+    return Response(await _detail(caller, campaigns, made), headers=etag(made.revision))
+
+
+@delete(
+    "/campaigns/{campaign:str}",
+    summary="Delete a campaign",
+    description="With its versions; what was collected stays. One that runs is ended first.",
+    responses=errors(400, 401, 403, 404, 409, 503, 507),
+    opt=allows("campaigns:write"),
+)
+async def delete_campaign(
+    campaign: FromPath[str], caller: TheCaller, campaigns: TheCampaigns
+) -> None:
+    """Forget a campaign."""
+    await asyncio.to_thread(campaigns.service.remove, caller.tenant, campaign, actor=caller.user)
+    await campaigns.service.wake()
+
+
+@get(
+    "/campaigns/{campaign:str}/versions",
+    summary="Versions of a campaign",
+    responses=errors(400, 401, 403, 404, 503),
+    opt=allows("campaigns:read"),
+)
+async def list_versions(
+    campaign: FromPath[str], caller: TheCaller, campaigns: TheCampaigns
+) -> Versions:
+    """All versions, newest first."""
+    found = await asyncio.to_thread(campaigns.service.versions, caller.tenant, campaign)
+    return Versions([_version(one) for one in found])
+
+
+@post(
+    "/campaigns/{campaign:str}/approve",
+    status_code=200,
+    summary="Approve a version",
+    description="It may be started then.",
+    responses=errors(400, 401, 403, 404, 409, 503, 507),
+    opt=allows("campaigns:approve"),
+)
+async def approve_version(
+    campaign: FromPath[str],
+    data: Annotated[Approval, Body()],
+    caller: TheCaller,
+    campaigns: TheCampaigns,
+) -> CampaignView:
+    """Allow a version to be started."""
+    service = campaigns.service
+    return _view(
+        await asyncio.to_thread(
+            service.approve, caller.tenant, campaign, data.version, actor=caller.user
+        )
+    )
+
+
+@post(
+    "/campaigns/{campaign:str}/start",
+    status_code=200,
+    summary="Start a version",
+    description="While another version runs this switches to it, with `percent` below 100 for "
+    "that share of the vehicles first; start it again with more.",
+    responses=errors(400, 401, 403, 404, 409, 503, 507),
+    opt=allows("campaigns:write"),
+)
+async def start_campaign(
+    campaign: FromPath[str],
+    data: Annotated[Start, Body()],
+    caller: TheCaller,
+    campaigns: TheCampaigns,
+) -> CampaignView:
+    """Bring a version to the vehicles."""
+    made = await asyncio.to_thread(
+        campaigns.service.start,
+        caller.tenant,
+        campaign,
+        version=data.version,
+        percent=data.percent,
+        actor=caller.user,
+    )
+    await campaigns.service.wake()
+    return _view(made)
+
+
+@post(
+    "/campaigns/{campaign:str}/pause",
+    status_code=200,
+    summary="Pause a campaign",
+    description="It is taken away from the vehicles, with what they have not sent of it yet.",
+    responses=errors(400, 401, 403, 404, 409, 503, 507),
+    opt=allows("campaigns:write"),
+)
+async def pause_campaign(
+    campaign: FromPath[str], caller: TheCaller, campaigns: TheCampaigns
+) -> CampaignView:
+    """Take a campaign away from the vehicles for now."""
+    return await _go(campaigns.service.pause, campaign, caller, campaigns)
+
+
+@post(
+    "/campaigns/{campaign:str}/resume",
+    status_code=200,
+    summary="Resume a campaign",
+    responses=errors(400, 401, 403, 404, 409, 503, 507),
+    opt=allows("campaigns:write"),
+)
+async def resume_campaign(
+    campaign: FromPath[str], caller: TheCaller, campaigns: TheCampaigns
+) -> CampaignView:
+    """Bring a paused campaign to the vehicles again."""
+    return await _go(campaigns.service.resume, campaign, caller, campaigns)
+
+
+@post(
+    "/campaigns/{campaign:str}/end",
+    status_code=200,
+    summary="End a campaign",
+    description="It is taken away from the vehicles; a new version begins it again.",
+    responses=errors(400, 401, 403, 404, 409, 503, 507),
+    opt=allows("campaigns:write"),
+)
+async def end_campaign(
+    campaign: FromPath[str], caller: TheCaller, campaigns: TheCampaigns
+) -> CampaignView:
+    """Take a campaign away from the vehicles for good."""
+    return await _go(campaigns.service.end, campaign, caller, campaigns)
+
+
+@get(
+    "/campaigns/{campaign:str}/progress",
+    summary="How a campaign does",
+    responses=errors(400, 401, 403, 404, 503),
+    opt=allows("campaigns:read"),
+)
+async def read_progress(
+    campaign: FromPath[str], caller: TheCaller, campaigns: TheCampaigns
+) -> ProgressView:
+    """Who holds it, who refuses it and why, and what was collected."""
+    found = await asyncio.to_thread(campaigns.follow.progress, caller.tenant, campaign)
+    return _progress(found)
+
+
+@get(
+    "/campaigns/{campaign:str}/vehicles",
+    summary="How vehicles stand to a campaign",
+    description="Those that should have it or say that they hold it, in order of id.",
+    responses=errors(400, 401, 403, 404, 503),
+    opt=allows("campaigns:read"),
+)
+async def list_campaign_vehicles(
+    *,
+    campaign: FromPath[str],
+    caller: TheCaller,
+    campaigns: TheCampaigns,
+    cursor: FromQuery[str | None] = None,
+    limit: Limit = 50,
+) -> Page[VehicleView]:
+    """A page of vehicles."""
+    after = decode_cursor(cursor, str) if cursor else None
+    found = await asyncio.to_thread(
+        campaigns.follow.vehicles, caller.tenant, campaign, after=after, limit=limit + 1
+    )
+    more = encode_cursor(found[limit - 1][0].vehicle) if len(found) > limit else None
+    return Page([_vehicle(*one) for one in found[:limit]], more)
+
+
+@get(
+    "/campaigns/{campaign:str}/events",
+    summary="What was collected",
+    description="Records, newest trigger first.",
+    responses=errors(400, 401, 403, 404, 503),
+    opt=allows("campaigns:read"),
+)
+async def list_events(
+    *,
+    campaign: FromPath[str],
+    caller: TheCaller,
+    campaigns: TheCampaigns,
+    vehicle: Annotated[str | None, QueryParameter(description="Only of this one")] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Limit = 50,
+) -> Page[EventView]:
+    """A page of records."""
+    before = decode_cursor(cursor, tuple[int, str, int, str, int]) if cursor else None
+    named = None if vehicle is None else vehicle_id(vehicle)
+
+    def work() -> list[CollectedEvent]:
+        campaigns.service.get(caller.tenant, campaign)
+        return campaigns.follow.events(
+            caller.tenant, campaign, vehicle=named, before=before, limit=limit + 1
+        )
+
+    found = await asyncio.to_thread(work)
+    more = None
+    if len(found) > limit:
+        last = found[limit - 1]
+        at = (last.time, last.vehicle, last.event, last.partition, last.part)
+        more = encode_cursor(at)
+    return Page([_event(one) for one in found[:limit]], more)
+
+
+async def _go(what: Any, campaign: str, caller: Caller, campaigns: TheCampaigns) -> CampaignView:
+    made = await asyncio.to_thread(what, caller.tenant, campaign, actor=caller.user)
+    await campaigns.service.wake()
+    return _view(made)
+
+
+async def _detail(caller: Caller, campaigns: TheCampaigns, found: Campaign) -> CampaignDetail:
+    def version(number: int | None) -> VersionView | None:
+        if number is None:
+            return None
+        return _version(campaigns.service.version(caller.tenant, found.id, number))
+
+    newest = await asyncio.to_thread(version, found.version)
+    running = await asyncio.to_thread(version, found.running_version)
+    assert newest is not None  # noqa: S101 - a campaign has its newest version
+    return CampaignDetail(_view(found), newest, running)
+
+
+def _view(one: Campaign) -> CampaignView:
+    return CampaignView(
+        id=one.id,
+        name=one.name,
+        state=one.state,
+        version=one.version,
+        approved_version=one.approved_version,
+        running_version=one.running_version,
+        next_version=one.next_version,
+        next_percent=one.next_percent,
+        actor=one.actor,
+        created=iso(one.created),
+        updated=iso(one.updated),
+        ended=optional_iso(one.ended),
+        revision=one.revision,
+    )
+
+
+def _version(one: Version) -> VersionView:
+    return VersionView(
+        campaign=one.campaign,
+        version=one.version,
+        document=dict(one.document),
+        target=one.target,
+        note=one.note,
+        actor=one.actor,
+        created=iso(one.created),
+        approver=one.approver,
+        approved=optional_iso(one.approved),
+    )
+
+
+def _finding(one: Finding) -> FindingView:
+    return FindingView(one.field, one.reason, one.position)
+
+
+def _check(found: Check) -> CheckView:
+    signals = [
+        UsedSignalView(one.path, one.datatype, one.unit, list(one.allowed), one.collected, one.read)
+        for one in found.signals
+    ]
+    wrong = [_finding(one) for one in found.errors]
+    return CheckView(not wrong, wrong, [_finding(one) for one in found.remarks], signals)
+
+
+def _dry_run(found: DryRunResult) -> DryRunView:
+    vehicles = [
+        TriggersView(
+            one.vehicle, one.rows, one.events, one.samples, one.bytes, one.messages,
+            optional_iso(one.first), optional_iso(one.last),
+        )
+        for one in found.vehicles
+    ]  # fmt: skip
+    return DryRunView(
+        start=iso(found.start),
+        end=iso(found.end),
+        vehicles_target=found.vehicles_target,
+        vehicles_read=found.vehicles_read,
+        vehicles_triggered=found.vehicles_triggered,
+        rows=found.rows,
+        events=found.events,
+        samples=found.samples,
+        bytes=found.bytes,
+        messages=found.messages,
+        per_day=PerDay(**found.per_day),
+        cost=found.cost,
+        currency=found.currency,
+        complete=found.complete,
+        remarks=list(found.remarks),
+        vehicles=vehicles,
+    )
+
+
+def _totals(one: Totals) -> TotalsView:
+    return TotalsView(one.events, one.samples, one.bytes, optional_iso(one.last))
+
+
+def _progress(found: Progress) -> ProgressView:
+    return ProgressView(
+        target=found.target,
+        put=found.put,
+        holding=found.holding,
+        waiting=found.waiting,
+        refused=found.refused,
+        reasons=[Counted(*one) for one in found.reasons],
+        problems=[Counted(*one) for one in found.problems],
+        by_version=[VersionCount(*one) for one in found.by_version],
+        collected=_totals(found.collected),
+    )
+
+
+def _vehicle(one: VehicleProgress, collected: Totals) -> VehicleView:
+    return VehicleView(
+        vehicle=one.vehicle,
+        wanted=one.wanted,
+        put=one.put,
+        held=one.held,
+        result=one.result,
+        reason=one.reason,
+        told=optional_iso(one.told),
+        counters=dict(one.counters),
+        collected=_totals(collected),
+    )
+
+
+def _event(one: CollectedEvent) -> EventView:
+    return EventView(
+        campaign=one.campaign,
+        version=one.version,
+        event=one.event,
+        vehicle=one.vehicle,
+        time=exact_iso(one.time),
+        received=exact_iso(one.received),
+        partition=one.partition,
+        part=one.part,
+        parts=one.parts,
+        samples=one.samples,
+        bytes=one.bytes,
+        dimensions=dict(one.dimensions),
+        fired=list(one.fired),
+        frames=list(one.frames),
+    )
+
+
+router = Router(
+    "/",
+    tags=["campaigns"],
+    route_handlers=[
+        list_campaigns,
+        create_campaign,
+        check_campaign,
+        dry_run,
+        import_campaign,
+        read_campaign,
+        save_version,
+        delete_campaign,
+        list_versions,
+        approve_version,
+        start_campaign,
+        pause_campaign,
+        resume_campaign,
+        end_campaign,
+        read_progress,
+        list_campaign_vehicles,
+        list_events,
+    ],
+)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,16 +76,24 @@ class Keeper:
         self._reports.append((time_us, values))
         self._wake.set()
 
-    def campaigns(self, known: Iterable[Campaign]) -> None:
-        """The campaigns from now on; the data of others are removed."""
-        self._priorities = {}
+    def campaigns(self, known: Iterable[Campaign], listed: Collection[str] | None = ()) -> None:
+        """The campaigns from now on; the data of others are removed, and counted as dropped.
+
+        `listed`: ids of campaigns whose data stay until they are sent, also where this version
+        cannot be read; None = nobody can tell which, so that nothing is removed.
+        """
+        before, self._priorities = self._priorities, {}
         for campaign in known:
             for part in campaign.partitions:
                 name = stream_of(campaign.id, part.id)
                 self._priorities[name] = campaign.priority
                 self.spool.limit(name, Bounds(part.max_bytes, part.keep_us))
         for name in list(self.spool.streams):
-            if name != SIGNALS and name not in self._priorities:
+            if name == SIGNALS or name in self._priorities:
+                continue
+            if listed is None or name.split("~", 1)[0] in listed:
+                self._priorities[name] = before.get(name, _LAST - 1)
+            else:
                 self.spool.remove(name)
                 self._cursors.pop(name, None)
 
@@ -110,6 +118,7 @@ class Keeper:
         if reports:
             self.spool.append(SIGNALS, _report(reports), self.clock())
             self.tally.reports += len(reports)
+            touched[SIGNALS] = 0  # synced, counted above
         self.work.set()
         for name, count in touched.items():
             stream = self.spool.streams.get(name)

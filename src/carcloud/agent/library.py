@@ -123,6 +123,11 @@ class Library:
         return self._folder / f"{document_hash(wanted.id)[:32]}.json"
 
     @property
+    def listed(self) -> frozenset[str]:
+        """Ids that the cloud's list names, whether their documents can be used or not."""
+        return frozenset((*(self._wanted or {}), *self.held))
+
+    @property
     def missing(self) -> list[str]:
         """Ids that are wanted but not held as the list says."""
         return [

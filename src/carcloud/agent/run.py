@@ -116,6 +116,7 @@ class Agent:
         self._take_model()
         prepared: list[Prepared] = []
         self._campaigns = {}
+        listed: frozenset[str] | None = self._library.listed
         for name, document, held in self._campaign_documents():
             try:
                 campaign = parse_campaign(document)
@@ -130,7 +131,9 @@ class Agent:
             except DocumentError as error:
                 log.warning("campaign %s: %s", name, error)
                 self._library.settle(name, "refused", str(error))
-        self._keeper.campaigns(self._campaigns.values())
+                if not held:
+                    listed = None  # a file that cannot be read does not tell its id
+        self._keeper.campaigns(self._campaigns.values(), listed)
         self._tables = {}
         self._paced.set()
         for name, reason in self._engine.configure(

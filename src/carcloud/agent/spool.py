@@ -264,6 +264,7 @@ class Spool:
     most_bytes: int
     streams: dict[str, Stream] = field(default_factory=dict)
     bounds: dict[str, Bounds] = field(default_factory=dict)
+    _removed: int = 0  # records that were lost with their streams
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -314,6 +315,7 @@ class Spool:
         """Forget a stream and its records."""
         stream = self.streams.pop(name, None)
         if stream is not None:
+            self._removed += stream.dropped + stream.waiting
             stream.close()
             shutil.rmtree(self.folder / name)
 
@@ -329,8 +331,8 @@ class Spool:
 
     @property
     def dropped(self) -> int:
-        """Records lost for want of room or for age, since the start."""
-        return sum(each.dropped for each in self.streams.values())
+        """Records lost for want of room, for age or with their campaign, since the start."""
+        return self._removed + sum(each.dropped for each in self.streams.values())
 
     def close(self) -> None:
         """Write down what is known."""

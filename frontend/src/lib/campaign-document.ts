@@ -84,7 +84,13 @@ export function cleaned(document: CampaignDocument): CampaignDocument {
       .filter(([, one]) => !isEmpty(one))
     return Object.fromEntries(pairs) as V
   }
-  return { ...keep(document), id: document.id, trigger: keep(document.trigger) }
+  const kept = keep(document)
+  const { id = '', version, name, description, trigger, ...rest } = kept
+  const head = Object.entries({ id, version, name, description, trigger: trigger ?? {} })
+  return {
+    ...Object.fromEntries(head.filter(([, one]) => one !== undefined)),
+    ...rest,
+  } as unknown as CampaignDocument
 }
 
 const isEmpty = (value: unknown): boolean =>

@@ -40,6 +40,8 @@ export class CampaignDraft {
   /** What is sent: without what is empty. */
   readonly clean = $derived(cleaned($state.snapshot(this.document) as CampaignDocument))
   readonly text = $derived(JSON.stringify(this.clean, null, 2))
+  /** It has all that a campaign must have. */
+  readonly whole = $derived(this.clean.id !== '' && (this.timed || !!this.clean.trigger.when))
   readonly partitions = $derived([
     ...new Set([DEFAULT_PARTITION, ...(this.document.partitions ?? []).map(({ id }) => id)]),
   ])

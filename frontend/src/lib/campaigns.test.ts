@@ -11,6 +11,7 @@ import {
 import { hasCurve, stretch } from './campaign-event'
 import {
   nextSteps,
+  overTime,
   span,
   standing,
   type Campaign,
@@ -117,4 +118,23 @@ test('the samples of an event lie around its trigger', () => {
   expect(['float', 'boolean', 'string', 'uint8[]'].map((one) => hasCurve(used(one)))).toEqual([
     true, true, false, false,
   ])
+})
+
+test('events are counted in even slots, parts of one event once', () => {
+  const event = (time: string, number: number) => ({
+    vehicle: 'v', version: 1, event: number, time,
+  })
+  const found = overTime(
+    [
+      event('2026-05-01T10:00:30Z', 1),
+      event('2026-05-01T10:00:30Z', 1),
+      event('2026-05-01T10:03:10Z', 2),
+      event('2026-05-01T10:03:50Z', 3),
+    ],
+    Date.parse('2026-05-01T10:05:10Z'),
+  )
+  expect(found.width).toBe(60)
+  expect(found.times[0]).toBe(Date.parse('2026-05-01T10:00:00Z') / 1000)
+  expect(found.counts).toEqual([1, 0, 0, 2, 0, 0])
+  expect(overTime([], 0)).toEqual({ times: [], counts: [], width: 0 })
 })

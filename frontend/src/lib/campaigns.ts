@@ -260,3 +260,28 @@ export const STANDING_TONES: Record<Standing, Tone> = {
   older: 'warn',
   leaving: 'plain',
 }
+
+const WIDTHS_S = [60, 300, 900, 3600, 21_600, 86_400, 604_800]
+const MOST_SLOTS = 48
+
+/** Events in even slots of time from the first to `now` (Unix ms): beginnings in s, and how many. */
+export function overTime(
+  events: readonly Pick<CollectedEvent, 'vehicle' | 'version' | 'event' | 'time'>[],
+  now: number,
+): { times: number[]; counts: number[]; width: number } {
+  // parts and stores of one event are one event
+  const each = new Map(events.map((e) => [`${e.vehicle}/${e.version}/${e.event}`, e.time]))
+  const seconds = [...each.values()].map((time) => Date.parse(time) / 1000)
+  if (seconds.length === 0) return { times: [], counts: [], width: 0 }
+  const first = Math.min(...seconds)
+  const last = Math.max(now / 1000, ...seconds)
+  const width =
+    WIDTHS_S.find((one) => (last - first) / one < MOST_SLOTS - 1) ?? WIDTHS_S.at(-1) ?? 604_800
+  const start = Math.floor(first / width) * width
+  const counts = Array.from({ length: Math.floor((last - start) / width) + 1 }, () => 0)
+  for (const one of seconds) {
+    const at = Math.floor((one - start) / width)
+    counts[at] = (counts[at] ?? 0) + 1
+  }
+  return { times: counts.map((_, i) => start + i * width), counts, width }
+}

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import threading
 from datetime import UTC, datetime
 
 import pytest
 
-from carcloud.codecs.jt808.frame import build
+from carcloud.codecs.jt808.frame import build, parse
 from carcloud.codecs.jt808.packets import parse_message
 from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.jt808.media import KEPT_AS, MediaRefused
@@ -282,6 +283,18 @@ class Sink:
         return name
 
 
+class Slow(Sink):
+    """A sink that waits until it may go."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__(error)
+        self.go = threading.Event()
+
+    def keep(self, tenant: Tenant, vehicle: str, header: bytes, data: bytes) -> str:
+        assert self.go.wait(10)
+        return super().keep(tenant, vehicle, header, data)
+
+
 def test_media_becomes_an_object_before_it_is_said_to_be_complete(server):
     async def scene() -> None:
         sink = Sink()
@@ -308,6 +321,74 @@ def test_media_that_cannot_be_kept_is_not_said_to_be_complete(server):
             one.write(*one.packets(0x0801, MEDIA))
             assert (await one.result())[1:] == (0x0801, 1)
             assert fault((await site.stored(2))[1]) == "refused"
+
+    run(scene())
+
+
+def test_media_sent_again_are_answered_by_what_became_of_them(server):
+    async def scene() -> None:
+        sink = Slow(Unavailable("the bucket is away"))
+        async with listening(server, media=sink) as site:
+            one = await Terminal.ready(site)
+            sent = one.packets(0x0801, MEDIA)
+            for _ in range(2):  # failed: it is taken anew
+                sink.go.set()
+                one.write(*sent)
+                assert (await one.result())[1:] == (0x0801, 1)
+            sink.error = None
+            sink.go.clear()
+            one.write(*sent)
+            one.write(sent[1])
+            assert await one.silent(0.1)  # it is still being kept
+            sink.go.set()
+            assert (await one.reply()).message == 0x8800
+            one.write(sent[1])
+            assert (await one.result())[1:] == (0x0801, 0)
+
+            other = MEDIA[:3] + b"\2" + MEDIA[4:-1] + b"!"
+            one.serial -= len(sent)  # the terminal counts each picture from the same number
+            one.write(*one.packets(0x0801, other))
+            assert (await one.reply()).message == 0x8800
+            assert len(sink.kept) == 2
+
+    run(scene())
+
+
+def test_what_a_terminal_left_stays_with_its_tenant(server):
+    tenant = Tenant("a")
+
+    async def scene() -> None:
+        sink, quotas = Slow(MediaRefused("over the limit")), TenantQuotas(lambda _: Allowance())
+        async with listening(
+            server, admit=lambda logins: [Admission(tenant)] * len(logins), media=sink,
+            quotas=quotas,
+        ) as site:  # fmt: skip
+            one = await Terminal.ready(site)
+            (session,) = site.gateway.sessions
+            one.write(*one.packets(0x0801, MEDIA))
+            one.write(one.packets(0x0704, BODY)[0])
+            one.send(0x0003)
+            assert (await one.result())[1] == 3
+            assert (await one.result())[1:] == (0x0704, 1)
+            sink.go.set()
+            assert (await one.result())[1:] == (0x0801, 1)
+            rows = await site.stored(4)
+            assert [fault(row) for row in rows] == ["", "", "incomplete", "refused"]
+            assert {row["tenant"] for row in rows} == {"a"}
+
+            one.send(0x0102, code_body(2019, CODE))
+            assert (await one.result())[2] == 0
+            session._waiting = [  # taken after the end
+                parse(one.packets(0x0704, BODY)[0]),
+                parse(build(2019, 0x0003, PHONE, 50)),
+            ]
+            session._resting = True
+            one.writer.close()
+            while site.gateway.sessions:
+                await asyncio.sleep(0.01)
+            session._go_on()
+            assert quotas.take_counts()[1] == {}
+            assert site.gateway.room.used == 0
 
     run(scene())
 

@@ -1,12 +1,13 @@
 """Simulated trucks against a real listener: reports, outages, and commands with their answers."""
 
 import asyncio
+import tracemalloc
 from contextlib import asynccontextmanager
 
 import pytest
 
 from carcloud.codecs.jt808.decode import decode
-from carcloud.codecs.jt808.frame import parse
+from carcloud.codecs.jt808.frame import build, parse
 from carcloud.codecs.jt808.packets import parse_message
 from carcloud.gateway.orders import Order, OrderReport
 from carcloud.model.time import SECOND, now_us
@@ -227,6 +228,14 @@ def test_a_long_command_goes_in_packets_that_can_be_asked_for_again(server):
             assert len(whole.fields["vertices"]) == 300
             one.send(0x0005, frames[0].serial.to_bytes(2) + b"\0\1\0\2")
             assert await one.reply() == frames[1]
+            one.send(0x0005, frames[0].serial.to_bytes(2) + b"\xff\xff" + b"\0\2" * 400)
+            assert await one.reply() == frames[1]
+            assert await one.silent()  # each packet once
+            many = build(2019, 0x0005, one.phone, 0, frames[0].serial.to_bytes(2) + b"\xff\xff")
+            tracemalloc.start()
+            session.orders.repeat(parse(many))  # says 65,535 numbers and has none
+            assert tracemalloc.get_traced_memory()[1] < 100_000
+            tracemalloc.stop()
             one.send(0x0001, frames[2].serial.to_bytes(2) + b"\x86\x04\x00")
             assert (await told.end()).state == "executed"
             assert parse(frames[0].raw).packets == 3

@@ -15,6 +15,7 @@ from carcloud.codecs.jt808.reports import reports
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.signals import CATALOGUE
+from carcloud.model.time import to_us
 from carcloud.services.telemetry.decode_jt808 import decoder
 from carcloud.services.telemetry.protocols import DecodedFrames
 from carcloud.services.tenancy.api import Tenancy
@@ -47,13 +48,13 @@ def mapping() -> ModelMapping:
 
 def message(seconds: int, items: bytes = b"", status: int = 3) -> bytes:
     fields = BASIC | {"time": TIME + timedelta(seconds=seconds), "status": status, "items": []}
-    return build(2019, 0x0200, TRUCK, seconds, encode_position(fields)[:28] + items)
+    return build(2019, 0x0200, TRUCK, seconds & 0xFFFF, encode_position(fields)[:28] + items)
 
 
 def decoded(vehicles: list[str], *messages: bytes) -> DecodedFrames:
     known = mapping()
     read = decoder(mappings=lambda _tenant, names: {n: known for n in names if n == TRUCK})
-    received = pa.array([0] * len(messages), pa.int64())
+    received = pa.array([to_us(TIME)] * len(messages), pa.int64())
     return read(DEFAULT_TENANT, pa.array(vehicles), pa.array(messages, pa.binary()), received)
 
 
@@ -76,6 +77,13 @@ def test_mapped_fields_become_columns_of_mapped_vehicles() -> None:
     assert [row["flagged"] for row in rows] == [None, None, [TYRE], None]
     assert [row["out_of_range"] for row in rows] == [False, False, True, False]
     assert found.rows.schema.field(TYRE).type == pa.int32()
+
+
+def test_a_report_that_is_refused_leaves_the_others_their_fields() -> None:
+    items = [item(0x05, bytes([tyre]) + PRESSURES[1:]) for tyre in (20, 30)]
+    found = decoded([TRUCK] * 2, message(86_400, items[0]), message(0, items[1]))
+    assert list(found.faults) == [0]
+    assert found.rows[TYRE].to_pylist() == [300]
 
 
 def test_named_fields_are_what_the_reference_reads() -> None:

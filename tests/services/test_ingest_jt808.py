@@ -1,7 +1,7 @@
 """JT/T 808 messages as rows, and through ingest on the real stream and lake."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,9 +29,16 @@ LATITUDE, LONGITUDE = (f"Vehicle.CurrentLocation.{name}" for name in ("Latitude"
 DATUM = "Vehicle.CurrentLocation.CoordinateSystem"
 
 
-def report(seconds: int, **fields: object) -> bytes:
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def report(seconds: int, since: datetime = TIME, **fields: object) -> bytes:
     """A body of 0x0200."""
-    return encode_position(BASIC | {"time": TIME + timedelta(seconds=seconds), **fields})
+    return encode_position(BASIC | {"time": since + timedelta(seconds=seconds), **fields})
+
+
+def recent(seconds: int) -> bytes:
+    return report(seconds, NOW - timedelta(hours=1))
 
 
 def batch(*contents: bytes, kind: int = 1) -> bytes:
@@ -79,6 +86,34 @@ def test_positions_of_a_model_in_gcj02_become_wgs84() -> None:
     assert LATITUDE not in decoded(unplaced, styles=lambda names: special).rows.column_names
 
 
+def test_reports_of_times_that_cannot_be_are_faults() -> None:
+    day = 86_400
+    ahead, old, good = report(73 * 365 * day), report(-91 * day), report(-89 * day)
+    media = build(2019, 0x0801, TRUCK, 0, bytes(8) + ahead[:28] + b"picture")
+    found = decoded(
+        build(2019, 0x0200, TRUCK, 0, ahead),
+        build(2019, 0x0704, TRUCK, 1, batch(old, good, ahead)),
+        build(2019, 0x0200, TRUCK, 2, report(299)),
+        media,
+    )
+    assert found.row_frame.tolist() == [1, 2]
+    assert found.times.tolist() == [-1, -1, to_us(TIME) + 299_000_000, -1]
+    assert {index: fault.reason for index, fault in found.faults.items()} == {
+        0: "time 2099-02-24T07:09:26.000Z is too far ahead",
+        1: "time 2025-12-13T07:09:26.000Z is too long ago; and 1 more",
+    }
+    tighter = decoded(build(2019, 0x0200, TRUCK, 0, good), past_us=day * 1_000_000)
+    assert (tighter.rows.num_rows, list(tighter.faults)) == (0, [0])
+
+
+def test_one_message_cannot_reach_more_dates_than_a_vehicle_may_keep() -> None:
+    body = batch(*(report(-day * 86_400) for day in range(8000)))
+    frame = b"".join(build_message(2019, 0x0704, TRUCK, 0, body))
+    found = decoded(frame)
+    assert len({time.date() for time in found.rows["time"].to_pylist()}) == 91
+    assert found.faults[0].reason.endswith("; and 7908 more")
+
+
 @pytest.mark.timeout(60)
 def test_a_position_is_stored_once_however_often_it_comes(
     server: NatsServer, tmp_path: Path
@@ -88,13 +123,13 @@ def test_a_position_is_stored_once_however_often_it_comes(
 
     async def scene() -> None:
         stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
-        first = block(frame(0x0200, report(0)), frame(0x0200, report(30)), frame(0x0002))
+        first = block(frame(0x0200, recent(0)), frame(0x0200, recent(30)), frame(0x0002))
         await stream.publish("frames.default.jt808", first, "1")
         again = block(
-            frame(0x0200, report(0)),
-            frame(0x0704, batch(report(0), report(30), report(60))),
-            frame(0x0704, batch(report(0), report(30))),
-            frame(0x0704, batch(report(90), b"short")),
+            frame(0x0200, recent(0)),
+            frame(0x0704, batch(recent(0), recent(30), recent(60))),
+            frame(0x0704, batch(recent(0), recent(30))),
+            frame(0x0704, batch(recent(90), b"short")),
             frame(0x0705, ex.CAN_2019[18:-2]),
         )
         seq = await stream.publish("frames.default.jt808", again, "2")
@@ -104,7 +139,10 @@ def test_a_position_is_stored_once_however_often_it_comes(
         )  # fmt: skip
         await until_confirmed(stream, seq, ingest)
         rows = lake.read(SIGNALS, Slice()).sort_by("time")
-        seconds = [int((time - TIME).total_seconds()) for time in rows["time"].to_pylist()]
+        seconds = [
+            int((time - NOW + timedelta(hours=1)).total_seconds())
+            for time in rows["time"].to_pylist()
+        ]
         assert list(zip(seconds, rows["source"].to_pylist(), strict=True)) == [
             (0, "jt808.2019.0200"), (30, "jt808.2019.0200"),
             (60, "jt808.2019.0704"), (90, "jt808.2019.0704"),

@@ -103,7 +103,11 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
     vocabulary = Vocabulary(engines.records)
     decoders = {
         "gbt32960": gbt32960_decoder(decrypt, _styles(vehicles)),
-        "jt808": jt808_decoder(_styles(vehicles), _mappings(vehicles, engines.records, vocabulary)),
+        "jt808": jt808_decoder(
+            _styles(vehicles),
+            _mappings(vehicles, engines.records, vocabulary),
+            future_us=int(future_s * 1e6),
+        ),
         "mqtt": mqtt_decoder(
             vocabulary.catalogue,
             KnownCampaigns(engines.records),

@@ -264,6 +264,8 @@ class Connection(asyncio.BufferedProtocol, ABC, Generic[ListenerT, PeerT, PieceT
         self._resting = False
         waiting, self._waiting = self._waiting, []
         self._take_all(waiting, left=self._transport is None)
+        if self._transport is None and not self._resting:
+            self._finish()  # of what was taken since
         self._steer()
 
     # desks
@@ -303,14 +305,27 @@ class Connection(asyncio.BufferedProtocol, ABC, Generic[ListenerT, PeerT, PieceT
 
     # refusals
 
-    def dead_letter(self, vehicle: str, raw: bytes, error: FrameError, reply: bytes | None) -> None:
-        """Keep bytes with what is wrong with them; many of them end the connection."""
+    def dead_letter(
+        self,
+        vehicle: str,
+        raw: bytes,
+        error: FrameError,
+        reply: bytes | None,
+        *,
+        tenant: Tenant | None = None,
+    ) -> None:
+        """Keep bytes with what is wrong with them; many of them end the connection.
+
+        `tenant`: whose they are, if they came before the link ended.
+        """
         self.gateway.figures.refused[error.code] += 1
-        tenant = self.gateway.fallback_tenant if self.link is None else self.link.tenant
+        stray = self.link is None and tenant is None
+        if tenant is None:
+            tenant = self.gateway.fallback_tenant if self.link is None else self.link.tenant
         if self.gateway.quotas.suspended(tenant):  # nothing is kept for it, which may be deleted
             self.close("the tenant is suspended")
             return
-        if self.link is None:
+        if stray:
             if not self._may_stray():
                 self.close("too many frames before the login")
                 return

@@ -147,3 +147,43 @@ def test_serials_go_on_over_the_wrap() -> None:
     serials = [frame.serial for frame in packets()]
     assert all((b - a) & 0xFFFF == 1 for a, b in pairwise(serials))
     assert joined(packets()).last_serial == serials[-1]
+
+
+def test_a_complete_message_is_known_by_its_content_for_a_minute() -> None:
+    assembler, frames = Assembler(), packets()
+    whole = [assembler.add(frame, 0) for frame in frames][-1]
+    assert isinstance(whole, Frame)
+    assert assembler.add(frames[2], 59) is Progress.COMPLETE
+    assert assembler.add(frames[2], 60) is Progress.WAITING  # it may be of another message by now
+    assert list(assembler.clear())
+
+    other = packets(body=BODY[::-1])  # as long, and begins at the same serial number
+    results = [assembler.add(frame, 0) for frame in (*frames, *other)]
+    assert [r.body for r in results if isinstance(r, Frame)] == [BODY, BODY[::-1]]
+    assert assembler.add(frames[0], 1) is Progress.WAITING
+
+    long = [assembler.add(frame, 0) for frame in packets(serial=100, body=bytes(5000))]
+    assert isinstance(long[-1], Frame)
+    list(assembler.due(61))
+    assert not assembler._done
+
+
+def test_what_is_held_or_was_not_kept_is_not_complete() -> None:
+    assembler, frames = Assembler(), packets()
+
+    def whole() -> Frame:
+        made = [assembler.add(frame, 0) for frame in frames][-1]
+        assert isinstance(made, Frame)
+        return made
+
+    first = whole()
+    assembler.hold(first)
+    assert assembler.add(frames[0], 90) is Progress.REPEATED
+    assembler.settle(first, kept=False)
+    second = whole()
+    assembler.hold(second)
+    assembler.settle(first, kept=False)  # the one before: says nothing of this one
+    assembler.settle(second, kept=True)
+    assert assembler.add(frames[0], 0) is Progress.COMPLETE
+    assembler.forget(second)
+    assert whole() == second

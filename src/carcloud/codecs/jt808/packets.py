@@ -2,8 +2,13 @@
 
 The packets of a message carry consecutive serial numbers, so a message is known by its id and the
 serial number of its first packet. What is held is bounded in bytes, messages and time.
+
+A message that was complete is remembered for a minute by its number and a checksum of each packet:
+what is sent again is recognised, and another message under the same number is not taken for it.
 """
 
+import zlib
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +21,8 @@ from carcloud.codecs.jt808.frame import Frame, Garbage, Splitter
 
 _OVERHEAD = 200  # bytes that a held packet costs besides its own
 _REMEMBERED = 16  # completed messages whose packets may come again
+_REMEMBERED_PACKETS = 20_000  # of all these together
+_REMEMBERED_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Progress(Enum):
     """What became of a packet that did not complete its message."""
 
     WAITING = "waiting"
-    REPEATED = "repeated"  # it is here already
+    REPEATED = "repeated"  # it is here already; nothing is to be answered yet
     COMPLETE = "complete"  # its message was complete before
 
 
@@ -71,6 +78,15 @@ class _Group:
     asked: int = 0
 
 
+@dataclass(slots=True)
+class _Done:
+    edition: int
+    serial: int  # of the joined message
+    checks: "array[int]"  # CRC-32 of each packet's body
+    since: float  # s, when it was complete
+    held: Frame | None = None  # the joined message, while it cannot be answered
+
+
 Key = tuple[int, int]  # message id, serial number of the first packet
 
 
@@ -81,7 +97,7 @@ class Assembler:
         self._limits = limits or PacketLimits()
         self._room = room or Room()
         self._groups: dict[Key, _Group] = {}
-        self._done: OrderedDict[Key, tuple[int, int]] = OrderedDict()
+        self._done: OrderedDict[Key, _Done] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -94,9 +110,10 @@ class Assembler:
         """
         key = self._key(frame)
         group = self._groups.get(key)
-        if group is None and self._done.get(key) == (frame.edition, frame.packets):
-            return Progress.COMPLETE
         if group is None:
+            done = self._sent_again(key, frame, now)
+            if done is not None:
+                return Progress.COMPLETE if done.held is None else Progress.REPEATED
             group = self._open(key, frame, now)
         elif (group.edition, group.packets) != (frame.edition, frame.packets):
             detail = f"of {frame.packets} ({frame.edition}), earlier ones of {group.packets}"
@@ -108,11 +125,33 @@ class Assembler:
         if len(group.frames) < group.packets:
             return Progress.WAITING
         self._drop(key)
-        self._remember(key, group)
-        return joined([group.frames[number] for number in range(1, group.packets + 1)])
+        frames = [group.frames[number] for number in range(1, group.packets + 1)]
+        self._remember(key, frames, now)
+        return joined(frames)
+
+    def hold(self, whole: Frame) -> None:
+        """A joined message cannot be answered yet, nor its packets that come again."""
+        for key, done in self._done.items():
+            if (key[0], done.serial) == (whole.message, whole.serial):
+                done.held = whole
+
+    def settle(self, whole: Frame, *, kept: bool) -> None:
+        """What was held can be answered; what is not kept is forgotten and may come anew."""
+        for key, done in list(self._done.items()):
+            if done.held is whole:
+                done.held = None
+                if not kept:
+                    del self._done[key]
+
+    def forget(self, whole: Frame) -> None:
+        """A joined message was refused: its packets may come anew."""
+        for key, done in list(self._done.items()):
+            if (key[0], done.serial) == (whole.message, whole.serial):
+                del self._done[key]
 
     def due(self, now: float) -> Iterator[Missing]:
         """Messages that have waited: to ask for what is missing, or given up and forgotten."""
+        self._expire(now)
         for key, group in list(self._groups.items()):
             if now - group.changed < self._limits.ask_after_s:
                 continue
@@ -124,7 +163,8 @@ class Assembler:
             yield _missing(key, group, given_up)
 
     def clear(self) -> Iterator[Missing]:
-        """The terminal has gone: all that is incomplete is given up."""
+        """The terminal has gone: all that is incomplete is given up, the rest forgotten."""
+        self._done.clear()
         for key in list(self._groups):
             yield _missing(key, self._drop(key), True)
 
@@ -164,10 +204,34 @@ class Assembler:
         self._room.used -= group.size
         return group
 
-    def _remember(self, key: Key, group: _Group) -> None:
-        self._done[key] = group.edition, group.packets
-        if len(self._done) > _REMEMBERED:
+    def _remember(self, key: Key, frames: list[Frame], now: float) -> None:
+        checks = array("I", (zlib.crc32(frame.body) for frame in frames))
+        self._done[key] = _Done(frames[0].edition, frames[0].serial, checks, now)
+        self._done.move_to_end(key)
+        while (
+            len(self._done) > _REMEMBERED
+            or sum(len(done.checks) for done in self._done.values()) > _REMEMBERED_PACKETS
+        ):
             self._done.popitem(last=False)
+
+    def _sent_again(self, key: Key, frame: Frame, now: float) -> _Done | None:
+        """The complete message of which this is a packet; one of another message replaces it."""
+        done = self._done.get(key)
+        if done is None:
+            return None
+        if (
+            (done.held is not None or now - done.since < _REMEMBERED_S)
+            and (done.edition, len(done.checks)) == (frame.edition, frame.packets)
+            and done.checks[frame.packet - 1] == zlib.crc32(frame.body)
+        ):
+            return done
+        del self._done[key]
+        return None
+
+    def _expire(self, now: float) -> None:
+        for key, done in list(self._done.items()):
+            if done.held is None and now - done.since >= _REMEMBERED_S:
+                del self._done[key]
 
 
 def joined(frames: list[Frame]) -> Frame:

@@ -56,6 +56,7 @@ class MediaDesk:
 
     def begin(self, link: "Link", frame: Frame) -> None:
         """Keep the media of a frame and answer it."""
+        link.session.hold(frame)
         task = asyncio.create_task(self._keep(link, frame))
         self._tasks.add(task)
         self.waiting_bytes += len(frame.body)
@@ -68,6 +69,13 @@ class MediaDesk:
             log.error("media could not be kept", exc_info=task.exception())
 
     async def _keep(self, link: "Link", frame: Frame) -> None:
+        kept = False
+        try:
+            kept = await self._keep_and_answer(link, frame)
+        finally:
+            link.session.settle(frame, kept=kept)
+
+    async def _keep_and_answer(self, link: "Link", frame: Frame) -> bool:
         assert self.sink is not None  # noqa: S101 - `take` has looked
         header, data = frame.body[:HEADER], frame.body[HEADER:]
         session, outbox = link.session, link.session.gateway.outbox
@@ -78,7 +86,9 @@ class MediaDesk:
                 )
         except MediaRefused as error:
             wrong = FrameError("refused", 1, "8.42", str(error))
-            session.refuse(_short(frame, header), Result.FAILURE, wrong)
+            reply = session.reply(frame, Result.FAILURE)
+            short = _short(frame, header)
+            session.refuse(short, Result.FAILURE, wrong, reply=reply, tenant=link.tenant)
         except EngineError as error:
             log.warning("media of %s is not kept: %s", link.vehicle, error)
             outbox.after_earlier(link.tenant, session, session.reply(frame, Result.FAILURE))
@@ -87,6 +97,8 @@ class MediaDesk:
             reply = session.frame(frame, Down.MEDIA, media_body(2019, 0, header[:4]))
             session.gateway.figures.frames["media"] += 1
             outbox.add(link.tenant, link.vehicle, now_us(), kept.raw, session, reply)
+            return True
+        return False
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for what is on its way."""
@@ -118,6 +130,7 @@ def take(link: "Link", frame: Frame) -> None:
         session.keep(frame, session.frame(frame, Down.MEDIA, body))
     elif not desk.has_room(len(frame.body)):
         session.gateway.figures.frames["refused"] += 1
+        session.forget(frame)
         session.reply_later(session.reply(frame, Result.FAILURE))
     else:
         session.gateway.figures.frames["report"] += 1

@@ -23,6 +23,7 @@ from carcloud.gateway.jt808.rules import (
 )
 from carcloud.gateway.jt808.terminal_orders import TerminalOrders
 from carcloud.gateway.orders import OnReport, Order
+from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         except FrameError as error:
             self.refuse(frame, Result.FAILURE, error)
             return
-        if whole is Progress.COMPLETE:  # it was answered, and the reply is lost or on its way
+        if whole is Progress.COMPLETE:  # it was kept, and the reply is lost or on its way
             self.reply_later(self.reply(frame, Result.SUCCESS))
         elif isinstance(whole, Progress):
             self.gateway.figures.frames["packet"] += 1
@@ -90,8 +91,7 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         self.orders.end("the connection ended before the answer")
         for rest in self._splitter.finish():
             self._refuse_bytes(rest)
-        for missing in self._assembler.clear():
-            self._give_up(missing)
+        self._give_up_all()
 
     # the way in and out
 
@@ -102,6 +102,8 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
     def sign_in(self, link: Link) -> None:
         """The terminal has authenticated."""
         gateway, before = self.gateway, self.link
+        if before is not None and (before.vehicle, before.tenant) != (link.vehicle, link.tenant):
+            self._give_up_all()  # as dead letters of whose they are
         self.link = link
         if before is not None:
             gateway.quotas.left(before.tenant)
@@ -113,12 +115,16 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
 
     def sign_out(self) -> None:
         """The terminal has deregistered: it must authenticate anew."""
-        link, self.link = self.link, None
-        if link is not None:
-            self.orders.end("the terminal has deregistered")
+        link = self.link
+        if link is None:
+            return
+        self.orders.end("the terminal has deregistered")
+        self._give_up_all()  # as dead letters of the tenant
+        self.link = None
+        self._since = self._last
+        if not self.gone:  # else the end of the connection has done it
             self.gateway.quotas.left(link.tenant)
             self.gateway.roster.leave(link)
-            self._since = self._last
 
     # replies
 
@@ -147,16 +153,42 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         assert self.link is not None  # noqa: S101 - links call it
         self.gateway.outbox.after_earlier(self.link.tenant, self, reply)
 
+    # media
+
+    def hold(self, frame: Frame) -> None:
+        """A message is answered later: its packets that come again are not answered before."""
+        if frame.packet == 0:
+            self._assembler.hold(frame)
+
+    def settle(self, frame: Frame, *, kept: bool) -> None:
+        """A held message has been answered; what is not kept may come anew."""
+        self._assembler.settle(frame, kept=kept)
+
+    def forget(self, frame: Frame) -> None:
+        """A message is refused: it may come anew."""
+        if frame.packet == 0:
+            self._assembler.forget(frame)
+
     # refusals
 
     def refuse(
-        self, frame: Frame, result: Result, error: FrameError, *, reply: bytes | None = None
+        self,
+        frame: Frame,
+        result: Result,
+        error: FrameError,
+        *,
+        reply: bytes | None = None,
+        tenant: Tenant | None = None,
     ) -> None:
-        """Keep a message as a dead letter and tell the terminal; an answer is not answered."""
+        """Keep a message as a dead letter and tell the terminal; an answer is not answered.
+
+        `tenant`: whose it is, if not the link's, which may have ended.
+        """
         self.gateway.figures.frames["refused"] += 1
+        self.forget(frame)
         if reply is None and frame.message != Up.REPLY:
             reply = self.reply(frame, result)
-        self.dead_letter(frame.phone, frame.raw[:_LETTER_BYTES], error, reply)
+        self.dead_letter(frame.phone, frame.raw[:_LETTER_BYTES], error, reply, tenant=tenant)
 
     def _refuse_bytes(self, garbage: Garbage) -> None:
         self.gateway.figures.frames["garbage"] += 1
@@ -196,6 +228,10 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         else:
             body = resend_body(first.edition, missing.serial, missing.numbers)
             self.send(self.frame(first, Down.RESEND, body))
+
+    def _give_up_all(self) -> None:
+        for missing in self._assembler.clear():
+            self._give_up(missing)
 
     def _give_up(self, missing: Missing) -> None:
         first = missing.first

@@ -165,8 +165,9 @@ class TerminalOrders:
         if len(frame.body) < 4:
             return
         frames = self._long.get(int.from_bytes(frame.body[:2]), [])
-        count = int.from_bytes(frame.body[2:4])
-        numbers = [int.from_bytes(frame.body[at : at + 2]) for at in range(4, 4 + 2 * count, 2)]
+        count = min(int.from_bytes(frame.body[2:4]), (len(frame.body) - 4) // 2)
+        asked = (int.from_bytes(frame.body[at : at + 2]) for at in range(4, 4 + 2 * count, 2))
+        numbers = dict.fromkeys(asked)  # each once: what is sent is no more than the message
         self._session.send(b"".join(frames[n - 1] for n in numbers if 0 < n <= len(frames)))
 
     def expire(self, now: int) -> None:

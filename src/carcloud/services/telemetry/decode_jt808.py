@@ -3,9 +3,14 @@
 A frame as the gateway keeps it is one message: a frame as on the wire, or all its packets one
 after another. Messages without a position (media, CAN, pass-through …) stay raw frames. A report
 that comes again, alone or in a batch, has the same content and so the same digest.
+
+A report whose time is outside (received - past, received + future) gives no row: the frame has a
+fault that names the first of them. So one frame reaches no more dates than that span has. Media
+are kept whatever time their position has.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,8 +21,10 @@ import pyarrow.compute as pc
 from carcloud.codecs.jt808.columnar import FAULTS, DecodedBlock, decode_block
 from carcloud.codecs.jt808.tables import message_name
 from carcloud.model.ids import Tenant
+from carcloud.model.time import iso
 from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
 from carcloud.services.telemetry.decode_gbt32960 import Styles
+from carcloud.services.telemetry.decode_mqtt import FUTURE_US, PAST_US
 from carcloud.services.telemetry.fields_jt808 import with_fields
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.vehicles.api import Datum
@@ -27,16 +34,30 @@ MappingsOf = Callable[[Tenant, Sequence[str]], Mapping[str, ModelMapping]]
 """The mappings of the models of vehicles, where they have one; quick where no model has."""
 
 _UNREADABLE: Final = 0  # message id where there is no header
+_MEDIA: Final = 0x0801
+_CLAUSE: Final = next(fault.clause for fault in FAULTS if fault.code == "time")
 
 
-def decoder(styles: Styles | None = None, mappings: MappingsOf | None = None) -> Decoder:
+def decoder(
+    styles: Styles | None = None,
+    mappings: MappingsOf | None = None,
+    *,
+    future_us: int = FUTURE_US,
+    past_us: int = PAST_US,
+) -> Decoder:
     """The `protocols.Decoder` of JT/T 808; `styles` tells whose positions are GCJ02, `mappings`
-    which further fields become which signals."""
+    which further fields become which signals.
+
+    Reports of times outside (received - past, received + future) are refused.
+    """
 
     def decode(
-        tenant: Tenant, vehicles: pa.Array, frames: pa.Array, _received: pa.Array
+        tenant: Tenant, vehicles: pa.Array, frames: pa.Array, received: pa.Array
     ) -> DecodedFrames:
         block = decode_block(frames)
+        faults = _faults(block)
+        came = received.to_numpy()
+        block = _inside(block, came - past_us, came + future_us, faults)
         # The gateway knows the terminal: its registration stands above what a header says.
         names = vehicles.take(pa.array(block.row_frame))
         rows = block.rows.set_column(0, "vehicle", names)
@@ -50,7 +71,7 @@ def decoder(styles: Styles | None = None, mappings: MappingsOf | None = None) ->
             row_frame=block.row_frame,
             kinds=_kinds(block.message),
             times=block.time,
-            faults=_faults(block),
+            faults=faults,
         )
 
     return decode
@@ -62,6 +83,36 @@ def _faults(block: DecodedBlock) -> dict[int, Fault]:
         fault = FAULTS[int(block.fault[index])]
         found[index] = Fault(fault.code, fault.clause, int(block.fault_offset[index]))
     return found
+
+
+def _inside(
+    block: DecodedBlock,
+    least: npt.NDArray[np.int64],
+    most: npt.NDArray[np.int64],
+    faults: dict[int, Fault],
+) -> DecodedBlock:
+    """The rows of times within `least` and `most` (us, of each frame); the rest makes faults."""
+    time, frame = block.rows["time"].cast(pa.int64()).to_numpy(), block.row_frame
+    inside = (time >= least[frame]) & (time <= most[frame])
+    if inside.all():
+        return block
+    wrong, first, counts = np.unique(frame[~inside], return_index=True, return_counts=True)
+    named = time[~inside][first]
+    for index, one, count in zip(wrong.tolist(), named.tolist(), counts.tolist(), strict=True):
+        if block.message[index] == _MEDIA:
+            continue
+        reason = f"time {iso(one)} is too {'long ago' if one < least[index] else 'far ahead'}"
+        more = f"; and {count - 1} more" if count > 1 else ""
+        before = f"{faults[index].reason}; " if index in faults else ""
+        faults[index] = Fault(f"{before}{reason}{more}", _CLAUSE)
+    outside = (block.time < least) | (block.time > most)
+    return replace(
+        block,
+        rows=block.rows.filter(pa.array(inside)),
+        row_frame=frame[inside],
+        time=np.where(outside, -1, block.time),
+        place=block.place[inside],
+    )
 
 
 def _kinds(messages: npt.NDArray[np.int64]) -> pa.Array:

@@ -92,13 +92,16 @@ def lines(told: Mapping[str, Any]) -> list[str]:
         for name, value in told.items()
         if name != "protocols"
     ]
-    columns = ("vehicles", "sent", "acknowledged", "stored", "missing", "duplicates")
-    shown.append("  " + " " * 11 + "".join(f"{each:>13}" for each in columns))
+    shown.append("  " + " " * 9 + "".join(f"{name:>{width}}" for name, width in _COLUMNS.items()))
     for name, row in told["protocols"].items():
-        shown.append(f"  {name:<11}" + "".join(f"{row[each]:>13,}" for each in columns))
+        cells = "".join(f"{row[each]:>{width},}" for each, width in _COLUMNS.items())
+        shown.append(f"  {name:<9}{cells}")
     return shown
 
 
+_COLUMNS = {
+    "vehicles": 9, "sent": 10, "acknowledged": 13, "stored": 10, "missing": 9, "duplicates": 11,
+}  # fmt: skip
 _SUMS = (
     "sent", "acknowledged", "unacknowledged", "reissued", "lost_connections", "stored",
     "duplicates", "missing", "dead_letters",

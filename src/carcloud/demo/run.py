@@ -158,20 +158,21 @@ class Demo:
     async def _simulate(
         self, gateway: dict[str, Any], probe: FreshnessProbe, driven: _Driven
     ) -> None:
-        stop = asyncio.Event()
-        fleets = [self._options.fleet]
-        if self._options.trucks is not None:
-            fleets.append(self._options.trucks)
+        stop, options = asyncio.Event(), self._options
         watching = asyncio.create_task(self._watch(stop))
-        probing = asyncio.create_task(
-            probe.run(vins(self._options.fleet.seed, self._options.fleet.vehicles))
-        )
+        cars = vins(options.fleet.seed, options.fleet.vehicles)
+        probing = asyncio.create_task(probe.run(cars))
+        driving = [asyncio.create_task(self._one_fleet(options.fleet, gateway, stop))]
         try:
-            if self._options.trucks is not None or self._agents is not None:
-                await asyncio.to_thread(self._enrol, gateway)
-            driven.results += await asyncio.gather(
-                *(self._one_fleet(fleet, gateway, stop) for fleet in fleets)
-            )
+            if options.trucks is not None or self._agents is not None:
+                tokens = await asyncio.to_thread(self._enrol)
+            if options.trucks is not None:
+                driving.append(asyncio.create_task(self._one_fleet(options.trucks, gateway, stop)))
+            if self._agents is not None:
+                await asyncio.to_thread(self._start, self._agents, gateway["mqtt"], tokens)
+            if options.fleet.seconds is not None:  # from now on, with all of them
+                asyncio.get_running_loop().call_later(options.fleet.seconds, stop.set)
+            driven.results += await asyncio.gather(*driving)
             if self._agents is not None:
                 acked = await asyncio.to_thread(self._agents.finish)
                 self._outcome.agents = self._agents
@@ -181,24 +182,25 @@ class Demo:
             watching.cancel()
             probing.cancel()
 
-    def _enrol(self, gateway: dict[str, Any]) -> None:
-        """Register trucks and cars with agents, and start the agents' process."""
+    def _enrol(self) -> dict[str, str]:
+        """Register trucks and cars with agents; the tokens of these."""
         trucks, agents = self._options.trucks, self._agents
-        tokens = enrol(
+        return enrol(
             self._settings,
             () if trucks is None else phones(trucks.seed, trucks.vehicles),
             () if agents is None else agents.cars,
             (self._options.agents and self._options.agents.model) or own_model(),
         )
-        if agents is not None:
-            agents.prepare()
-            agents.start(gateway["mqtt"]["host"], gateway["mqtt"]["port"], tokens)
+
+    def _start(self, agents: Agents, place: dict[str, Any], tokens: dict[str, str]) -> None:
+        agents.prepare()
+        agents.start(place["host"], place["port"], tokens)
 
     async def _one_fleet(
         self, fleet: SimulateOptions, gateway: dict[str, Any], stop: asyncio.Event
     ) -> SimulateResult:
         place = gateway[fleet.protocol]
-        options = replace(fleet, host=place["host"], port=place["port"])
+        options = replace(fleet, host=place["host"], port=place["port"], seconds=None)
 
         def note(progress: Progress) -> None:
             self._progress[fleet.protocol] = progress

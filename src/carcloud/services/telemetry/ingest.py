@@ -363,12 +363,13 @@ class Ingest:
         kept = kept.append_column("seq", frames["seq"].take(source))
         kept = kept.append_column("correction", pa.array(correction))
         into.signals.append(_plain(kept))
-        further = self._further(tenant, frames, decoded, into)
+        further, again = self._further(tenant, frames, decoded, into)
         bad = np.fromiter(decoded.faults.keys(), np.int64, len(decoded.faults))
         reports = np.bincount(row_frame[keep_rows], minlength=frames.num_rows)
         gone = np.zeros(frames.num_rows, np.bool_)
         gone[bad] = True
         gone[repeated] = True
+        gone[again] = True
         gone[reports > 0] = False  # a part of it is in the table
         gone[further] = False
         into.frames.append(raw(protocol, frames, decoded, ~gone, reports))
@@ -378,9 +379,10 @@ class Ingest:
 
     def _further(
         self, tenant: Tenant, frames: pa.Table, decoded: DecodedFrames, into: _Tables
-    ) -> npt.NDArray[np.int32]:
-        """Take the rows of other tables that are new; returns the frames that gave any."""
-        gave = [np.zeros(0, np.int32)]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Take the rows of other tables that are new; returns (frames that gave any, frames of
+        repeats)."""
+        gave, again = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         for name, found in decoded.further.items():
             ref = TableRef(tenant, name)
             fresh = frames["seq"].to_numpy()[found.row_frame] > self._position(ref)
@@ -390,13 +392,14 @@ class Ingest:
             times = rows["time"].cast(pa.int64()).to_numpy()
             digests, vehicles = rows["digest"].to_numpy(), rows["vehicle"].to_pylist()
             new = ~self._judge(ref).judge(vehicles, times, digests, now_us()).repeat
+            again.append(row_frame[~new])
             rows, row_frame = those(rows, new), row_frame[new]
             source = pa.array(row_frame)
             rows = rows.append_column("received", as_time(frames["received"].take(source)))
             rows = rows.append_column("seq", frames["seq"].take(source))
             into.further.setdefault(name, []).append(rows)
             gave.append(row_frame)
-        return np.concatenate(gave)
+        return np.concatenate(gave), np.concatenate(again)
 
     def _new_rows(
         self, tenant: Tenant, rows: pa.Table, row_frame: npt.NDArray[np.int32]

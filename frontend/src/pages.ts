@@ -66,6 +66,14 @@ export const PAGES: readonly PageEntry[] = [
     needs: ['models:read'],
   },
   {
+    name: 'model',
+    path: '/models/:id',
+    title: (args) => args['id'] ?? '',
+    load: () => import('./pages/ModelPage.svelte'),
+    under: 'models',
+    needs: ['models:read'],
+  },
+  {
     name: 'signals',
     path: '/signals',
     title: 'catalogue.title',

@@ -414,3 +414,15 @@ def test_a_dbc_becomes_a_mapping_in_one_step(records: SqlRecords) -> None:
 def test_names_that_are_suggested_exist() -> None:
     assert [path for path in NAMES if path not in CATALOGUE] == []
     assert [path for path in NAMES if CATALOGUE[path].unit is None] == []
+
+
+def test_the_example_of_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    blocks = [one.split("```")[0] for one in text.split("```\n")]
+    dbc = next(one for one in blocks if one.startswith("BO_"))
+    read = read_mapping(text.split("```yaml\n")[1].split("```")[0], {"drive.dbc": dbc}, CATALOGUE)
+    assert read.checked.findings == ()
+    assert len(read.mapping.rules) == 6
+    payload = text.split("The frame `")[1].split("`")[0]
+    found = apply(read.mapping, decode(frames(payload), read.mapping.databases))
+    assert [one.values.to_pylist() for one in found] == [[pytest.approx(160.9344)], ["ON"], [90]]

@@ -10,6 +10,7 @@ import frames from './frames'
 import identity from './identity'
 import keys from './keys'
 import map from './map'
+import mappings from './mappings'
 import parts from './parts'
 import platform from './platform'
 import people from './people'
@@ -30,6 +31,7 @@ export const areas = [
   identity,
   providers,
   map,
+  mappings,
   vehicles,
   vehicle,
   campaigns,
@@ -54,6 +56,7 @@ export const en = {
   ...identity,
   ...providers,
   ...map,
+  ...mappings,
   ...catalogue,
   ...vehicles,
   ...vehicle,

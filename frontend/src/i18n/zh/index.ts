@@ -10,6 +10,7 @@ import frames from './frames'
 import identity from './identity'
 import keys from './keys'
 import map from './map'
+import mappings from './mappings'
 import parts from './parts'
 import platform from './platform'
 import people from './people'
@@ -29,6 +30,7 @@ export const zh: Messages = {
   ...identity,
   ...providers,
   ...map,
+  ...mappings,
   ...catalogue,
   ...vehicles,
   ...vehicle,

@@ -13,7 +13,7 @@ from carcloud.codecs.samples import cbor_batch, json_batch, protobuf_batch
 from carcloud.model.catalogue import Signal
 from carcloud.model.ids import Tenant
 from carcloud.services.telemetry.decode_mqtt import decoder
-from carcloud.services.telemetry.protocols import DecodedFrames
+from carcloud.services.telemetry.protocols import DecodedFrames, TooWide
 
 A, CAR = Tenant("a"), "CAR-0001"
 NOW = 1_767_225_600_000_000
@@ -222,3 +222,14 @@ def test_other_values_have_other_digests() -> None:
     found = decode(cbor_batch.write([(NOW + n, row) for n, row in enumerate(rows)]))
     digests = found.rows["digest"].to_pylist()
     assert len(set(digests)) == len(rows)
+
+
+def test_a_call_whose_table_would_be_gigabytes_is_refused_before_it_is_made() -> None:
+    wide = {f"s{at}": Signal(f"s{at}", "float") for at in range(2_001)}
+    names = list(wide)
+    rows: list[tuple[int, dict[str, Any]]] = [
+        (NOW + at, {names[at % len(names)]: 1.0}) for at in range(10_000)
+    ]
+    frames = pa.array([pack_message(f"v1/{CAR}/signals", cbor_batch.write(rows))], pa.binary())
+    with pytest.raises(TooWide, match="10,000 moments of 2,001 signals"):
+        decoder(lambda _: wide)(A, pa.array([CAR]), frames, pa.array(np.full(1, NOW)))

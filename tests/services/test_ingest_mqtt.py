@@ -107,3 +107,40 @@ def test_what_is_out_of_range_is_kept_and_flagged(server: NatsServer, tmp_path: 
         await stream.close()
 
     asyncio.run(scene())
+
+
+@pytest.mark.timeout(60)
+def test_rows_that_memory_does_not_hold_come_in_several_commits(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
+        now = int(time.time() * 1e3) * 1000
+
+        def frame(path: str, value: object, start: int, count: int) -> tuple[str, bytes]:
+            rows = [(now + at, {path: value}) for at in range(start, start + count)]
+            return kept(json_batch.write(rows))  # type: ignore[arg-type]
+
+        blocks = [
+            block(frame(SPEED, 1.0, 0, 5)),  # 7 columns
+            block(frame(BELT, True, 10, 5)),
+            block(frame(SPEED, 2.0, 20, 1), frame(GEAR, 3, 30, 10)),
+        ]
+        for at, data in enumerate(blocks):
+            seq = await stream.publish("frames.default.mqtt", data, str(at))
+        ingest = Ingest(
+            stream, lake, {"mqtt": decoder()},
+            commit_s=0.05, commit_rows=10_000, future_s=300, dedup_entries=1000,
+        )  # fmt: skip
+        await until_confirmed(stream, seq, ingest)
+        found = lake.read(SIGNALS, Slice())
+        assert sorted(found[SPEED].drop_null().to_pylist()) == [1.0] * 5 + [2.0]
+        assert found[BELT].drop_null().to_pylist() == [True] * 5
+        assert found.num_rows == 11, "nothing is stored twice"
+        assert (ingest.figures.commits, ingest.figures.duplicates) == (3, 0)
+        [letter] = lake.read(LETTERS, Slice()).to_pylist()
+        assert "more than" in letter["reason"], "in one message by itself it is too much"
+        await stream.close()
+
+    monkeypatch.setattr("carcloud.services.telemetry.ingest.MOST_CELLS", 60)
+    asyncio.run(scene())

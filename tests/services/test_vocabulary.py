@@ -199,6 +199,27 @@ def test_what_has_data_keeps_its_type_and_unit() -> None:
     assert "its unit cannot change" in text
 
 
+def test_a_path_of_the_base_made_anew_keeps_its_type_and_unit() -> None:
+    anew = "Vehicle: {{type: branch, children: {{Speed: {{delete: true}}}}}}\n{0}"
+    for keys, told in (
+        ("datatype: string", "is float in the catalogue: it cannot become string"),
+        ("datatype: float, unit: m/s", "is in km/h in the catalogue: its unit cannot change"),
+    ):
+        entry = f"Vehicle.Speed: {{type: sensor, {keys}, description: x}}\n"
+        done = overlaid(CATALOGUE, anew.format(entry))
+        assert [(one.line, one.text) for one in done.effect.findings] == [(2, told)]
+        assert done.catalogue["Vehicle.Speed"] == CATALOGUE["Vehicle.Speed"]
+    same = "Vehicle.Speed: {type: sensor, datatype: float, unit: km/h, description: x}\n"
+    assert findings(anew.format(same)) == []
+
+
+@pytest.mark.parametrize("most", ["9" * 4_000, "1:1" + ":1" * 60_000, ".nan", ".inf", "1" * 41])
+def test_numbers_that_are_none_are_findings_at_once(most: str) -> None:
+    text = f"Vehicle.New: {{type: sensor, datatype: double, description: x, max: {most}}}\n"
+    [(line, told)] = findings(text)
+    assert (line, "max of a double is a number, finite" in told) == (1, True)
+
+
 @given(st.text(alphabet="Vehicle.SpdX:{}[],&*!#'\"-\n  0123branch", max_size=120))
 @settings(max_examples=200, deadline=None)
 def test_no_text_makes_it_fail(text: str) -> None:

@@ -36,7 +36,13 @@ from carcloud.services.telemetry.ingest_rows import (
     unreadable,
 )
 from carcloud.services.telemetry.progress import Progress
-from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
+from carcloud.services.telemetry.protocols import (
+    MOST_CELLS,
+    DecodedFrames,
+    Decoder,
+    Fault,
+    TooWide,
+)
 from carcloud.services.telemetry.ranges import RangesByTenant
 from carcloud.services.telemetry.repeats import Repeats
 from carcloud.services.telemetry.tables import CAMPAIGN_EVENTS, LETTERS, RAW, SIGNALS
@@ -87,6 +93,23 @@ class _Tables:
     frames: list[pa.Table] = field(default_factory=list)
     letters: list[pa.Table] = field(default_factory=list)
     further: dict[str, list[pa.Table]] = field(default_factory=dict)
+    rows: int = 0  # of `signals`
+    columns: set[str] = field(default_factory=set)
+
+    def growth(self, rows: pa.Table) -> int:
+        """By how many cells these rows make the table of all of `signals` larger."""
+        width = len(self.columns.union(rows.column_names))
+        count: int = self.rows + rows.num_rows
+        return count * width - self.rows * len(self.columns)
+
+    def grow(self, rows: pa.Table) -> None:
+        """Count rows that are to come."""
+        self.rows += rows.num_rows
+        self.columns.update(rows.column_names)
+
+
+class _TooMuch(Exception):
+    """The rows of these messages do not fit into one micro-batch."""
 
 
 class StreamReplaced(EngineError):
@@ -133,6 +156,7 @@ class Ingest:
         self._tracer = tracer
         self._span: Span | None = None  # of the micro-batch at hand
         self._mean = 1.0  # frames in a message, of the last micro-batch
+        self._cells = self._messages = 0  # of the micro-batch at hand
         self._reached = 0  # sequence up to which messages are read
         self._lookups = 0  # in the lake, of judges that are gone
         self._stopping = asyncio.Event()
@@ -241,6 +265,14 @@ class Ingest:
                 log.warning("%s", self.figures.problem)
                 await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
                 attempt += 1
+            except _TooMuch:
+                self._forget_repeats()
+                for name, count in counted.items():
+                    setattr(self.figures, name, count)
+                half = len(batch) // 2
+                await self._commit_until_done(batch[:half])
+                await self._commit_until_done(batch[half:])
+                return
             except Exception:
                 # Nobody thought of this one. It must not stop the frames of everybody else.
                 self._forget_repeats()
@@ -280,6 +312,7 @@ class Ingest:
 
     def _commit(self, batch: list[Message]) -> dict[Tenant, list[bytes]]:
         seq = batch[-1].seq
+        self._cells, self._messages = 0, len(batch)
         tables: dict[Tenant, _Tables] = {}
         groups: list[tuple[Tenant, str, pa.Table]] = []
         contexts: list[str] = []
@@ -319,7 +352,8 @@ class Ingest:
     def _decode_well(
         self, tenant: Tenant, protocol: str, decoder: Decoder, frames: pa.Table, into: _Tables
     ) -> None:
-        """Decode; where a decoder fails, halve until the frame that it fails on stands alone.
+        """Decode; where a decoder fails, or rows would take too much memory, halve until the frame
+        that does it stands alone.
 
         One frame that nobody thought of must not stop the frames of everybody else.
         """
@@ -327,12 +361,16 @@ class Ingest:
             with part(self._span, "ingest decode"):
                 columns = (_flat(frames[name]) for name in ("vehicle", "frame", "received"))
             decoded = decoder(tenant, *columns)
-        except EngineError:
+            self._make_room(into, decoded.rows)
+        except (EngineError, _TooMuch):
             raise  # not the frames' fault: all of them wait
         except Exception as error:
             if frames.num_rows == 1:
-                log.error("the %s decoder failed on a frame", protocol, exc_info=error)
-                fault = Fault(f"decoder failed: {error!r}", "", None)
+                if isinstance(error, TooWide):
+                    fault = Fault(str(error), "", None)
+                else:
+                    log.error("the %s decoder failed on a frame", protocol, exc_info=error)
+                    fault = Fault(f"decoder failed: {error!r}", "", None)
                 into.letters.append(letters(protocol, frames, [fault]))
                 return
             half = frames.num_rows // 2
@@ -340,6 +378,16 @@ class Ingest:
                 self._decode_well(tenant, protocol, decoder, piece.combine_chunks(), into)
         else:
             self._sort_out(tenant, protocol, frames, decoded, into)
+
+    def _make_room(self, into: _Tables, rows: pa.Table) -> None:
+        """Count rows in; raises `_TooMuch`, or `TooWide` where the batch is one message."""
+        growth = into.growth(rows)
+        if self._cells + growth > MOST_CELLS:
+            if self._messages > 1:
+                raise _TooMuch
+            raise TooWide(into.rows + rows.num_rows, len(into.columns.union(rows.column_names)))
+        self._cells += growth
+        into.grow(rows)
 
     def _sort_out(
         self,

@@ -2,12 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from carcloud.model.ids import Tenant
+
+MOST_CELLS: Final = 20_000_000  # rows times columns that ingest has in memory at once
+
+
+class TooWide(ValueError):
+    """Rows of so many different signals that their table would not fit into memory."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__(
+            f"{rows:,} moments of {columns:,} signals are more than {MOST_CELLS:,} values"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,7 @@ class DecodedFrames:
 Decoder = Callable[[Tenant, pa.Array, pa.Array, pa.Array], DecodedFrames]
 """(tenant, vehicles: string (n,), frames: binary (n,), received: int64 us (n,)) -> what they say.
 
-All frames of one call are of vehicles of that tenant.
+All frames of one call are of vehicles of that tenant. `TooWide` means fewer frames a call.
 
 `EngineError` means that the frames cannot be read for now; anything else raised is a defect.
 """

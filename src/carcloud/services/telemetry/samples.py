@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from carcloud.model.catalogue import Signal
+from carcloud.services.telemetry.protocols import MOST_CELLS, TooWide
 from carcloud.services.telemetry.samples_cast import Cast, cast, mixed, word
 
 Ints = npt.NDArray[np.int64]
@@ -40,7 +41,7 @@ class _Index(dict[str, int]):
 
 
 def lay_out(rows: Sequence[Mapping[str, Any]], catalogue: Mapping[str, Signal]) -> Laid:
-    """The samples of each row in the columns of their signals."""
+    """The samples of each row in the columns of their signals; raises `TooWide`."""
     given = np.fromiter(map(len, rows), np.int64, len(rows))
     index, total = _Index(), int(given.sum())
     names = chain.from_iterable(rows)
@@ -48,6 +49,9 @@ def lay_out(rows: Sequence[Mapping[str, Any]], catalogue: Mapping[str, Signal]) 
     # object arrays are filled one by one, so that values that are lists stay values
     values = np.fromiter(chain.from_iterable(row.values() for row in rows), np.object_, total)
     owner = np.repeat(np.arange(len(rows)), given)
+    columns = sum(name in catalogue for name in index)
+    if len(rows) * columns > MOST_CELLS:
+        raise TooWide(len(rows), columns)
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(index) + 1))
     digest = np.zeros(len(rows), np.uint64)

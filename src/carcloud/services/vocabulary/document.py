@@ -4,6 +4,7 @@ JSON is read as the YAML that it is nearly always. Anchors, aliases, tags and in
 a small text must not become a large document, and reads nothing else.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from carcloud.services.vocabulary.types import Finding
 MAX_BYTES: Final = 256_000
 MAX_NODES: Final = 20_000  # of the document: mappings, lists and values
 MAX_DEPTH: Final = 40
+MOST_NUMBER: Final = 40  # characters; a longer one is a text
 _INCLUDE = re.compile(r"^\s*#include\b")
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN: Final = frozenset(_TAG + kind for kind in ("str", "int", "float", "bool", "null"))
@@ -112,11 +114,20 @@ def _value(node: Any) -> Any:
     if kind == "null":
         return None
     if kind in ("int", "float"):
-        try:
-            return yaml.SafeLoader("").construct_object(node)
-        except ValueError:
-            return node.value
+        return _number(node)
     return node.value
+
+
+def _number(node: Any) -> int | float | str:
+    """A number; its text where it is too long, sexagesimal (1:30), infinite or none."""
+    text = str(node.value)
+    if len(text) > MOST_NUMBER or ":" in text:
+        return text
+    try:
+        number: int | float = yaml.SafeLoader("").construct_object(node)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
 
 
 def composed(text: str, what: str = "an overlay") -> Any:

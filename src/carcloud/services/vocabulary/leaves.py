@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from carcloud.model.catalogue import DATATYPES, INTEGERS, NUMBERS, UNITS, Signal
-from carcloud.services.vocabulary.document import Entry, Given
+from carcloud.services.vocabulary.document import MOST_NUMBER, Entry, Given
 
 KEYS: Final = frozenset(
     {
@@ -103,7 +103,10 @@ def _bound(name: str, signal: Signal, keys: Mapping[str, Given], say: Say) -> fl
     value = given.value
     whole = signal.scalar in INTEGERS
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        say(given, f"{name} of a {signal.datatype} is a {'whole ' if whole else ''}number")
+        kind = "whole number" if whole else "number"
+        say(
+            given, f"{name} of a {signal.datatype} is a {kind}, finite, of {MOST_NUMBER} characters"
+        )
         return None
     if whole and not INTEGERS[signal.scalar][0] <= value <= INTEGERS[signal.scalar][1]:
         say(given, f"{name} {value} does not fit into {signal.scalar}")

@@ -45,6 +45,7 @@ def overlaid(
     work = _Work(base, findings)
     for entry in nodes:
         work.take(entry)
+    work.check_base()
     work.check_data(held or {}, before or base)
     return work.done()
 
@@ -188,6 +189,23 @@ class _Work:
                 parts = [()]  # the path names an instance itself
             paths = [".".join((path, *part, name)) for path in paths for part in parts]
         return paths
+
+    def check_base(self) -> None:
+        """A path of the base catalogue keeps its column, also where it is deleted and made anew:
+        every protocol writes into it, and one column has one type and one unit."""
+        for path, (signal, line) in list(self.put.items()):
+            was = self.base.get(path)
+            if was is None:
+                continue
+            if arrow_type(was.datatype) != arrow_type(signal.datatype):
+                text = f"is {was.datatype} in the catalogue: it cannot become {signal.datatype}"
+            elif was.unit != signal.unit:
+                text = f"is in {was.unit or 'no unit'} in the catalogue: its unit cannot change"
+            else:
+                continue
+            del self.put[path]
+            self.gone.discard(path)
+            self.findings.append(Finding(line, path, text))
 
     def check_data(self, held: Mapping[str, str], before: Mapping[str, Signal]) -> None:
         """What columns with data hold must stay true."""

@@ -18,6 +18,7 @@ from carcloud.codecs.mqtt.packets import (
     Subscribe,
     Type,
 )
+from carcloud.codecs.mqtt.properties import Properties
 from carcloud.codecs.mqtt.splitter import Splitter
 
 
@@ -36,6 +37,7 @@ class Server:
         self.retained = {}
         self.cut_after = None
         self.reasons = deque()
+        self.most_bytes = None  # of a packet
         self.came = asyncio.Event()
         self._writers = set()
 
@@ -72,7 +74,7 @@ class Server:
         match packet:
             case Connect():
                 self.connects.append(packet)
-                return [Connack()]
+                return [Connack(properties=Properties(maximum_packet_size=self.most_bytes))]
             case Subscribe():
                 sent = [
                     Publish(topic, payload, 1, at, retain=True)

@@ -22,6 +22,7 @@ class Desk:
 
     def __init__(self, folder, **changed):
         self.answers = []
+        self.told = []
         self.clock = NOW
         self.done = []
         self.moves = None
@@ -47,12 +48,16 @@ class Desk:
                 "run:hang",
                 f"set-signal:{HORN}",
             ),
-            "answer": lambda name, result: self.answers.append((name, result)),
+            "answer": self._hear,
             "clock": lambda: self.clock,
             "model": lambda: "truck",
             "moves": lambda: self.moves,
         }
         self.orders = Orders(**{**given, **changed})
+
+    def _hear(self, name, result, told):
+        self.answers.append((name, result))
+        self.told.append(told)
 
     async def _wait(self, arguments):
         await self.gate.wait()
@@ -208,5 +213,33 @@ def test_a_command_that_comes_twice_is_done_once_also_after_a_restart(tmp_path):
         assert again.give("b") == ("executed", 0)
         assert len(again.done) == 1
         running.cancel()
+
+    asyncio.run(script())
+
+
+def test_what_waits_and_what_the_cloud_has_not_heard_survives_a_restart(tmp_path):
+    async def script():
+        desk = Desk(tmp_path)
+        running = asyncio.create_task(desk.orders.run())
+        desk.give("a")
+        desk.give("b", arguments={})
+        desk.give("no", "nope")
+        await asyncio.sleep(0.05)
+        running.cancel()  # a is begun, b waits, nothing was acknowledged
+        again = Desk(tmp_path)
+        again.orders.tell_again()
+        told = {name: result["code"] for name, result in again.answers}
+        assert told == {"a": orders.INTERRUPTED, "no": orders.NOT_SUPPORTED}
+        again.gate.set()
+        running = asyncio.create_task(again.orders.run())
+        assert await again.until(3) == ("executed", 0)
+        assert again.answers[-1][0] == "b"
+        running.cancel()
+        for each in again.told:
+            each()
+        last = Desk(tmp_path)
+        last.orders.tell_again()
+        assert last.answers == [], "the cloud has them all"
+        assert last.give("b") == ("executed", 0), "it is still known"
 
     asyncio.run(script())

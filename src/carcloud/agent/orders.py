@@ -3,15 +3,16 @@
     {"id": "7f…", "name": "track", "arguments": {"interval_s": 1, "duration_s": 60},
      "expires_ms": 1900000000000, "model": "truck-7"}
 
-A command is written down before it is carried out, so that one that comes twice is done once, also
-after a restart in between. Reason codes are those of AWS IoT FleetWise; from 0x10000 on our own.
+A command is written down before it is acknowledged, and again before it is carried out, so that it
+is done once, also where it comes twice or the agent is restarted in between. Its result stays there
+until the cloud has it. Reason codes are those of AWS IoT FleetWise; from 0x10000 on our own.
 """
 
 import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,18 @@ class Refused(Exception):
 
 
 BuiltIn = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-Answer = Callable[[str, Mapping[str, Any]], None]
+Answer = Callable[[str, Mapping[str, Any], Callable[[], None]], None]
+"""(id of the command, result, what to call when the cloud has it)"""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known of a command: `result` None = it waits, or it is `begun`."""
+
+    command: dict[str, Any] | None
+    begun: bool = False
+    result: dict[str, Any] | None = None
+    told: bool = False
 
 
 def parse_command(payload: bytes) -> Command:
@@ -89,7 +101,7 @@ def parse_command(payload: bytes) -> Command:
 
 
 class Orders:
-    """The queue of commands. `answer(id, result)` is called for every step of one.
+    """The queue of commands. `answer(id, result, told)` is called for every step of one.
 
     A command of the vocabulary is carried out by what is built in, else by the hook of its name;
     `run` calls any other hook, `set-signal` the one that writes the actuator. `moves()` tells
@@ -119,58 +131,88 @@ class Orders:
         self._skew_us = skew_us
         self._moves = moves
         self._queue: asyncio.Queue[Command] = asyncio.Queue(QUEUE)
-        self._open: set[str] = set()
-        self._results: dict[str, dict[str, Any]] = self._remembered()
+        self._entries: dict[str, _Entry] = {}
+        self._take_up()
 
-    def _remembered(self) -> dict[str, dict[str, Any]]:
+    def _take_up(self) -> None:
+        """What an earlier run left: commands wait again, one that had begun has failed."""
         try:
             found = json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return {
-            str(name): result if result else _result("failed", INTERRUPTED, "the agent restarted")
-            for name, result in found.items()
-        }
+            self._entries = {str(name): _Entry(**row) for name, row in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            self._entries = {}
+        for name, entry in self._entries.items():
+            if entry.result is not None:
+                continue
+            try:
+                if not entry.begun:
+                    self._queue.put_nowait(Command(**(entry.command or {})))
+                    continue
+            except (TypeError, asyncio.QueueFull):
+                log.warning("the command %s cannot be taken up again", name)
+            entry.result = self._stamped(_result("failed", INTERRUPTED, "the agent restarted"))
 
-    def _remember(self, name: str, result: dict[str, Any]) -> None:
-        self._results[name] = result
-        while len(self._results) > REMEMBERED:
-            del self._results[next(iter(self._results))]
-        write_safely(self._file, json.dumps(self._results))
+    def _save(self) -> None:
+        over = len(self._entries) - REMEMBERED
+        ended = [name for name, each in self._entries.items() if each.result is not None]
+        ended.sort(key=lambda name: not self._entries[name].told)  # what the cloud has goes first
+        for name in ended[: max(over, 0)]:
+            del self._entries[name]
+        kept = {name: asdict(entry) for name, entry in self._entries.items()}
+        write_safely(self._file, json.dumps(kept))
+
+    def tell_again(self) -> None:
+        """Answer with each result that the cloud has not acknowledged."""
+        for name, entry in list(self._entries.items()):
+            if entry.result is not None and not entry.told:
+                self._tell(name, entry)
+
+    def _tell(self, name: str, entry: _Entry) -> None:
+        def told() -> None:
+            if not entry.told:
+                entry.told = True
+                self._save()
+
+        if entry.result is not None:
+            self._answer(name, entry.result, told)
 
     def receive(self, payload: bytes) -> None:
-        """Take a command from the cloud, or say why not."""
+        """Take a command from the cloud, or say why not; it is on disk when this returns."""
         try:
             command = parse_command(payload)
         except DocumentError as error:
             name = _id_of(payload)
             log.warning("a command that cannot be read: %s", error)
-            if name is not None:
-                self._answer(name, self._stamped(_result("refused", NOT_PARSABLE, str(error))))
+            if name is not None and name not in self._entries:
+                self._end(name, _result("refused", NOT_PARSABLE, str(error)))
             return
-        if command.id in self._open:
-            return  # it came twice and is under way
-        if command.id in self._results:
-            self._answer(command.id, self._stamped(self._results[command.id]))
+        known = self._entries.get(command.id)
+        if known is not None:
+            self._tell(command.id, known)  # it came twice; nothing to tell where it is under way
             return
         try:
             self._check(command)
-            self._queue.put_nowait(command)
+            if self._queue.full():
+                raise Refused("refused", BUSY, f"{QUEUE} commands are waiting")
         except Refused as error:
             self._end(command.id, _result(error.state, error.code, str(error)))
-        except asyncio.QueueFull:
-            self._end(command.id, _result("refused", BUSY, f"{QUEUE} commands are waiting"))
-        else:
-            self._open.add(command.id)
-            self._answer(command.id, self._stamped(_result("received", 0, "")))
+            return
+        self._entries[command.id] = _Entry(asdict(command))
+        try:
+            self._save()
+        except OSError:
+            del self._entries[command.id]  # it is not acknowledged, and comes again
+            raise
+        self._queue.put_nowait(command)
+        self._answer(command.id, self._stamped(_result("received", 0, "")), lambda: None)
 
     def _stamped(self, result: Mapping[str, Any]) -> dict[str, Any]:
         return {**result, "time": self._clock() / 1000}
 
     def _end(self, name: str, result: dict[str, Any]) -> None:
-        self._open.discard(name)
-        self._remember(name, result)
-        self._answer(name, self._stamped(result))
+        entry = self._entries[name] = _Entry(None, result=self._stamped(result))
+        self._save()
+        self._tell(name, entry)
 
     def _expired(self, command: Command) -> bool:
         expires = command.expires_us
@@ -230,12 +272,13 @@ class Orders:
                     command.id, _result("timed_out", EXPIRED_IN_QUEUE, "expired in the queue")
                 )
                 continue
-            self._remember(command.id, {})  # begun: it is not begun a second time
+            self._entries[command.id].begun = True  # it is not begun a second time
+            self._save()
             self._end(command.id, await self._carry_out(command))
 
     async def _carry_out(self, command: Command) -> dict[str, Any]:
         try:
-            self._check_parked(command)  # it may have driven off since the command came
+            self._check(command)  # it may have driven off, or been set up otherwise since it came
             if command.name in self._built_in:
                 answer = await self._built_in[command.name](command.arguments)
             else:

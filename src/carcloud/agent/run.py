@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 STATUS_FILE = "status.json"
 _TICK_S = 0.05
 _STATUS_S = 2.0
+_SHORT = 60  # characters of a reason, where the cloud takes no longer message
 _BEFORE_RESTART_S = 1.0  # the answer to the command goes out
 
 
@@ -101,7 +102,7 @@ class Agent:
             self._duties.built_in(),
             settings.hooks,
             settings.commands,
-            lambda name, result: self._uplink.say(f"commands/{name}/result", result),
+            self._answer,
             _now_us,
             lambda: None if self._model is None else self._model.id,
             settings.clock_skew_ms * 1000,
@@ -287,10 +288,21 @@ class Agent:
     def _reported(self, document: Mapping[str, Any]) -> None:
         self._uplink.say("state/reported", document)
 
+    def _answer(self, name: str, result: Mapping[str, Any], told: Callable[[], None]) -> None:
+        short = {key: value for key, value in result.items() if key != "result"}
+        short["reason"] = str(result["reason"])[:_SHORT] or "its result is too large to be sent"
+        self._uplink.say(f"commands/{name}/result", result, short, told=told)
+
     def _check_in(self) -> None:
+        status, rows = self.status(), self._library.acknowledgements()
+        bare = {key: value for key, value in status.items() if key != "campaigns"}
+        short = [
+            row | {"reason": row["reason"][:_SHORT]} if "reason" in row else row for row in rows
+        ]
         self._uplink.say(
-            "checkin", {**self.status(), "documents": self._library.acknowledgements()}
+            "checkin", {**status, "documents": rows}, {**bare, "documents": short}, bare
         )
+        self._orders.tell_again()
 
     async def _check_in_often(self) -> None:
         while True:

@@ -6,6 +6,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from carcloud.agent.keeping import Keeper, Parcel
@@ -20,7 +21,22 @@ _IDLE_S = 0.5  # until conditions of upload are asked again
 _AGAIN_S = 2.0  # after the cloud took a message back
 _SMALL = 1000
 _FAILED = 0x80
+_TOO_LARGE = 0x95
+_AROUND = 1024  # bytes of a packet besides its payload, at most
 _NEVER_TAKEN = frozenset({0x90, 0x95, 0x99})  # topic, size or payload that no repetition mends
+
+
+Told = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """A small message; `shorter` are forms for a server that takes less, best first."""
+
+    topic: str
+    payload: bytes
+    shorter: tuple[bytes, ...]
+    told: Told | None
 
 
 class Uplink:
@@ -39,7 +55,7 @@ class Uplink:
         self._keeper = keeper
         self._on_message = on_message
         self._greet = greet
-        self._small: deque[tuple[str, bytes]] = deque()
+        self._small: deque[_Note] = deque()
         self._random = random.Random()  # noqa: S311 - spreads vehicles in time, no secret
         self._retry = False
         self._link: Link | None = None
@@ -47,9 +63,24 @@ class Uplink:
         self.connections = 0
         self.reason = ""
 
-    def say(self, topic: str, document: Mapping[str, Any]) -> None:
-        """A small message: sent before records, kept in memory until it is acknowledged."""
-        self._small.append((topic, json.dumps(document, separators=(",", ":")).encode()))
+    def say(
+        self,
+        topic: str,
+        document: Mapping[str, Any],
+        *shorter: Mapping[str, Any],
+        told: Told | None = None,
+    ) -> None:
+        """A small message: sent before records, kept in memory until it is acknowledged.
+
+        `shorter`: what is sent where the server takes no message of that size. `told` is called
+        when the cloud has it or will never take it; one that waits already is not added again.
+        """
+        note = _Note(topic, _packed(document), tuple(map(_packed, shorter)), told)
+        if told is not None and any(
+            (each.topic, each.payload) == (topic, note.payload) for each in self._small
+        ):
+            return
+        self._small.append(note)
         if len(self._small) > _SMALL:
             self._small.popleft()
         self._keeper.work.set()
@@ -118,19 +149,28 @@ class Uplink:
                     continue
 
     async def _send_small(self, link: Link) -> None:
-        topic, payload = self._small[0]
-        flight = await link.publish(topic, payload, "application/json")
-        await asyncio.wait([flight])
-        if flight.cancelled():
-            raise LinkLost("the connection ended before the answer")
-        reason = flight.result()
-        if reason >= _FAILED:
-            log.warning("the cloud refused a message on %s: 0x%02x", topic, reason)
-        if self._small and self._small[0] == (topic, payload):
+        note = self._small[0]
+        fitting = (each for each in (note.payload, *note.shorter) if _fits(link, each))
+        payload = next(fitting, None)
+        reason = _TOO_LARGE
+        if payload is None:
+            size = len(note.payload)
+            log.warning("a message of %d bytes on %s is too large for the cloud", size, note.topic)
+        else:
+            flight = await link.publish(note.topic, payload, "application/json")
+            await asyncio.wait([flight])
+            if flight.cancelled():
+                raise LinkLost("the connection ended before the answer")
+            reason = flight.result()
+            if reason >= _FAILED:
+                log.warning("the cloud refused a message on %s: 0x%02x", note.topic, reason)
+        if self._small and self._small[0] is note:
             self._small.popleft()
+        if note.told is not None and (reason < _FAILED or reason in _NEVER_TAKEN):
+            note.told()
 
     async def _send_parcel(self, link: Link, parcel: Parcel) -> None:
-        if len(parcel.payload) + 1024 > link.most_bytes:
+        if not _fits(link, parcel.payload):
             self._keeper.arrived(parcel, rejected=True)
             return
         flight = await link.publish(parcel.topic, parcel.payload, parcel.content_type)
@@ -146,3 +186,11 @@ class Uplink:
             self._retry = True
             log.warning("the cloud cannot take records now: 0x%02x", reason)
         self._keeper.work.set()
+
+
+def _packed(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _fits(link: Link, payload: bytes) -> bool:
+    return len(payload) + _AROUND <= link.most_bytes

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,15 @@ from carcloud.config import Settings
 from carcloud.demo.agents import AgentOptions, Agents
 from carcloud.demo.can_log import simulated
 from carcloud.demo.registry import CannotReplay, CarModel, enrol, given_model, own_model
+from carcloud.model.catalogue import CATALOGUE
+from carcloud.services.campaigns.api import Distribution
+from carcloud.services.vocabulary.api import Mappings
 from tests.data import shared_data
-from tests.gateway.mqtt_client import site
+from tests.gateway.mqtt_client import T, site
 from tests.gateway.test_gbt32960 import run
 
 SPEED, RPM = "Vehicle.Speed", "Vehicle.Powertrain.CombustionEngine.Speed"
-EVERY_SECOND = {
+EVERY_SECOND: dict[str, Any] = {
     "id": "each", "trigger": {"every_ms": 1000}, "signals": [{"path": SPEED, "max_samples": 1}],
 }  # fmt: skip
 MAPPING = f"""dbc: [j1939_demo.dbc]
@@ -40,6 +44,10 @@ def drive(server, folder: Path, options: AgentOptions, model: CarModel, rows: in
             settings = Settings({"data": str(folder / "cloud")})
             try:
                 tokens = await asyncio.to_thread(enrol, settings, (), agents.cars, model)
+                mappings = Mappings(found.engines.records, lambda _tenant: CATALOGUE)
+                Distribution(found.engines.records, model_document=mappings.model_document).round(
+                    T
+                )  # as the jobs role does
                 await asyncio.to_thread(agents.prepare)
                 agents.start("127.0.0.1", found.port, tokens)
                 messages: list[tuple[str, bytes]] = []

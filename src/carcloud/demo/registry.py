@@ -1,6 +1,5 @@
-"""What the demo's trucks and agents need in the cloud: models, vehicles, tokens, documents."""
+"""What the demo's trucks and agents need in the cloud: models, vehicles, tokens, a campaign."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +7,11 @@ from typing import Any
 
 from carcloud.app.engines import open_records
 from carcloud.app.secret import sealing_secret
-from carcloud.codecs.campaign.document import document_hash
-from carcloud.codecs.mqtt.topics import prefix
 from carcloud.config import Settings
 from carcloud.model.ids import DEFAULT_TENANT
-from carcloud.model.time import now_us
 from carcloud.ports.records import Records
-from carcloud.services.vehicles.api import VehicleModel, Vehicles, retain_in
+from carcloud.services.campaigns.api import Campaigns, Target
+from carcloud.services.vehicles.api import VehicleModel, Vehicles
 from carcloud.services.vocabulary.api import InvalidMapping, Mappings, Vocabulary
 
 TRUCK, AGENT_CAR = "truck", "agent-car"  # models
@@ -81,9 +78,10 @@ def given_model(dbc: Sequence[Path], mapping: Path | None) -> CarModel:
 def enrol(
     settings: Settings, trucks: Sequence[str], cars: Sequence[str], model: CarModel
 ) -> dict[str, str]:
-    """Make models and vehicles, and give each agent a token and its documents; the tokens by car.
+    """Make models, vehicles and a campaign, and give each agent a token; the tokens by car.
 
-    Raises `CannotReplay` for a mapping that cannot be used.
+    The jobs role brings model and campaign to the agents. Raises `CannotReplay` for a mapping
+    that cannot be used.
     """
     records = open_records(settings)
     try:
@@ -100,8 +98,11 @@ def enrol(
         if report.errors:
             raise CannotReplay(f"{report.errors[0].field}: {report.errors[0].detail}")
         document = _map(records, model)
-        _hand_out(records, cars, document, model.campaign or _some_signals(document))
-        return {car: vehicles.make_token(DEFAULT_TENANT, car, actor=_ACTOR).token for car in cars}
+        tokens = {car: vehicles.make_token(DEFAULT_TENANT, car, actor=_ACTOR).token for car in cars}
+        if cars:
+            document = _map(records, model)
+            _campaign(records, model.campaign or _some_signals(document))
+        return tokens
     finally:
         records.close()
 
@@ -134,31 +135,11 @@ def _some_signals(model: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _hand_out(
-    records: Records,
-    cars: Sequence[str],
-    model: Mapping[str, Any],
-    campaign: Mapping[str, Any],
-) -> None:
-    """Put the documents where the messages of each car wait."""
-    documents = [
-        _entry(AGENT_CAR, "model", model),
-        _entry(str(campaign["id"]), "campaign", campaign),
-    ]
-    entries = [{k: v for k, v in each.items() if k != "document"} for each in documents]
-    payloads = {"documents": json.dumps({"documents": entries}).encode()}
-    payloads |= {f"documents/{each['id']}": json.dumps(each).encode() for each in documents}
-    with records.transaction() as db:
-        for car in cars:
-            for topic, payload in payloads.items():
-                retain_in(
-                    db, DEFAULT_TENANT, car, f"{prefix(car)}{topic}", payload,
-                    actor=_ACTOR, now=now_us(),
-                )  # fmt: skip
-
-
-def _entry(name: str, kind: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": name, "kind": kind, "version": 1, "hash": document_hash(document),
-        "document": document,
-    }  # fmt: skip
+def _campaign(records: Records, document: Mapping[str, Any]) -> None:
+    """A campaign for all cars with an agent, approved and started."""
+    campaigns = Campaigns(records, catalogue=Vocabulary(records).catalogue)
+    made = campaigns.create(
+        DEFAULT_TENANT, document, Target(models=(AGENT_CAR,)), note="", actor=_ACTOR
+    )
+    campaigns.approve(DEFAULT_TENANT, made.id, 1, actor=_ACTOR)
+    campaigns.start(DEFAULT_TENANT, made.id, actor=_ACTOR)

@@ -1,6 +1,7 @@
 """JT/T 808 messages as rows, and through ingest on the real stream and lake."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.stream_nats import NatsServer
 from carcloud.kernels.geo import gcj02_to_wgs84
 from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.model.signals import CATALOGUE
 from carcloud.model.time import to_us
 from carcloud.ports.lake import Slice
 from carcloud.services.telemetry.decode_jt808 import decoder
+from carcloud.services.telemetry.decode_jt808_can import moment
 from carcloud.services.telemetry.ingest import Ingest
 from carcloud.services.telemetry.protocols import DecodedFrames
 from carcloud.services.vehicles.api import CurrentSign, Datum, Reporting
+from carcloud.services.vocabulary.mapping_document import read_mapping
+from carcloud.services.vocabulary.mapping_types import Mapping
 from tests.codecs.jt808 import examples as ex
 from tests.codecs.jt808.bodies import BASIC, TIME
 from tests.services.test_ingest import LETTERS, RAW, SIGNALS, block, connect, until_confirmed
@@ -155,3 +160,61 @@ def test_a_position_is_stored_once_however_often_it_comes(
         await stream.close()
 
     asyncio.run(scene())
+
+
+CAN_DBC = """\
+BO_ 291 Wheels: 8 ECU
+ SG_ Speed : 8|8@1+ (1,0) [0|250] "km/h" ECU
+BO_ 2566844672 CCVS: 8 ECU
+ SG_ Brake : 0|8@1+ (1,0) [0|100] "%" ECU
+"""
+CAN_YAML = """\
+dbc: [truck.dbc]
+signals:
+  Vehicle.Speed: {can: Wheels.Speed}
+  Vehicle.Chassis.Brake.PedalPosition: {can: CCVS.Brake}
+"""
+
+
+def test_can_uploads_become_rows_where_the_model_maps_them() -> None:
+    read = read_mapping(CAN_YAML, {"truck.dbc": CAN_DBC}, CATALOGUE)
+    assert read.checked.findings == ()
+    asked: list[list[str]] = []
+
+    def mappings(_tenant: object, names: Sequence[str]) -> dict[str, Mapping]:
+        asked.append(list(names))
+        return {TRUCK: read.mapping}
+
+    found = decoded(ex.POSITION_2019, ex.CAN_2019, ex.HEARTBEAT_2019, mappings=mappings)
+    assert found.row_frame.tolist() == [0, 1] and not found.faults
+    row = found.rows.to_pylist()[1]
+    at = TIME.replace(hour=7, minute=9, second=26, microsecond=350_000)  # 15:09:26.0350 GMT+8
+    assert (row["time"], row["source"], row["vehicle"]) == (at, "jt808.2019.0705", TRUCK)
+    assert (row["Vehicle.Speed"], row["Vehicle.Chassis.Brake.PedalPosition"]) == (1, 8)
+    assert found.times.tolist() == [to_us(TIME), to_us(at), -1]
+    assert asked == [[TRUCK], [TRUCK]]  # for the position, and for the upload
+    again = decoded(ex.CAN_2019, mappings=mappings).rows
+    assert again["digest"].to_pylist() == [row["digest"]]
+
+
+def test_can_uploads_stay_raw_where_nobody_maps_them() -> None:
+    assert decoded(ex.CAN_2019, mappings=lambda *_: {}).rows.num_rows == 0
+    assert decoded(ex.CAN_2019).rows.num_rows == 0
+
+
+def test_a_broken_can_upload_is_a_fault_of_its_own() -> None:
+    read = read_mapping(CAN_YAML, {"truck.dbc": CAN_DBC}, CATALOGUE)
+    short = build(2019, 0x0705, TRUCK, 3, bytes.fromhex("00021509260350000001230001"))
+    timeless = build(2019, 0x0705, TRUCK, 4, bytes.fromhex("0001250926035000000123") + bytes(8))
+    found = decoded(short, timeless, ex.CAN_2019, mappings=lambda *_: {TRUCK: read.mapping})
+    assert {index: fault.reason for index, fault in found.faults.items()} == {
+        0: "overrun", 1: "time",
+    }  # fmt: skip
+    assert found.row_frame.tolist() == [2]
+
+
+def test_the_date_of_a_can_upload_is_that_of_the_nearest_day() -> None:
+    midnight = to_us(TIME.replace(hour=16, minute=0, second=0, microsecond=0))  # GMT+8
+    second = 1_000_000
+    assert moment("2359590500", midnight + second) == midnight - second // 2
+    assert moment("0000010000", midnight - second) == midnight + second

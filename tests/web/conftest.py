@@ -42,9 +42,11 @@ from carcloud.services.compute.api import Jobs, Kinds, Runner, RunnerOptions
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
 from carcloud.services.metering.api import Metering
 from carcloud.services.storage.api import Storage
+from carcloud.services.telemetry import can_import, redecode
 from carcloud.services.telemetry.api import Ingest, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
 from carcloud.services.telemetry.status import Report
+from carcloud.services.telemetry.work import Work
 from carcloud.services.tenancy.api import (
     EVERYTHING,
     INSTALLATION,
@@ -83,6 +85,14 @@ KINDS: dict[str, pa.DataType] = {
     "Vehicle.Regulatory.AlarmCodes": pa.list_(pa.string()),
     CELLS: pa.list_(pa.float32()),
 }
+
+
+def no_work() -> Work:
+    """The jobs of this cloud cannot do these kinds: tests look at what was submitted."""
+    raise RuntimeError("no work on history here")
+
+
+HISTORY = (can_import.kind(no_work), redecode.kind(no_work))
 
 
 def columns_of(lake: DeltaLake, tenant: Tenant) -> dict[str, str]:
@@ -346,7 +356,7 @@ class _running:
         )
         compliance = Compliance(self.records, lake, secret=bytes(32), frames_days=30)
         platforms = PlatformAccounts(self.records)
-        jobs = Jobs(self.records, blobs, self.stream, Kinds([QUERY_EXPORT]))
+        jobs = Jobs(self.records, blobs, self.stream, Kinds([QUERY_EXPORT, *HISTORY]))
         self.runner = asyncio.create_task(self._jobs_role(blobs).run())
         storage = Storage(self.records, blobs, secret=bytes(32), open_blobs=open_own_blobs)
         site = {"days": 0.0, "second_person": False, "ahead_us": 0}

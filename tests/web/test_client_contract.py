@@ -92,9 +92,11 @@ ARGUMENTS: dict[str, Any] = {  # one for each name of an argument of a method
     "campaign": "c1", "document": {"id": "c1"}, "target": Target(("x1",), ("m1",), ("a",), 5.0),
     "hours": 2.0, "compatibility": True, "percent": 10.0, "expression": "true",
     "command": "06512f0a", "dbc": {"a.dbc": "x"}, "arguments": {"text": "hi"}, "desired": {"a": 1},
+    "logs": ["a.mf4"], "mapping": "map.yaml", "zone": "+08:00", "transports": ["j1939"],
 }  # fmt: skip
 OTHER = {  # where the same name means something else
     (_Jobs, "log", "start"): 5,
+    (_Vehicles, "import_can_logs", "dbc"): ["car.dbc"],
     (_Signals, "list", "kind"): "sensor",
     (_Signals, "version", "version"): 1,
     (_Mappings, "version", "version"): 1,

@@ -46,6 +46,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/models/{model}"): {"name": "Mine"},
     ("PUT", "/v1/models/{model}/mapping"): {"text": "signals: {Vehicle.Speed: {obd: 0D}}"},
     ("POST", "/v1/models/{model}/mapping/suggest"): {"dbc": {}},
+    ("POST", "/v1/models/{model}/redecode"): {
+        "from": "2026-05-01T00:00:00Z",
+        "to": "2026-05-02T00:00:00Z",
+    },
+    ("POST", "/v1/vehicles/{vehicle}/can-logs"): {"bucket": "zqxnone", "logs": ["a.log"]},
     ("PATCH", "/v1/vehicles/{vehicle}/state/desired"): {"mine": True},
     ("POST", "/v1/vehicles/{vehicle}/commands"): {"name": "locate"},
     ("POST", "/v1/vehicles/{vehicle}/commands/{command}/cancel"): None,

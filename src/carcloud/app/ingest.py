@@ -20,6 +20,7 @@ from carcloud.ports.records import Records
 from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.rundir import RunDir
 from carcloud.services.campaigns.api import KnownCampaigns
+from carcloud.services.telemetry.decode_can import decoder as can_decoder
 from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
 from carcloud.services.telemetry.decode_jt808 import MappingsOf
@@ -27,6 +28,7 @@ from carcloud.services.telemetry.decode_jt808 import decoder as jt808_decoder
 from carcloud.services.telemetry.decode_mqtt import decoder as mqtt_decoder
 from carcloud.services.telemetry.decrypt_gbt32960 import decryptor
 from carcloud.services.telemetry.ingest import Ingest
+from carcloud.services.telemetry.protocols import Decoder
 from carcloud.services.telemetry.ranges import RangesByTenant
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import Remembered, Reporting, Vehicles
@@ -91,7 +93,23 @@ async def _measure(ingest: Ingest, at_work: asyncio.Event) -> None:
 
 def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER) -> Ingest:
     """The ingest of an installation."""
-    vehicles = Vehicles(engines.records, secret=sealing_secret(settings))
+    return Ingest(
+        engines.stream,
+        engines.lake,
+        make_decoders(settings, engines.records),
+        commit_s=settings.number("ingest.commit_ms") / 1000,
+        commit_rows=settings.whole("ingest.commit_rows"),
+        tenants=Tenancy(engines.records).tenants.ids,
+        future_s=settings.number("gateway.future_tolerance_s"),
+        dedup_entries=settings.whole("ingest.dedup_entries"),
+        ranges=RangesByTenant(Vocabulary(engines.records).catalogue),
+        tracer=tracer,
+    )
+
+
+def make_decoders(settings: Settings, records: Records) -> dict[str, Decoder]:
+    """The decoders of all protocols, with what the registry says of vehicles."""
+    vehicles = Vehicles(records, secret=sealing_secret(settings))
     keys = Remembered(vehicles.keys)
     decrypt = decryptor(
         lambda vehicle: keys.many([vehicle]).get(vehicle),
@@ -99,33 +117,16 @@ def make_ingest(settings: Settings, engines: Engines, tracer: Tracer = NO_TRACER
         opening(settings),
         lambda vehicle, since_us: keys.many([vehicle], since_us / 1e6).get(vehicle),
     )
-    future_s = settings.number("gateway.future_tolerance_s")
-    vocabulary = Vocabulary(engines.records)
-    decoders = {
+    future_us = int(settings.number("gateway.future_tolerance_s") * 1e6)
+    vocabulary = Vocabulary(records)
+    return {
         "gbt32960": gbt32960_decoder(decrypt, _styles(vehicles)),
         "jt808": jt808_decoder(
-            _styles(vehicles),
-            _mappings(vehicles, engines.records, vocabulary),
-            future_us=int(future_s * 1e6),
+            _styles(vehicles), _mappings(vehicles, records, vocabulary), future_us=future_us
         ),
-        "mqtt": mqtt_decoder(
-            vocabulary.catalogue,
-            KnownCampaigns(engines.records),
-            future_us=int(future_s * 1e6),
-        ),
+        "mqtt": mqtt_decoder(vocabulary.catalogue, KnownCampaigns(records), future_us=future_us),
+        "can": can_decoder(),
     }
-    return Ingest(
-        engines.stream,
-        engines.lake,
-        decoders,
-        commit_s=settings.number("ingest.commit_ms") / 1000,
-        commit_rows=settings.whole("ingest.commit_rows"),
-        tenants=Tenancy(engines.records).tenants.ids,
-        future_s=future_s,
-        dedup_entries=settings.whole("ingest.dedup_entries"),
-        ranges=RangesByTenant(vocabulary.catalogue),
-        tracer=tracer,
-    )
 
 
 def _styles(vehicles: Vehicles) -> Styles:

@@ -12,8 +12,9 @@ from carcloud.config import Settings
 from carcloud.engines.sandbox_bwrap import BwrapSandbox, Packages
 from carcloud.ports.compute import Desk
 from carcloud.rundir import RunDir
-from carcloud.services.compute.api import Bounds, Stores, perform
+from carcloud.services.compute.api import Bounds, Kinds, Stores, perform
 from carcloud.services.storage.api import Storage
+from carcloud.services.telemetry.work import Work
 from carcloud.services.tenancy.api import TenantLimits
 
 FUNCTION = f"{__name__}:work"
@@ -37,7 +38,7 @@ def work(desk: Desk, argument: bytes) -> bytes:
     return perform(
         given.order,
         desk.tell,
-        _kinds(),
+        _kinds(given.data),
         _stores(given.data),
         Bounds(
             settings.whole("compute.artifact_mb") * 1_000_000,
@@ -52,7 +53,7 @@ def work(desk: Desk, argument: bytes) -> bytes:
 
 def prepare(data: str) -> None:
     """Open everything, so that the first order finds it open."""
-    _kinds()
+    _kinds(data)
     _stores(data)
 
 
@@ -86,4 +87,13 @@ def _stores(data: str) -> Stores:
     )
 
 
-_kinds = lru_cache(1)(job_kinds)
+@lru_cache(1)
+def _kinds(data: str) -> Kinds:
+    return job_kinds(lambda: _work(data))
+
+
+def _work(data: str) -> Work:
+    """Made when a job wants it: it loads the decoders, and asks the registry how things are now."""
+    from carcloud.app.job_telemetry import telemetry_work
+
+    return telemetry_work(_settings(data), _stores(data))

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from carcloud.cli.can_import import command as import_logs
 from carcloud.cli.can_report import findings_told, info_document, show_info, show_summary
 from carcloud.cli.can_writing import Writer, suffix_of
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
@@ -220,3 +221,6 @@ def _layers(databases: list[Database], chosen: tuple[Any, ...], **how: bool) -> 
             raise Failure("--transport none stands alone", "")
         return ()
     return layers_for(databases, None if "auto" in names else names, **how)
+
+
+command.add_command(import_logs)

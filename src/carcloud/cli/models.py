@@ -10,6 +10,7 @@ import click
 from carcloud.cli.client import Client, with_client
 from carcloud.cli.examples import ExampleCommand, ExampleGroup
 from carcloud.cli.failure import Failure
+from carcloud.cli.models_redecode import redecode
 from carcloud.cli.tables import show_items
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -32,6 +33,9 @@ def list_models(as_json: bool, client: Client) -> None:
     """List all models."""
     columns = ("id", "name", "maker", "protocol", "datum", "current_sign")
     show_items(columns, client.get("/v1/models")["items"], as_json=as_json)
+
+
+command.add_command(redecode)
 
 
 @command.group(

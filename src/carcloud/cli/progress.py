@@ -5,6 +5,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -18,4 +19,11 @@ def bar() -> Progress:
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
     )  # fmt: skip
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def share() -> Progress:
+    """A bar of a share from 0 to 1 on standard error, where somebody looks at it."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal)

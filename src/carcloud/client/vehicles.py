@@ -14,6 +14,7 @@ from carcloud.client.types import (
     Alarm,
     Frame,
     ImportResult,
+    Job,
     Lifecycle,
     Model,
     Order,
@@ -77,6 +78,24 @@ class ModelChange(msgspec.Struct, frozen=True):
     protocol: str | UnsetType = UNSET
     datum: str | UnsetType = UNSET
     current_sign: str | UnsetType = UNSET
+
+
+class CanLogs(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of an import of CAN logs."""
+
+    bucket: str
+    logs: tuple[str, ...]
+    mapping: str | None = None
+    dbc: tuple[str, ...] = ()
+    zone: str | None = None
+    transports: tuple[str, ...] | None = None
+
+
+class Span(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """A time from `start` on, before `end`."""
+
+    start: Moment
+    end: Moment
 
 
 class _Vehicles:
@@ -169,6 +188,27 @@ class _Vehicles:
         return replace(asked, headers={"content-type": "text/csv"})
 
     @call
+    def import_can_logs(
+        self,
+        vehicle: str,
+        bucket: str,
+        logs: Sequence[str],
+        *,
+        mapping: str | None = None,
+        dbc: Sequence[str] = (),
+        zone: str | None = None,
+        transports: Sequence[str] | None = None,
+    ) -> Call[Job]:
+        """Have CAN logs in a bucket imported into the vehicle's history.
+
+        `mapping` and `dbc` are objects of the bucket too; without them the mapping of the vehicle's
+        model holds. `jobs.wait` waits for the job, whose result says what was imported.
+        """
+        layers = None if transports is None else tuple(transports)
+        body = CanLogs(bucket, tuple(logs), mapping, tuple(dbc), zone, layers)
+        return send("POST", f"{_ONE}/can-logs", Job, place={"vehicle": vehicle}, body=body)
+
+    @call
     def twin(self, vehicle: str) -> Call[Twin]:
         """The latest value and time of every signal that the vehicle ever sent."""
         return get(f"{_ONE}/twin", Twin, place={"vehicle": vehicle})
@@ -253,6 +293,12 @@ class _Models:
         """Add a model; `datum` is WGS84 or GCJ02, `current_sign` discharge or charge."""
         body = NewModel(id, name, maker, protocol, datum, current_sign)
         return send("POST", "/v1/models", Model, body=body)
+
+    @call
+    def redecode(self, model: str, start: Moment, end: Moment) -> Call[Job]:
+        """Have the raw frames of the model's vehicles decoded anew; `jobs.wait` waits for it."""
+        body = Span(start, end)
+        return send("POST", "/v1/models/{model}/redecode", Job, place={"model": model}, body=body)
 
     @call
     def change(

@@ -1,7 +1,7 @@
 """Decoding a log block by block: single frames, messages of several frames, OBD-II answers."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,9 +12,8 @@ from carcloud.codecs.can.frames import CanFrames
 from carcloud.codecs.can.isotp import IsoTp
 from carcloud.codecs.can.obd import ObdSeries, decode_obd
 from carcloud.codecs.canlog.layers import Layer
-from carcloud.codecs.dbc.columnar import LogDecoder
+from carcloud.codecs.dbc.columnar import BusDatabase, Decoded, LogDecoder
 from carcloud.codecs.dbc.columnar_values import Column
-from carcloud.codecs.dbc.database import Database
 
 OBD = "OBD2"  # the message that answers of OBD-II have in tables
 
@@ -75,7 +74,7 @@ class LogDecoding:
 
     def __init__(
         self,
-        databases: Iterable[Database],
+        databases: Iterable[BusDatabase],
         layers: Iterable[Layer] = (),
         *,
         j1939: bool = False,
@@ -93,24 +92,38 @@ class LogDecoding:
 
     def feed(self, frames: CanFrames) -> list[Values]:
         """All values that this block completes."""
+        decoded, answers = self.columns(frames)
+        found: list[Values] = []
+        for series in answers:
+            base, self._next_frame = self._next_frame, self._next_frame + len(series.time)
+            found.append(_answers(series, base))
+        for one in decoded:
+            base = self._next_frame
+            self._next_frame += max((len(column.frames) for column in one.columns), default=0)
+            found += [_values(column, base) for column in one if len(column.time)]
+        for values in found:
+            self.tally.values += len(values.time)
+            self.tally.by_message[values.message] += len(values.time)
+        return found
+
+    def columns(self, frames: CanFrames) -> tuple[list[Decoded], tuple[ObdSeries, ...]]:
+        """What this block completes: columns as the databases have them, layer by layer, and
+        answers of OBD-II. `tally` counts no values here."""
         if self._buses is not None:
             frames = frames.select(np.isin(frames.bus, sorted(self._buses)))
         self.tally.see(frames)
         ordinary = frames.messages()
-        found: list[Values] = []
+        answers: tuple[ObdSeries, ...] = ()
         if self._obd is not None:
-            found += self._diagnostics(self._obd.feed(ordinary))
+            answers = decode_obd(self._obd.feed(ordinary)).series
+        found: list[Decoded] = []
         left = np.ones(len(ordinary), np.bool_)
         for layer, assembler in self._layers:
             messages = assembler.feed(ordinary)
             self.tally.assembled[layer.name] += len(messages)
             found += self._decode(self._groups if layer.j1939 else self._single, messages)
             left &= ~layer.claims(ordinary)
-        found += self._decode(self._single, ordinary.select(left))
-        for values in found:
-            self.tally.values += len(values.time)
-            self.tally.by_message[values.message] += len(values.time)
-        return found
+        return found + self._decode(self._single, ordinary.select(left)), answers
 
     def finish(self) -> None:
         """Counts messages that were never completed."""
@@ -119,19 +132,13 @@ class LogDecoding:
             for reason, count in assembler.dropped.items():
                 self.tally.dropped[layer.name, reason] += count
 
-    def _decode(self, decoder: LogDecoder, frames: CanFrames) -> list[Values]:
+    def _decode(self, decoder: LogDecoder, frames: CanFrames) -> list[Decoded]:
         if not len(frames):
             return []
         decoded = decoder.decode(frames)
         self.tally.decoded += decoded.frames
         self.tally.unknown.update(decoded.unknown)
-        base, self._next_frame = self._next_frame, self._next_frame + len(frames)
-        return [_values(column, base) for column in decoded if len(column.time)]
-
-    def _diagnostics(self, messages: CanFrames) -> Iterator[Values]:
-        for series in decode_obd(messages).series:
-            base, self._next_frame = self._next_frame, self._next_frame + len(series.time)
-            yield _answers(series, base)
+        return [decoded]
 
 
 def _values(column: Column, base: int) -> Values:

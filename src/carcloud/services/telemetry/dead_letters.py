@@ -150,6 +150,19 @@ class DeadLetters:
                 return tried, queued
             after = (letters[-1].received_us, letters[-1].id)
 
+    async def put_back(
+        self, tenant: Tenant, letters: Sequence[DeadLetter], *, actor: str = "carcloud"
+    ) -> int:
+        """Put these letters back, but for those that were before; returns how many."""
+        known = await asyncio.to_thread(self._put_back, tenant, [one.id for one in letters])
+        waiting = [one for one in letters if known.get(one.id, (0, 0))[1] <= one.seq]
+        if not waiting:
+            return 0
+        await asyncio.to_thread(self._audit, tenant, actor, "*", {"letters": len(waiting)})
+        for block in _blocks(waiting):
+            await self._publish(tenant, block)
+        return len(waiting)
+
     async def _ingested(self, seq: int) -> bool:
         """Wait until ingest has dealt with stream position `seq`; False = not within `WAIT_S`."""
         try:

@@ -1,8 +1,9 @@
 """JT/T 808 messages as ingest wants them: position reports through the columnar decoder.
 
 A frame as the gateway keeps it is one message: a frame as on the wire, or all its packets one
-after another. Messages without a position (media, CAN, pass-through …) stay raw frames. A report
-that comes again, alone or in a batch, has the same content and so the same digest.
+after another. Messages without a position (media, pass-through …) stay raw frames; CAN uploads
+become rows where a mapping says what they mean. A report that comes again, alone or in a batch,
+has the same content and so the same digest.
 
 A report whose time is outside (received - past, received + future) gives no row: the frame has a
 fault that names the first of them. So one frame reaches no more dates than that span has. Media
@@ -24,8 +25,10 @@ from carcloud.model.ids import Tenant
 from carcloud.model.time import iso
 from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
 from carcloud.services.telemetry.decode_gbt32960 import Styles
+from carcloud.services.telemetry.decode_jt808_can import CAN_UPLOAD, Uploads, uploads
 from carcloud.services.telemetry.decode_mqtt import FUTURE_US, PAST_US
 from carcloud.services.telemetry.fields_jt808 import with_fields
+from carcloud.services.telemetry.ingest_rows import plain
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.vehicles.api import Datum
 from carcloud.services.vocabulary.mapping_types import Mapping as ModelMapping
@@ -46,7 +49,7 @@ def decoder(
     past_us: int = PAST_US,
 ) -> Decoder:
     """The `protocols.Decoder` of JT/T 808; `styles` tells whose positions are GCJ02, `mappings`
-    which further fields become which signals.
+    which further fields and CAN uploads become which signals.
 
     Reports of times outside (received - past, received + future) are refused.
     """
@@ -66,15 +69,36 @@ def decoder(
         if mappings is not None and rows.num_rows:
             known = mappings(tenant, names.unique().to_pylist())
             rows = with_fields(rows, names, block, known) if known else rows
-        return DecodedFrames(
+        decoded = DecodedFrames(
             rows=to_wgs84(rows),
             row_frame=block.row_frame,
             kinds=_kinds(block.message),
             times=block.time,
             faults=faults,
         )
+        where = np.flatnonzero((block.message == CAN_UPLOAD) & (block.fault == 0))
+        if mappings is None or not len(where):
+            return decoded
+        chosen = [one.take(pa.array(where)).to_pylist() for one in (vehicles, frames, received)]
+        known = mappings(tenant, chosen[0])
+        return _with(decoded, uploads(where.tolist(), chosen, known)) if known else decoded
 
     return decode
+
+
+def _with(decoded: DecodedFrames, more: Uploads) -> DecodedFrames:
+    """With the rows of CAN uploads; those of a frame stay together."""
+    rows, row_frame = decoded.rows, decoded.row_frame
+    if more.rows is not None:
+        rows = pa.concat_tables([plain(rows), more.rows], promote_options="default")
+        row_frame = np.concatenate([row_frame, more.row_frame])
+        order = np.argsort(row_frame, kind="stable")
+        rows, row_frame = rows.take(pa.array(order)), row_frame[order]
+    times = decoded.times.copy()
+    for index, time_us in more.times.items():
+        times[index] = time_us
+    faults = {**decoded.faults, **more.faults}
+    return DecodedFrames(rows, row_frame, decoded.kinds, times, faults)
 
 
 def _faults(block: DecodedBlock) -> dict[int, Fault]:

@@ -30,6 +30,7 @@ from carcloud.services.telemetry.ingest_rows import (
     as_time,
     letters,
     live_messages,
+    plain,
     raw,
     refused_letters,
     those,
@@ -410,7 +411,7 @@ class Ingest:
         kept = kept.add_column(2, "received", as_time(frames["received"].take(source)))
         kept = kept.append_column("seq", frames["seq"].take(source))
         kept = kept.append_column("correction", pa.array(correction))
-        into.signals.append(_plain(kept))
+        into.signals.append(plain(kept))
         further, again = self._further(tenant, frames, decoded, into)
         bad = np.fromiter(decoded.faults.keys(), np.int64, len(decoded.faults))
         reports = np.bincount(row_frame[keep_rows], minlength=frames.num_rows)
@@ -583,15 +584,6 @@ def _together(parts: list[pa.Table]) -> pa.Table | None:
     if not parts:
         return None
     return pa.concat_tables(parts, promote_options="default")
-
-
-def _plain(rows: pa.Table) -> pa.Table:
-    """Without dictionaries, which parts of a batch may or may not have for one column."""
-    fields = [
-        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in rows.schema
-    ]
-    return rows.cast(pa.schema(fields))
 
 
 def _stored(

@@ -22,6 +22,15 @@ def those(rows: pa.Table, which: npt.NDArray[np.bool_]) -> pa.Table:
     return rows if which.all() else rows.filter(pa.array(which))
 
 
+def plain(rows: pa.Table) -> pa.Table:
+    """Without dictionaries, which parts of a batch may or may not have for one column."""
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields))
+
+
 def as_time(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Microseconds since 1970 as a timestamp."""
     return column.cast(_TIME)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from carcloud.model.catalogue import CATALOGUE
 from tests.browser.conftest import Cloud, signed_in
 
 pytestmark = [
@@ -46,6 +47,9 @@ def places(page: Page, cloud: Cloud) -> Iterator[str]:
         f"{vehicle}?tab=details": "tab-panel",
         "/campaigns": "campaigns",
         "/campaigns/new": "campaign-condition",
+        "/signals?view=tree": "branch-row",
+        "/signals?view=list&signal=Vehicle.Speed": "signal-detail",
+        "/signals?tab=overlay": "overlay-versions",
         "/sql": "run-sql",
         "/forwarding": "add-link",
         "/buckets": "buckets",
@@ -89,6 +93,8 @@ def catalogue(language: str) -> dict[str, str]:
 FOREIGN = {
     "Speed", "time", "status", "started", "off", "other", "none", "command", "success", "Default",
 }  # fmt: skip
+
+SIGNALS = {step for path in CATALOGUE for step in path.split(".")}
 
 
 @pytest.mark.parametrize(("language", "theme"), [("en-GB", "light"), ("zh-CN", "dark")])

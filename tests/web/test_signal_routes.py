@@ -119,7 +119,13 @@ def test_an_overlay_is_checked_saved_and_read_back(mine: httpx.Client) -> None:
     again = mine.put("/v1/signals/overlay", json={"text": ""}, headers=match)
     assert again.status_code == 412
     assert found(mine, origin="tenant") == [*saved.json()["added"], SPEED]
-    assert mine.get(f"/v1/signals/{SPEED}").json()["signal"]["max"] == 120
+    narrowed = mine.get(f"/v1/signals/{SPEED}").json()
+    assert (narrowed["signal"]["max"], narrowed["standard"]["max"]) == (120, None)
+    new = mine.get(f"/v1/signals/{saved.json()['added'][0]}").json()
+    assert new["standard"] is None
+    holds = mine.get("/v1/signals/overlay").json()
+    assert (holds["added"], holds["changed"]) == (saved.json()["added"], [SPEED])
+    assert mine.get(f"/v1/signals/overlays/{version + 1}").json()["removed"] == []
     rows = mine.get("/v1/signals/overlays").json()["items"]
     assert (rows[0]["version"], rows[0]["active"], rows[0]["note"]) == (version + 1, True, "x")
     assert mine.get(f"/v1/signals/overlays/{version + 1}").json()["text"] == OVERLAY

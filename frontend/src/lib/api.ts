@@ -52,8 +52,11 @@ export const api = {
     }),
   signals: (query: Query, signal: AbortSignal) =>
     json<T.Page<T.CatalogueSignal>>('/v1/signals', { query, signal }),
-  signal: (path: string) => json<T.SignalDetail>(`/v1/signals/${encodeURIComponent(path)}`),
+  signal: (path: string, signal: AbortSignal) =>
+    json<T.SignalDetail>(`/v1/signals/${encodeURIComponent(path)}`, { signal }),
   overlay: () => tagged<T.Overlay>('/v1/signals/overlay'),
+  overlays: (query: Query) => json<T.Page<T.OverlayVersion>>('/v1/signals/overlays', { query }),
+  overlayVersion: (version: number) => json<T.Overlay>(`/v1/signals/overlays/${version}`),
   checkOverlay: (text: string) =>
     json<T.OverlayEffect>('/v1/signals/overlay', {
       method: 'PUT',

@@ -236,13 +236,39 @@ export interface CatalogueSignal {
   last_seen: string | null
 }
 
+/** What the values of a signal are without the tenant's overlay. */
+export type SignalFacts = Pick<
+  CatalogueSignal,
+  'min' | 'max' | 'allowed' | 'deprecated' | 'description'
+>
+
 export interface SignalDetail {
   signal: CatalogueSignal
+  default: unknown
+  pattern: string | null
   by_model: { model: string | null; vehicles: number }[]
+  /** null: the overlay adds it */
+  standard: SignalFacts | null
 }
 
-export interface Overlay {
+export interface OverlayVersion {
   version: number
+  created: string | null
+  actor: string
+  note: string
+}
+
+/** A version of the overlay, and what it does to the catalogue; version 0 = there is none. */
+export interface Overlay extends OverlayVersion {
+  text: string
+  added: string[]
+  changed: string[]
+  removed: string[]
+}
+
+export interface Finding {
+  line: number
+  node: string
   text: string
 }
 
@@ -251,7 +277,7 @@ export interface OverlayEffect {
   added: string[]
   changed: string[]
   removed: string[]
-  findings: { line: number; node: string; text: string }[]
+  findings: Finding[]
 }
 
 export interface Column {

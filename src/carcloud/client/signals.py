@@ -38,23 +38,37 @@ class ModelCount(msgspec.Struct, frozen=True):
     vehicles: int
 
 
+class SignalFacts(msgspec.Struct, frozen=True):
+    """What the values of a signal are without the tenant's overlay."""
+
+    min: float | None
+    max: float | None
+    allowed: tuple[str, ...]
+    deprecated: bool
+    description: str | None
+
+
 class SignalDetail(msgspec.Struct, frozen=True):
-    """All that is known of a signal."""
+    """All that is known of a signal; `standard` None: the tenant's overlay adds it."""
 
     signal: Signal
     default: Any
     pattern: str | None
     by_model: tuple[ModelCount, ...]
+    standard: SignalFacts | None
 
 
 class Overlay(Tagged, frozen=True):
-    """A version of the overlay; version 0 with an empty text = there is none."""
+    """A version of the overlay and what it does; version 0, an empty text = there is none."""
 
     version: int
     created: datetime | None
     actor: str
     note: str
     text: str
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
 
 
 class OverlayVersion(msgspec.Struct, frozen=True):

@@ -142,6 +142,10 @@ class Vocabulary:
             raise UnknownSignal(path)
         return found
 
+    def standard(self, path: str) -> Signal | None:
+        """The signal as it is without an overlay; None where there is none then."""
+        return self._base.get(path)
+
     def overlay(self, tenant: Tenant, version: int | None = None) -> Overlay:
         """A version of the overlay, by default the one that holds, of version 0 where there is
         none; raises `UnknownOverlay`."""

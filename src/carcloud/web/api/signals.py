@@ -65,23 +65,44 @@ class ModelCount(msgspec.Struct, frozen=True):
     vehicles: int
 
 
+class SignalFacts(msgspec.Struct, frozen=True):
+    """What the values of a signal are without the tenant's overlay."""
+
+    min: float | None
+    max: float | None
+    allowed: list[str]
+    deprecated: bool
+    description: str | None
+
+
 class SignalDetail(msgspec.Struct, frozen=True):
-    """All that is known of a signal; `default` of an attribute, `pattern` of a text."""
+    """All that is known of a signal; `default` of an attribute, `pattern` of a text.
+
+    `standard`: what it is without the tenant's overlay; null where the overlay adds it.
+    """
 
     signal: SignalView
     default: Any
     pattern: str | None
     by_model: list[ModelCount]
+    standard: SignalFacts | None
 
 
 class OverlayView(msgspec.Struct, frozen=True):
-    """A version of the overlay; version 0 with an empty text = there is none."""
+    """A version of the overlay; version 0 with an empty text = there is none.
+
+    `added`, `changed`, `removed`: the signals that it adds to those of VSS and carcloud, changes
+    and takes away.
+    """
 
     version: int
     created: str | None
     actor: str
     note: str
     text: str
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
 
 
 class OverlayRow(msgspec.Struct, frozen=True):
@@ -200,7 +221,8 @@ async def read_signal(
     seen = (await _coverage(caller, telemetry, vehicles, [path])).get(path)
     by_model = [] if seen is None else [ModelCount(*one) for one in seen.models.items()]
     by_model.sort(key=lambda one: -one.vehicles)
-    return SignalDetail(_view(found, seen), found.default, found.pattern, by_model)
+    standard = _facts(vocabulary.standard(path))
+    return SignalDetail(_view(found, seen), found.default, found.pattern, by_model, standard)
 
 
 @get(
@@ -241,7 +263,8 @@ async def list_overlays(
 async def read_overlay(caller: TheCaller, vocabulary: TheVocabulary) -> Response[OverlayView]:
     """The overlay that holds."""
     found = await asyncio.to_thread(vocabulary.overlay, caller.tenant)
-    return Response(_overlay(found), headers=etag(found.version))
+    effect = await asyncio.to_thread(vocabulary.check, caller.tenant, found.text)
+    return Response(_overlay(found, effect), headers=etag(found.version))
 
 
 @get(
@@ -256,7 +279,8 @@ async def read_version(
     """A version of the overlay."""
     if not 1 <= version < 2**31:
         raise UnknownOverlay(str(version))
-    return _overlay(await asyncio.to_thread(vocabulary.overlay, caller.tenant, version))
+    found = await asyncio.to_thread(vocabulary.overlay, caller.tenant, version)
+    return _overlay(found, await asyncio.to_thread(vocabulary.check, caller.tenant, found.text))
 
 
 _EXAMPLE = Example(
@@ -318,9 +342,25 @@ def _view(signal: Signal, seen: Coverage | None) -> SignalView:
     )
 
 
-def _overlay(overlay: Overlay) -> OverlayView:
-    created = exact_iso(overlay.created_us) if overlay.version else None
-    return OverlayView(overlay.version, created, overlay.actor, overlay.note, overlay.text)
+def _facts(signal: Signal | None) -> SignalFacts | None:
+    if signal is None:
+        return None
+    return SignalFacts(
+        signal.minimum, signal.maximum, list(signal.allowed), signal.deprecated, signal.description
+    )
+
+
+def _overlay(overlay: Overlay, effect: Effect) -> OverlayView:
+    return OverlayView(
+        version=overlay.version,
+        created=exact_iso(overlay.created_us) if overlay.version else None,
+        actor=overlay.actor,
+        note=overlay.note,
+        text=overlay.text,
+        added=list(effect.added),
+        changed=list(effect.changed),
+        removed=list(effect.removed),
+    )
 
 
 def _effect(version: int | None, effect: Effect) -> EffectView:

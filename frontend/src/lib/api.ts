@@ -52,8 +52,8 @@ export const api = {
     }),
   signals: (query: Query, signal: AbortSignal) =>
     json<T.Page<T.CatalogueSignal>>('/v1/signals', { query, signal }),
-  signal: (path: string, signal: AbortSignal) =>
-    json<T.SignalDetail>(`/v1/signals/${encodeURIComponent(path)}`, { signal }),
+  signal: (path: string, signal?: AbortSignal) =>
+    json<T.SignalDetail>(`/v1/signals/${encodeURIComponent(path)}`, signal ? { signal } : {}),
   overlay: () => tagged<T.Overlay>('/v1/signals/overlay'),
   overlays: (query: Query) => json<T.Page<T.OverlayVersion>>('/v1/signals/overlays', { query }),
   overlayVersion: (version: number) => json<T.Overlay>(`/v1/signals/overlays/${version}`),

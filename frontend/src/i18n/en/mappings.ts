@@ -29,6 +29,9 @@ export default {
   'mapping.versions': 'Versions',
   'mapping.version': 'Version',
   'mapping.created': 'Saved',
+  'mapping.line': 'Line {line}',
+  'mapping.note': 'What it is for',
+  'mapping.save': 'Save',
   'mapping.actor': 'By',
   'mapping.open': 'Open',
 } as const

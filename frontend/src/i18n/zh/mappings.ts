@@ -28,6 +28,9 @@ export default {
   'mapping.versions': '版本',
   'mapping.version': '版本',
   'mapping.created': '保存时间',
+  'mapping.line': '第 {line} 行',
+  'mapping.note': '用途说明',
+  'mapping.save': '保存',
   'mapping.actor': '操作人',
   'mapping.open': '打开',
 } as const

@@ -36,4 +36,5 @@ NO_SECRETS: Mapping[str, tuple[str, ...]] = {  # columns whose name or type may 
     "storage_places": ("sealed",),
     "vehicle_credentials": ("public_key", "token_made"),
     "vehicle_labels": ("key",),
+    "vehicle_messages": ("payload",),
 }

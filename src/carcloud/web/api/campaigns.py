@@ -1,36 +1,53 @@
 """Routes of campaigns: what vehicles collect, when, and how far it has come."""
 
 import asyncio
-from decimal import Decimal
 from typing import Annotated, Any
 
-import msgspec
 from litestar import Response, Router, delete, get, post, put
 from litestar.datastructures import ResponseHeader
 from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath, FromQuery, QueryParameter
 
 from carcloud.model.ids import vehicle as vehicle_id
-from carcloud.model.time import iso
 from carcloud.services.campaigns.api import (
     Campaign,
     CampaignChanged,
     CampaignExists,
-    Check,
     CollectedEvent,
     DryRunBusy,
     DryRunResult,
-    Finding,
     InvalidCampaign,
     Plan,
-    Progress,
     State,
-    Target,
-    Totals,
     UnknownCampaign,
-    VehicleProgress,
-    Version,
     WrongState,
+)
+from carcloud.web.api.campaign_views import (
+    Approval,
+    CampaignDetail,
+    CampaignView,
+    CheckRequest,
+    CheckView,
+    DryRunRequest,
+    DryRunView,
+    EventView,
+    FindingView,
+    ImportRequest,
+    ImportView,
+    NewVersion,
+    ProgressView,
+    Start,
+    VehicleView,
+    Versions,
+    VersionView,
+    campaign_view,
+    check_view,
+    dry_run_view,
+    event_view,
+    finding_view,
+    progress_view,
+    vehicle_view,
+    version_view,
 )
 from carcloud.web.api.vehicles import IfMatch
 from carcloud.web.callers import Caller, allows
@@ -39,7 +56,6 @@ from carcloud.web.given import TheCaller, TheCampaigns, TheVocabulary
 from carcloud.web.paging import Page, decode_cursor, encode_cursor
 from carcloud.web.problems import FieldError, Refused, Translate
 from carcloud.web.tags import etag, wanted_revision
-from carcloud.web.times import exact_iso, optional_iso
 
 
 def _invalid(error: InvalidCampaign) -> Refused:
@@ -61,257 +77,6 @@ TRANSLATIONS: dict[type[Exception], Translate] = {
 
 _TAGGED = [ResponseHeader(name="ETag", documentation_only=True, description="The revision")]
 Limit = Annotated[int, QueryParameter(ge=1, le=500, description="Most items of the answer")]
-Number = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-
-
-class NewVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A document and the vehicles that it is for; `version` of the document is given here."""
-
-    document: dict[str, Any]
-    target: Target = Target()
-    note: str = ""
-
-
-class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The version that is approved."""
-
-    version: Number
-
-
-class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The version to start, null = the newest that is approved; `percent` of the vehicles get it,
-    the others keep what they have."""
-
-    version: Number | None = None
-    percent: float = 100.0
-
-
-class CheckRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A document, or an expression alone."""
-
-    document: dict[str, Any] | None = None
-    expression: str | None = None
-
-
-class DryRunRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A document to try for a target on the last hours, at most 168."""
-
-    document: dict[str, Any]
-    target: Target = Target()
-    hours: float = 24.0
-
-
-class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What AWS IoT FleetWise's CreateCampaign takes; `compatibility` keeps its behaviour."""
-
-    document: dict[str, Any]
-    compatibility: bool = False
-
-
-class FindingView(msgspec.Struct, frozen=True):
-    """What is wrong with a field; `position` counts the characters of an expression from 0."""
-
-    field: str
-    reason: str
-    position: int | None
-
-
-class UsedSignalView(msgspec.Struct, frozen=True):
-    """A signal that is collected, or that a condition reads."""
-
-    path: str
-    datatype: str
-    unit: str | None
-    allowed: list[str]
-    collected: bool
-    read: bool
-
-
-class CheckView(msgspec.Struct, frozen=True):
-    """Good where nothing is wrong; remarks are no reason to refuse it."""
-
-    good: bool
-    errors: list[FindingView]
-    remarks: list[FindingView]
-    signals: list[UsedSignalView]
-
-
-class ImportView(msgspec.Struct, frozen=True):
-    """The document as one of ours, and what was changed or left out."""
-
-    document: dict[str, Any]
-    remarks: list[FindingView]
-
-
-class CampaignView(msgspec.Struct, frozen=True):
-    """A campaign. A switch to `next_version` has reached `next_percent` of its vehicles."""
-
-    id: str
-    name: str
-    state: State
-    version: int
-    approved_version: int | None
-    running_version: int | None
-    next_version: int | None
-    next_percent: float
-    actor: str
-    created: str
-    updated: str
-    ended: str | None
-    revision: int
-
-
-class VersionView(msgspec.Struct, frozen=True):
-    """One version of a campaign; `approved` null = it may not be started yet."""
-
-    campaign: str
-    version: int
-    document: dict[str, Any]
-    target: Target
-    note: str
-    actor: str
-    created: str
-    approver: str | None
-    approved: str | None
-
-
-class CampaignDetail(msgspec.Struct, frozen=True):
-    """A campaign, its newest version and the one that vehicles have, null = none."""
-
-    campaign: CampaignView
-    newest: VersionView
-    running: VersionView | None
-
-
-class Versions(msgspec.Struct, frozen=True):
-    """All versions, newest first."""
-
-    items: list[VersionView]
-
-
-class TriggersView(msgspec.Struct, frozen=True):
-    """What one vehicle would have sent."""
-
-    vehicle: str
-    rows: int
-    events: int
-    samples: int
-    bytes: int
-    messages: int
-    first: str | None
-    last: str | None
-
-
-class PerDay(msgspec.Struct, frozen=True):
-    """What the whole target would send in a day."""
-
-    events: float
-    samples: float
-    bytes: float
-    messages: float
-
-
-class DryRunView(msgspec.Struct, frozen=True):
-    """What a campaign would have sent from `start` to `end`, and what follows from that.
-
-    `cost`: of 30 such days at this month's prices, null without a price book. `complete`: all
-    vehicles were looked at; `remarks` say what was not.
-    """
-
-    start: str
-    end: str
-    vehicles_target: int
-    vehicles_read: int
-    vehicles_triggered: int
-    rows: int
-    events: int
-    samples: int
-    bytes: int
-    messages: int
-    per_day: PerDay
-    cost: Decimal | None
-    currency: str
-    complete: bool
-    remarks: list[str]
-    vehicles: list[TriggersView]
-
-
-class Counted(msgspec.Struct, frozen=True):
-    """A reason and how many vehicles have it."""
-
-    reason: str
-    vehicles: int
-
-
-class VersionCount(msgspec.Struct, frozen=True):
-    """How many vehicles hold a version."""
-
-    version: int
-    vehicles: int
-
-
-class TotalsView(msgspec.Struct, frozen=True):
-    """What was collected; `last` is the time of the newest trigger."""
-
-    events: int
-    samples: int
-    bytes: int
-    last: str | None
-
-
-class ProgressView(msgspec.Struct, frozen=True):
-    """Vehicles that should have the campaign (`target`), for which it is `put`, that hold it as
-    they should, that have not said so yet, and that refuse it with the reasons; `problems` says
-    why it could not be put."""
-
-    target: int
-    put: int
-    holding: int
-    waiting: int
-    refused: int
-    reasons: list[Counted]
-    problems: list[Counted]
-    by_version: list[VersionCount]
-    collected: TotalsView
-
-
-class VehicleView(msgspec.Struct, frozen=True):
-    """How a vehicle stands: versions that it should have, that is put for it, that it holds.
-
-    `result`: active, waiting, refused, or empty before it has told. `counters` are the agent's.
-    """
-
-    vehicle: str
-    wanted: int | None
-    put: int | None
-    held: int | None
-    result: str
-    reason: str
-    told: str | None
-    counters: dict[str, Any]
-    collected: TotalsView
-
-
-class EventView(msgspec.Struct, frozen=True):
-    """A record: one trigger, or a part of it. Its samples are rows of the table `signals`;
-    `frames` are raw frames as candump writes them."""
-
-    campaign: str
-    version: int
-    event: int
-    vehicle: str
-    time: str
-    received: str
-    partition: str
-    part: int
-    parts: int
-    samples: int
-    bytes: int
-    dimensions: dict[str, Any]
-    fired: list[str]
-    frames: list[str]
-
-
 _DOCUMENT = {
     "id": "hard-braking",
     "trigger": {"when": "Vehicle.Chassis.Brake.PedalPosition > 80", "mode": "RISING_EDGE"},
@@ -348,7 +113,7 @@ async def list_campaigns(
         campaigns.service.page, caller.tenant, state=standing, q=q, after=after, limit=limit
     )
     more = encode_cursor(page.after) if page.after else None
-    return Page([_view(one) for one in page.items], more)
+    return Page([campaign_view(one) for one in page.items], more)
 
 
 @post(
@@ -401,7 +166,7 @@ async def check_campaign(
         found = await asyncio.to_thread(
             campaigns.service.check_expression, caller.tenant, data.expression or ""
         )
-    return _check(found)
+    return check_view(found)
 
 
 @post(
@@ -428,7 +193,7 @@ async def dry_run(
         plan = Plan(data.document, data.target, data.hours)
         return campaigns.dry_run.run(caller.tenant, plan, audience, catalogue)
 
-    return _dry_run(await asyncio.to_thread(work))
+    return dry_run_view(await asyncio.to_thread(work))
 
 
 @post(
@@ -447,7 +212,7 @@ async def import_campaign(
     found = campaigns.service.brought_over(data.document, compatibility=data.compatibility)
     remarks = [FindingView(one.field, one.text, None) for one in found.remarks]
     checked = await asyncio.to_thread(campaigns.service.check, caller.tenant, found.document)
-    remarks += [_finding(one) for one in (*checked.errors, *checked.remarks)]
+    remarks += [finding_view(one) for one in (*checked.errors, *checked.remarks)]
     return ImportView(found.document, remarks)
 
 
@@ -522,7 +287,7 @@ async def list_versions(
 ) -> Versions:
     """All versions, newest first."""
     found = await asyncio.to_thread(campaigns.service.versions, caller.tenant, campaign)
-    return Versions([_version(one) for one in found])
+    return Versions([version_view(one) for one in found])
 
 
 @post(
@@ -541,7 +306,7 @@ async def approve_version(
 ) -> CampaignView:
     """Allow a version to be started."""
     service = campaigns.service
-    return _view(
+    return campaign_view(
         await asyncio.to_thread(
             service.approve, caller.tenant, campaign, data.version, actor=caller.user
         )
@@ -573,7 +338,7 @@ async def start_campaign(
         actor=caller.user,
     )
     await campaigns.service.wake()
-    return _view(made)
+    return campaign_view(made)
 
 
 @post(
@@ -631,7 +396,7 @@ async def read_progress(
 ) -> ProgressView:
     """Who holds it, who refuses it and why, and what was collected."""
     found = await asyncio.to_thread(campaigns.follow.progress, caller.tenant, campaign)
-    return _progress(found)
+    return progress_view(found)
 
 
 @get(
@@ -655,7 +420,7 @@ async def list_campaign_vehicles(
         campaigns.follow.vehicles, caller.tenant, campaign, after=after, limit=limit + 1
     )
     more = encode_cursor(found[limit - 1][0].vehicle) if len(found) > limit else None
-    return Page([_vehicle(*one) for one in found[:limit]], more)
+    return Page([vehicle_view(*one) for one in found[:limit]], more)
 
 
 @get(
@@ -690,149 +455,25 @@ async def list_events(
         last = found[limit - 1]
         at = (last.time, last.vehicle, last.event, last.partition, last.part)
         more = encode_cursor(at)
-    return Page([_event(one) for one in found[:limit]], more)
+    return Page([event_view(one) for one in found[:limit]], more)
 
 
 async def _go(what: Any, campaign: str, caller: Caller, campaigns: TheCampaigns) -> CampaignView:
     made = await asyncio.to_thread(what, caller.tenant, campaign, actor=caller.user)
     await campaigns.service.wake()
-    return _view(made)
+    return campaign_view(made)
 
 
 async def _detail(caller: Caller, campaigns: TheCampaigns, found: Campaign) -> CampaignDetail:
     def version(number: int | None) -> VersionView | None:
         if number is None:
             return None
-        return _version(campaigns.service.version(caller.tenant, found.id, number))
+        return version_view(campaigns.service.version(caller.tenant, found.id, number))
 
     newest = await asyncio.to_thread(version, found.version)
     running = await asyncio.to_thread(version, found.running_version)
     assert newest is not None  # noqa: S101 - a campaign has its newest version
-    return CampaignDetail(_view(found), newest, running)
-
-
-def _view(one: Campaign) -> CampaignView:
-    return CampaignView(
-        id=one.id,
-        name=one.name,
-        state=one.state,
-        version=one.version,
-        approved_version=one.approved_version,
-        running_version=one.running_version,
-        next_version=one.next_version,
-        next_percent=one.next_percent,
-        actor=one.actor,
-        created=iso(one.created),
-        updated=iso(one.updated),
-        ended=optional_iso(one.ended),
-        revision=one.revision,
-    )
-
-
-def _version(one: Version) -> VersionView:
-    return VersionView(
-        campaign=one.campaign,
-        version=one.version,
-        document=dict(one.document),
-        target=one.target,
-        note=one.note,
-        actor=one.actor,
-        created=iso(one.created),
-        approver=one.approver,
-        approved=optional_iso(one.approved),
-    )
-
-
-def _finding(one: Finding) -> FindingView:
-    return FindingView(one.field, one.reason, one.position)
-
-
-def _check(found: Check) -> CheckView:
-    signals = [
-        UsedSignalView(one.path, one.datatype, one.unit, list(one.allowed), one.collected, one.read)
-        for one in found.signals
-    ]
-    wrong = [_finding(one) for one in found.errors]
-    return CheckView(not wrong, wrong, [_finding(one) for one in found.remarks], signals)
-
-
-def _dry_run(found: DryRunResult) -> DryRunView:
-    vehicles = [
-        TriggersView(
-            one.vehicle, one.rows, one.events, one.samples, one.bytes, one.messages,
-            optional_iso(one.first), optional_iso(one.last),
-        )
-        for one in found.vehicles
-    ]  # fmt: skip
-    return DryRunView(
-        start=iso(found.start),
-        end=iso(found.end),
-        vehicles_target=found.vehicles_target,
-        vehicles_read=found.vehicles_read,
-        vehicles_triggered=found.vehicles_triggered,
-        rows=found.rows,
-        events=found.events,
-        samples=found.samples,
-        bytes=found.bytes,
-        messages=found.messages,
-        per_day=PerDay(**found.per_day),
-        cost=found.cost,
-        currency=found.currency,
-        complete=found.complete,
-        remarks=list(found.remarks),
-        vehicles=vehicles,
-    )
-
-
-def _totals(one: Totals) -> TotalsView:
-    return TotalsView(one.events, one.samples, one.bytes, optional_iso(one.last))
-
-
-def _progress(found: Progress) -> ProgressView:
-    return ProgressView(
-        target=found.target,
-        put=found.put,
-        holding=found.holding,
-        waiting=found.waiting,
-        refused=found.refused,
-        reasons=[Counted(*one) for one in found.reasons],
-        problems=[Counted(*one) for one in found.problems],
-        by_version=[VersionCount(*one) for one in found.by_version],
-        collected=_totals(found.collected),
-    )
-
-
-def _vehicle(one: VehicleProgress, collected: Totals) -> VehicleView:
-    return VehicleView(
-        vehicle=one.vehicle,
-        wanted=one.wanted,
-        put=one.put,
-        held=one.held,
-        result=one.result,
-        reason=one.reason,
-        told=optional_iso(one.told),
-        counters=dict(one.counters),
-        collected=_totals(collected),
-    )
-
-
-def _event(one: CollectedEvent) -> EventView:
-    return EventView(
-        campaign=one.campaign,
-        version=one.version,
-        event=one.event,
-        vehicle=one.vehicle,
-        time=exact_iso(one.time),
-        received=exact_iso(one.received),
-        partition=one.partition,
-        part=one.part,
-        parts=one.parts,
-        samples=one.samples,
-        bytes=one.bytes,
-        dimensions=dict(one.dimensions),
-        fired=list(one.fired),
-        frames=list(one.frames),
-    )
+    return CampaignDetail(campaign_view(found), newest, running)
 
 
 router = Router(

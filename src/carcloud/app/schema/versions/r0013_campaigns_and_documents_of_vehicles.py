@@ -18,20 +18,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number"),
         sqlite_autoincrement=True,
     )
-    op.create_table(
-        "campaign_versions",
-        sa.Column("tenant", sa.String(length=40), nullable=False),
-        sa.Column("campaign", sa.String(length=100), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("document", sa.Text(), nullable=False),
-        sa.Column("target", sa.Text(), nullable=False),
-        sa.Column("note", sa.String(length=200), nullable=False),
-        sa.Column("actor", sa.String(length=100), nullable=False),
-        sa.Column("created_us", sa.BigInteger(), nullable=False),
-        sa.Column("approver", sa.String(length=100), nullable=True),
-        sa.Column("approved_us", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("tenant", "campaign", "version"),
-    )
+    _versions()
     op.create_table(
         "campaigns",
         sa.Column("tenant", sa.String(length=40), nullable=False),
@@ -95,6 +82,23 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("vehicle_holdings", schema=None) as batch_op:
         batch_op.create_index("vehicle_holdings_by_id", ["tenant", "id"], unique=False)
+
+
+def _versions() -> None:
+    op.create_table(
+        "campaign_versions",
+        sa.Column("tenant", sa.String(length=40), nullable=False),
+        sa.Column("campaign", sa.String(length=100), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("note", sa.String(length=200), nullable=False),
+        sa.Column("actor", sa.String(length=100), nullable=False),
+        sa.Column("created_us", sa.BigInteger(), nullable=False),
+        sa.Column("approver", sa.String(length=100), nullable=True),
+        sa.Column("approved_us", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "campaign", "version"),
+    )
 
 
 def downgrade() -> None:

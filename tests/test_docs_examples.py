@@ -54,6 +54,10 @@ ELSEWHERE = {
     r"carcloud agent\b": "tests/agent; it runs until it is stopped",
     r"carcloud query .*\btrip_stats\b": "tests/test_docs_compute.py, test_tables.py beside jobs",
     r"carcloud campaigns\b": "tests/web/test_campaign_routes.py",
+    r"carcloud models mapping\b": "tests/web/test_mapping_routes.py",
+    r"carcloud signals overlay\b": "tests/web/test_signal_routes.py",
+    r"(\./dev run )?carcloud commands give .*--wait": "tests/gateway/test_mqtt_agent.py",
+    r"carcloud can import drive\.mf4\b": "tests/services/test_can_import.py, which has such a log",
     r"carcloud tables drop\b": "tests/web/test_table_routes.py",
     r"carcloud tenants approve-deletion\b": "tests/web/test_tenant_deletions.py",
     r"(python|cc) .*mqtt_device|\./mqtt_device": "tests/gateway/test_mqtt_devices.py",
@@ -100,6 +104,8 @@ FIRST = {
     r"tenants (deletion|cancel-deletion) old-fleet": [
         "carcloud tenants delete old-fleet --confirm old-fleet"
     ],
+    r"commands .*LTEST00000000A001": ["carcloud vehicles add LTEST00000000A001"],
+    r"can import .*CAR-1\b": ["carcloud vehicles add CAR-1"],
     r"keys create export": ["carcloud users add-service nightly --role analyst"],
 }
 UNMAKES = r"\b(remove|retire|revoke|delete|cancel-deletion|suspend|close)\b"
@@ -126,6 +132,8 @@ FILES = {
         )
     ),
     "trip.asc": "date Sat Sep 30 15:06:13 2017\nbase hex\n 1.0 1 100 Rx d 1 00\n",
+    "car.yaml": "dbc: [car.dbc]\nsignals:\n  Vehicle.Speed:\n    can: Motion.Speed\n",
+    "trace.txt": "7e0002400001000000000139000001010003787e\n",
     "prices.json": re.findall(
         r"```json\n(.*?)```", (ROOT / "docs" / "metering.md").read_text(), re.S
     )[0],
@@ -228,8 +236,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         access = find_access(settings=settings)
         made = Site(folder, access.url, access.token, port, {})
         headers = {"Authorization": f"Bearer {access.token}"}
-        model = {"id": "ev-one", "name": "EV One"}
-        httpx.post(f"{access.url}/v1/models", json=model, headers=headers).raise_for_status()
+        for id, name in (("ev-one", "EV One"), ("e-sedan", "E Sedan")):
+            model = {"id": id, "name": name}
+            httpx.post(f"{access.url}/v1/models", json=model, headers=headers).raise_for_status()
         _wait_for_rows(made)
         yield dataclasses.replace(made, jobs=_jobs(made))
         stop.set()
@@ -304,6 +313,9 @@ def adapted(command: str, site: Site) -> str:
         command = command.replace(ID, told_id(site, made, "carcloud costs budgets --json"))
     if "prices-end" in command:
         command = command.replace(ID, told_id(site, "carcloud costs prices --json"))
+    if "commands cancel" in command:
+        given = "carcloud commands give LTEST00000000A001 locate"
+        command = re.sub(r"\b06512f0a\w+", told_id(site, given), command)
     if "jobs cancel" in command:
         sql = "SELECT max(range) FROM range(10000000000000)"
         long = f"carcloud jobs submit query-export --param sql='{sql}'"

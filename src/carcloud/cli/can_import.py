@@ -26,8 +26,7 @@ _PIECE = 1 << 20  # bytes
     cls=ExampleCommand,
     examples=(
         "carcloud can import drive.mf4 --vehicle TRUCK-7",
-        "carcloud can import trip.asc --vehicle CAR-1 --zone +08:00 --mapping car.yaml "
-        "--dbc car.dbc",
+        "carcloud can import drive.log --vehicle CAR-1 --mapping car.yaml --dbc car.dbc",
     ),
 )
 @click.argument("logs", metavar="LOG…", nargs=-1, required=True, type=_FILE)

@@ -91,7 +91,7 @@ def catalogue(language: str) -> dict[str, str]:
 
 # Names of columns, of the protocol's fields and of the first tenant are not the console's.
 FOREIGN = {
-    "Speed", "time", "status", "started", "off", "other", "none", "command", "success", "Default",
+    "Speed", "time", "status", "started", "off", "other", "none", "command", "success", "Default", "no",
 }  # fmt: skip
 
 SIGNALS = {step for path in CATALOGUE for step in path.split(".")}
@@ -115,7 +115,8 @@ def test_every_page_can_be_read_and_used(browser: Browser, cloud: Cloud, languag
             findings = {what: look(page, what) for what in ("faint", "nameless", "wide")}
             findings["keys"] = [text for text in shown if text in english]
             if language == "zh-CN":
-                findings["untranslated"] = [text for text in shown if text in foreign]
+                names = SIGNALS if path.startswith("/signals") else set()
+                findings["untranslated"] = [t for t in shown if t in foreign - names]
             found |= {f"{path}: {what}": told for what, told in findings.items() if told}
     assert found == {}
 

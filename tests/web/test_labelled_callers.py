@@ -240,7 +240,8 @@ def test_what_needs_the_whole_tenant_is_refused_and_listed_in_the_docs(fleet: An
         for method, path, opt in routes(fleet.app):
             whole = opt.get("action", ANYONE) != ANYONE and not opt["narrowed"]
             if whole and "{vehicle" not in path and (method, path) not in OPEN:
-                answer = frida.request(method, path.replace("{", "").replace("}", ""), json={})
+                where = path.replace("{version}", "1").replace("{", "").replace("}", "")
+                answer = frida.request(method, where, json={})
                 assert answer.status_code == 403, (method, path, answer.text)
                 assert f"`{opt['action']}`" in listed, (
                     f"tell in docs/access.md why {path} is refused"

@@ -60,6 +60,7 @@ def test_every_route_but_the_public_ones_needs_a_session(anybody: httpx.Client) 
             ):
                 continue
             address = path
+            address = address.replace("{version}", "1")
             for name in ("vehicle", "model", "letter"):
                 address = address.replace("{" + name + "}", "x1")
             answer = anybody.request(method.upper(), address, json={"sql": "SELECT 1"})

@@ -148,7 +148,7 @@ def test_tables_answer_before_their_first_row(cloud: Any) -> None:
     cloud.settle("fresh", "newcomer")
     with cloud.client("newcomer") as newcomer:
         tables = {one["name"]: one for one in newcomer.get("/v1/tables").json()["items"]}
-        assert list(tables) == ["dead_letters", "frames", "signals"]
+        assert list(tables) == ["campaign_events", "dead_letters", "frames", "signals"]
         assert {one["rows"] for one in tables.values()} == {0}
         columns = {one["name"]: one["type"] for one in tables["signals"]["columns"]}
         assert columns["Vehicle.Speed"] == "float"

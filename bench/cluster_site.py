@@ -52,6 +52,12 @@ port = 0
 [gateway]
 auto_register = true
 
+[gateway.jt808]
+port = -1
+
+[gateway.mqtt]
+port = -1
+
 [gateway.gbt32960]
 port = 0
 reply_reports = true

@@ -62,13 +62,9 @@ def _load(role: str) -> None:
     if role != "gateway":
         importlib.import_module("carcloud.engines.lake_delta")
     if role == "ingest":
-        from carcloud.codecs.gbt32960 import columnar
-        from carcloud.codecs.jt808 import columnar as columnar_jt808
-        from carcloud.kernels import geo
+        from carcloud.app import compiled
 
-        columnar.warm()  # a second from the cache; else it must compile
-        columnar_jt808.warm()
-        geo.warm()
+        compiled.warm(compiled.INGEST)  # a second from the cache; else it must compile
 
 
 def _wait_at(gate: int) -> None:

@@ -1,0 +1,22 @@
+"""What compiles ahead: every kernel of carcloud, so that nobody waits for one later."""
+
+import re
+from pathlib import Path
+
+import carcloud
+from carcloud.app import compiled
+
+SOURCES = Path(carcloud.__file__).parent
+
+
+def test_every_folder_with_kernels_is_compiled_ahead():
+    files = [path for path in SOURCES.rglob("*.py") if re.search(r"\bnjit\(", path.read_text())]
+    assert files
+    folders = {".".join(("carcloud", *path.relative_to(SOURCES).parts[:-1])) for path in files}
+    assert folders == {name.rpartition(".")[0] for name in (*compiled.INGEST, *compiled.OTHERS)}, (
+        "name its module in src/carcloud/app/compiled.py"
+    )
+
+
+def test_all_that_is_named_can_be_warmed():
+    compiled.warm((*compiled.INGEST, *compiled.OTHERS))

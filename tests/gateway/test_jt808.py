@@ -49,7 +49,8 @@ def test_a_terminal_registers_authenticates_and_reports(server, edition):
 
     def admit(logins: list[Login]) -> list[Admission]:
         asked.extend(logins)
-        return [Admission(Tenant("default")) for _ in logins]
+        known = next((one.edition for one in asked if one.edition), 0)
+        return [Admission(Tenant("default"), edition=known) for _ in logins]
 
     async def scene() -> None:
         async with listening(server, admit=admit) as site:
@@ -70,6 +71,49 @@ def test_a_terminal_registers_authenticates_and_reports(server, edition):
             assert session.link.edition == edition
             assert site.gateway.roster.everybody()[Tenant("default")].open[PHONE][3] == edition
         assert [(login.iccid, login.proven) for login in asked] == [("T000101", False), ("", True)]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("header", "on_record", "read_as"),
+    [(2013, 2011, 2011), (2013, 2013, 2013), (2013, 2019, 2013), (2013, 0, 2013), (2019, 0, 2019)],
+)
+def test_a_terminal_that_does_not_register_anew_speaks_as_on_record(
+    server, header, on_record, read_as
+):
+    """The gateway has been started anew, or the terminal has come to another one."""
+
+    def admit(logins: list[Login]) -> list[Admission]:
+        assert [login.edition for login in logins] == [2019 if header == 2019 else 0]
+        return [Admission(Tenant("default"), edition=on_record or header)]
+
+    async def scene() -> None:
+        async with listening(server, admit=admit) as site:
+            one = await Terminal.ready(site, header)
+            (session,) = site.gateway.sessions
+            assert session.link.edition == read_as
+            old_media = MEDIA[:8] + bytes.fromhex("00010001") + b"data"
+            one.send(0x0801, MEDIA if read_as != 2011 else old_media)
+            reply = await one.reply()
+            serial = (one.serial - 1).to_bytes(2) if read_as == 2011 else b""
+            assert (reply.message, reply.body) == (0x8800, serial + MEDIA[:4])
+
+    run(scene())
+
+
+def test_messages_that_are_not_supported_do_not_end_the_connection(server):
+    async def scene() -> None:
+        async with listening(server, Limits(faults_per_minute=3)) as site:
+            one = await Terminal.ready(site)
+            sent = [one.send(0x1205, bytes((number,))) for number in range(9)]
+            assert [await one.result() for _ in sent] == [(serial, 0x1205, 3) for serial in sent]
+            long = one.packets(0x1205, BODY)  # one of several packets is whole when it is refused
+            one.write(*long)
+            assert await one.result() == (one.serial - 1, 0x1205, 3)
+            rows = await site.stored(11)
+            assert [fault(row) for row in rows] == ["", *["unknown-message"] * 10]
+            assert parse_message(rows[-1]["frame"]).body == BODY
 
     run(scene())
 

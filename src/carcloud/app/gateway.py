@@ -23,7 +23,14 @@ from carcloud.app.secret import sealing_secret
 from carcloud.app.tenant_watch import TenantWatch
 from carcloud.codecs.mqtt.message import PROTOCOL as MQTT
 from carcloud.config import Settings
-from carcloud.gateway.admission import LOGIN_FAILED, OTHER_TERMINAL, Admission, AdmissionDesk, Login
+from carcloud.gateway.admission import (
+    EDITION_ON_RECORD,
+    LOGIN_FAILED,
+    OTHER_TERMINAL,
+    Admission,
+    AdmissionDesk,
+    Login,
+)
 from carcloud.gateway.limits import Doorkeeper, Limits
 from carcloud.gateway.listener import GatewayFigures, LoginDesk
 from carcloud.gateway.outbox import Outbox, OutboxFigures
@@ -283,7 +290,7 @@ def _wanted(login: Login) -> VehicleLogin:
         protocol=login.protocol,
         address=login.address,
         iccid=login.iccid or None,
-        edition=str(login.edition),
+        edition=None if login.edition == EDITION_ON_RECORD else str(login.edition),
         proven=login.proven,
         token=login.token,
         certificate=_fingerprint(login),
@@ -301,7 +308,13 @@ def _told(login: Login, found: VehicleAdmission) -> Admission:
         return Admission(found.tenant)
     if found.tls_fingerprint is not None and _fingerprint(login) != found.tls_fingerprint:
         return Admission(None, "the TLS certificate is not the one on record")
-    return Admission(found.tenant, "", found.public_key, found.algorithm, found.data_keys)
+    return Admission(
+        found.tenant,
+        public_key=found.public_key,
+        key_algorithm=found.algorithm,
+        data_keys=found.data_keys,
+        edition=int(found.edition or EDITION_ON_RECORD),
+    )
 
 
 def _fingerprint(login: Login) -> str | None:

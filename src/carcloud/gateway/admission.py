@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
@@ -14,6 +14,9 @@ from carcloud.services.vehicles.api import DataKey
 log = logging.getLogger(__name__)
 
 OTHER_TERMINAL = "another terminal is on record for this vehicle"
+
+EDITION_ON_RECORD: Final = 0
+"""Of a login that does not tell its edition: the one on record stays, and is answered."""
 
 _BATCH = 256
 
@@ -26,7 +29,7 @@ class Login:
     iccid: str
     protocol: str
     address: str
-    edition: int
+    edition: int  # or `EDITION_ON_RECORD`
     certificate: bytes | None = None  # DER of the TLS client certificate
     platform: bytes | None = None  # data unit of a platform login
     proven: bool = False  # it has shown a code that was given to it when it registered
@@ -43,6 +46,7 @@ class Admission:
     key_algorithm: str | None = None
     data_keys: tuple[DataKey, ...] = ()  # for encrypted data units
     refusal: str = ""  # why not, as the registry calls it
+    edition: int = EDITION_ON_RECORD  # of the protocol, as the login told it or the last one did
 
 
 LOGIN_FAILED = Admission(None, "the registry could not answer")

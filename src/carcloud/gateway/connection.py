@@ -313,8 +313,9 @@ class Connection(asyncio.BufferedProtocol, ABC, Generic[ListenerT, PeerT, PieceT
         reply: bytes | None,
         *,
         tenant: Tenant | None = None,
+        damaged: bool = True,
     ) -> None:
-        """Keep bytes with what is wrong with them; many of them end the connection.
+        """Keep bytes with what is wrong with them; many that are damaged end the connection.
 
         `tenant`: whose they are, if they came before the link ended.
         """
@@ -334,7 +335,7 @@ class Connection(asyncio.BufferedProtocol, ABC, Generic[ListenerT, PeerT, PieceT
         now = asyncio.get_running_loop().time()
         if now - self._faults_since > 60:
             self._faults, self._faults_since = 0, now
-        self._faults += self.link is None or self.link.blamed_for(vehicle)
+        self._faults += self.link is None or (damaged and self.link.blamed_for(vehicle))
         if self._faults > self.gateway.limits.faults_per_minute:
             self.close("too many damaged frames")
 

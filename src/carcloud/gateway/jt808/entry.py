@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from carcloud.codecs.errors import FrameError
 from carcloud.codecs.jt808.frame import Frame
-from carcloud.gateway.admission import Admission, Login
+from carcloud.gateway.admission import EDITION_ON_RECORD, Admission, Login
 from carcloud.gateway.jt808.link import Link
 from carcloud.gateway.jt808.rules import (
     PROTOCOL,
@@ -120,7 +120,6 @@ def _registered(
         error = FrameError("refused", 1, "8.9", admission.reason)
         session.refuse(frame, Result.FAILURE, error, reply=reply)
         return
-    gateway.editions.learn(frame.phone, registration.edition)
     gateway.figures.frames["registration"] += 1
     code = authentication_code(gateway.rules.secret, frame.phone)
     body = registered_body(frame.serial, Registered.SUCCESS, code)
@@ -137,9 +136,15 @@ def authenticate(session: "Session", frame: Frame) -> None:
         error = FrameError("wrong-code", 1, "8.10", "not the code of this terminal: register")
         session.refuse(frame, Result.FAILURE, error)
         return
-    edition = frame.edition if frame.edition == 2019 else gateway.editions.of(frame.phone)
+    edition = frame.edition if frame.edition == 2019 else EDITION_ON_RECORD
     login = _login(session, frame, edition, proven=True)
     session.ask(gateway.desk, login, lambda admission: _admitted(session, frame, login, admission))
+
+
+def _edition(frame: Frame, admission: Admission) -> int:
+    """2011 and 2013 have the same header: the last registration on record tells them apart."""
+    old = frame.edition != 2019 and admission.edition == 2011
+    return 2011 if old else frame.edition
 
 
 def _admitted(session: "Session", frame: Frame, login: Login, admission: Admission) -> None:
@@ -162,5 +167,5 @@ def _admitted(session: "Session", frame: Frame, login: Login, admission: Admissi
         session.forget_waiting()  # replies keep their order within one tenant only
         session.close("another tenant before its replies")
         return
-    session.sign_in(Link(session, login.vehicle, admission.tenant, login.edition))
+    session.sign_in(Link(session, login.vehicle, admission.tenant, _edition(frame, admission)))
     session.keep(frame, session.reply(frame, Result.SUCCESS))

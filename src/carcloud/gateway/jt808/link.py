@@ -76,7 +76,7 @@ class Link:
                 session.orders.repeat(frame)
             case _:
                 error = FrameError("unknown-message", 1, "annex B", f"0x{frame.message:04x}")
-                session.refuse(frame, Result.UNSUPPORTED, error)
+                session.refuse(frame, Result.UNSUPPORTED, error, damaged=False)
 
     def blamed_for(self, vehicle: str) -> bool:  # noqa: ARG002 - one connection, one vehicle
         """Whether a refused message of `vehicle` counts against the link."""

@@ -62,7 +62,7 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         elif self.link is None:
             entry.take_first(self, frame)
         elif frame.phone != self.link.vehicle:
-            detail = f"the session is {self.link.vehicle}'s, the message names {frame.phone}"
+            detail = f"the connection is {self.link.vehicle}'s: {frame.phone} needs its own"
             self.refuse(frame, Result.FAILURE, FrameError("wrong-phone", 5, "4.4.3", detail))
         elif frame.packets > 1:
             self._assemble(self.link, frame)
@@ -179,16 +179,19 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         *,
         reply: bytes | None = None,
         tenant: Tenant | None = None,
+        damaged: bool = True,
     ) -> None:
         """Keep a message as a dead letter and tell the terminal; an answer is not answered.
 
-        `tenant`: whose it is, if not the link's, which may have ended.
+        `tenant`: whose it is, if not the link's, which may have ended. `damaged`: many such
+        messages end the connection.
         """
         self.gateway.figures.frames["refused"] += 1
         self.forget(frame)
         if reply is None and frame.message != Up.REPLY:
             reply = self.reply(frame, result)
-        self.dead_letter(frame.phone, frame.raw[:_LETTER_BYTES], error, reply, tenant=tenant)
+        raw = frame.raw[:_LETTER_BYTES]
+        self.dead_letter(frame.phone, raw, error, reply, tenant=tenant, damaged=damaged)
 
     def _refuse_bytes(self, garbage: Garbage) -> None:
         self.gateway.figures.frames["garbage"] += 1

@@ -36,6 +36,7 @@ _SPECIAL: Final[Mapping[int, int]] = {
 _NO_SERIAL = (Up.ATTRIBUTES, Up.AREAS)  # such an answer does not say what it answers
 _DOORS_LOCKED = 1 << 12  # status bit
 _RESULTS: Final[Mapping[int, tuple[OrderState, str]]] = {
+    Result.SUCCESS: ("executed", ""),
     Result.FAILURE: ("failed", "the terminal failed"),
     Result.WRONG: ("refused", "the terminal finds the message wrong"),
     Result.UNSUPPORTED: ("refused", "the terminal does not support it"),
@@ -149,7 +150,8 @@ class TerminalOrders:
             found.tell("received")
             return
         self._waiting.remove(found)
-        found.tell(*_RESULTS.get(result, ("executed", "")))
+        unknown = "failed", f"the terminal answers with result {result}, which has no meaning"
+        found.tell(*_RESULTS.get(result, unknown))
 
     def _find(self, frame: Frame) -> _Waiting | None:
         """The command that this answers, by serial number; else the oldest of its kind."""

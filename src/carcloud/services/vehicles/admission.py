@@ -45,7 +45,10 @@ class Desk:
     def answer(self, wanting: Sequence[Login]) -> list[Admission]:
         """One admission for each login, in order."""
         known = self._known({login.vehicle for login in wanting})
-        answers = [self._answer(login, known) for login in wanting]
+        wanting = self._with_editions(wanting)
+        answers = [
+            replace(self._answer(login, known), edition=login.edition) for login in wanting
+        ]
         rows.insert_vehicles(self._db, self._new)
         self._activate()
         pairs = zip(wanting, answers, strict=True)
@@ -66,6 +69,21 @@ class Desk:
             self._db, tenants | ({self._auto_register} if self._auto_register else set())
         )
         return found
+
+    def _with_editions(self, wanting: Sequence[Login]) -> list[Login]:
+        """Logins that tell no edition of their protocol keep that of the last login by it."""
+        silent = possible({login.vehicle for login in wanting if login.edition is None})
+        found: dict[tuple[str, str], str | None] = {}
+        for start in range(0, len(silent), _CHUNK):
+            chunk = logins.c.vehicle.in_(silent[start : start + _CHUNK])
+            query = select(logins.c.vehicle, logins.c.protocol, logins.c.edition).where(chunk)
+            found.update(((row[0], row[1]), row[2]) for row in self._db.execute(query))
+        return [
+            login
+            if login.edition is not None
+            else replace(login, edition=found.get((login.vehicle, login.protocol)))
+            for login in wanting
+        ]
 
     def _answer(self, login: Login, known: dict[str, Any]) -> Admission:
         try:

@@ -140,7 +140,7 @@ class Login:
     protocol: str
     address: str
     iccid: str | None = None
-    edition: str | None = None  # of the protocol, e.g. "2025"
+    edition: str | None = None  # of the protocol, e.g. "2025"; None: as it was the last time
     time: int = 0  # 0 = now
     token: str | None = field(default=None, repr=False)  # as the vehicle sent it
     certificate: str | None = None  # sha256 of the client certificate that TLS has checked, hex
@@ -234,6 +234,7 @@ class Admission:
     cipher_key: bytes | None = field(default=None, repr=False)
     cipher: str | None = None
     data_keys: tuple[DataKey, ...] = ()  # `cipher_key` is the last of them
+    edition: str | None = None  # of the protocol, as the login told it or the last one did
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def test_a_terminal_that_does_not_register_anew_speaks_as_on_record(
             (session,) = site.gateway.sessions
             assert session.link.edition == read_as
             old_media = MEDIA[:8] + bytes.fromhex("00010001") + b"data"
-            one.send(0x0801, MEDIA if read_as != 2011 else old_media)
+            one.send(0x0801, MEDIA[:50] if read_as != 2011 else old_media)
             reply = await one.reply()
             serial = (one.serial - 1).to_bytes(2) if read_as == 2011 else b""
             assert (reply.message, reply.body) == (0x8800, serial + MEDIA[:4])

@@ -274,6 +274,25 @@ def test_last_login_is_kept(vehicles: Vehicles) -> None:
     assert vehicles.last_login(A, vin(1)) == wanted
 
 
+def test_a_login_without_an_edition_keeps_that_of_the_last_by_its_protocol(
+    vehicles: Vehicles,
+) -> None:
+    create(vehicles, vin(1))
+
+    def admitted(**more: Any) -> str | None:
+        return vehicles.admit(login(vin(1), **more), auto_register=None).edition
+
+    assert admitted(protocol="jt808") is None
+    assert admitted(protocol="jt808", edition="2011") == "2011"
+    for _ in range(2):
+        assert admitted(protocol="jt808") == "2011"
+        last = vehicles.last_login(A, vin(1))
+        assert last is not None
+        assert last.edition == "2011"
+    admitted(edition="2016")
+    assert admitted(protocol="jt808") is None
+
+
 def test_two_gateways_register_the_same_flood(records: SqlRecords) -> None:
     flood = [login(vin(number)) for number in range(700)]
     services = [Vehicles(records) for _ in range(3)]

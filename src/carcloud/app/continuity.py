@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from carcloud.app.engines import open_engines
 from carcloud.config import Settings
 from carcloud.model.streams import FRAMES
-from carcloud.services.telemetry.ingest import lake_position
+from carcloud.services.telemetry.ingest_position import lake_position
 from carcloud.services.tenancy.api import Tenancy
 
 

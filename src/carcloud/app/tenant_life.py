@@ -19,7 +19,7 @@ from carcloud.model.usage import Usage, usage_event
 from carcloud.ports.errors import EngineError
 from carcloud.ports.stream import Stream
 from carcloud.services.storage.api import Storage, StorageRefusal
-from carcloud.services.telemetry.ingest import WRITER as INGEST
+from carcloud.services.telemetry.ingest_position import WRITER as INGEST
 from carcloud.services.tenant_life.api import (
     Census,
     Contents,

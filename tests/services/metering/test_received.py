@@ -14,8 +14,9 @@ from carcloud.model.time import now_us
 from carcloud.model.usage import Usage, usage_event
 from carcloud.ports.lake import Slice, TableRef
 from carcloud.services.metering.api import Metering, UsageCounter
-from carcloud.services.telemetry.ingest import RAW, SIGNALS, WRITER
+from carcloud.services.telemetry.ingest_position import WRITER
 from carcloud.services.telemetry.received import count_received
+from carcloud.services.telemetry.tables import RAW, SIGNALS
 from tests.services.test_ingest import MAX_BYTES, T, block, connect, make, report, until_confirmed
 
 CAR = "LTESTVNA4A0000101"

@@ -16,7 +16,7 @@ from carcloud.model.streams import EVENTS, FRAMES, USAGE
 from carcloud.ports.blobs import Blobs
 from carcloud.ports.lake import TableRef
 from carcloud.services.metering.api import Metering
-from carcloud.services.telemetry.ingest import lake_position
+from carcloud.services.telemetry.ingest_position import lake_position
 from carcloud.services.tenancy.api import Tenancy
 
 

@@ -10,7 +10,7 @@ from carcloud.model import blocks
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.model.streams import EVENTS, FRAMES, USAGE, frames_subject
 from carcloud.ports.stream import Stream
-from carcloud.services.telemetry.ingest import WRITER as INGEST
+from carcloud.services.telemetry.ingest_position import WRITER as INGEST
 
 READERS = {FRAMES.name: (INGEST,), USAGE.name: (METERING,), EVENTS.name: ()}
 _TOGETHER = 256  # messages whose acknowledgements are waited for together

@@ -89,7 +89,7 @@ def register(session: "Session", frame: Frame) -> None:
     session.ask(
         session.gateway.desk,
         login,
-        lambda admission: _registered(session, frame, registration, admission),
+        lambda admission: _registered(session, frame, admission),
     )
 
 
@@ -107,9 +107,7 @@ def _login(
     )
 
 
-def _registered(
-    session: "Session", frame: Frame, registration: Registration, admission: Admission
-) -> None:
+def _registered(session: "Session", frame: Frame, admission: Admission) -> None:
     gateway = session.gateway
     if session.gone:
         return

@@ -150,8 +150,10 @@ class TerminalOrders:
             found.tell("received")
             return
         self._waiting.remove(found)
-        unknown = "failed", f"the terminal answers with result {result}, which has no meaning"
-        found.tell(*_RESULTS.get(result, unknown))
+        if result in _RESULTS:
+            found.tell(*_RESULTS[result])
+        else:
+            found.tell("failed", f"the terminal answers with result {result}: no edition has it")
 
     def _find(self, frame: Frame) -> _Waiting | None:
         """The command that this answers, by serial number; else the oldest of its kind."""

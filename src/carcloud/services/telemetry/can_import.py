@@ -31,7 +31,7 @@ from carcloud.services.compute.buckets import READ, BucketName
 from carcloud.services.telemetry.can_mapped import MappedCan
 from carcloud.services.telemetry.can_rows import lay_rows
 from carcloud.services.telemetry.decode_can import PROTOCOL, SOURCE, pack_rows
-from carcloud.services.telemetry.ingest import WRITER
+from carcloud.services.telemetry.ingest_position import WRITER
 from carcloud.services.telemetry.tables import SIGNALS
 from carcloud.services.telemetry.work import BadLog, Logs, Streaming, Work
 from carcloud.services.vocabulary.mapping_document import read_mapping

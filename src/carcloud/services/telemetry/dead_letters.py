@@ -23,7 +23,7 @@ from carcloud.ports.lake import Lake, QueryLimits
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
 from carcloud.services.telemetry.errors import InvalidArgument, UnknownDeadLetter
-from carcloud.services.telemetry.ingest import WRITER
+from carcloud.services.telemetry.ingest_position import WRITER
 from carcloud.services.telemetry.types import DeadLetter, ReasonGroup, Reprocessed
 from carcloud.services.tenancy.api import AuditEntry, record_changes
 

@@ -19,7 +19,7 @@ from carcloud.model.ids import Tenant
 from carcloud.model.usage import Usage
 from carcloud.ports.lake import Lake, Slice, TableRef
 from carcloud.services.metering.api import Metering
-from carcloud.services.telemetry.ingest import WRITER
+from carcloud.services.telemetry.ingest_position import WRITER
 from carcloud.services.telemetry.tables import RAW
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from carcloud.ports.lake import Slice, TableRef
 from carcloud.services.compute.api import Context, JobFailed, Kind
 from carcloud.services.telemetry.dead_letters import DeadLetters, refusal
 from carcloud.services.telemetry.decode_can import PROTOCOL as IMPORTED
-from carcloud.services.telemetry.ingest import WRITER as INGEST
+from carcloud.services.telemetry.ingest_position import WRITER as INGEST
 from carcloud.services.telemetry.ingest_rows import as_time, live_messages, plain
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder
 from carcloud.services.telemetry.ranges import RangesByTenant

@@ -13,7 +13,7 @@ from carcloud.ports.blobs import Blobs
 from carcloud.ports.errors import EngineError, NotFound
 from carcloud.ports.lake import Lake, Slice, TableInfo, TableRef
 from carcloud.ports.stream import Stream
-from carcloud.services.telemetry.ingest import WRITER
+from carcloud.services.telemetry.ingest_position import WRITER
 from carcloud.services.telemetry.twin import Twin
 
 log = logging.getLogger(__name__)

@@ -46,9 +46,7 @@ class Desk:
         """One admission for each login, in order."""
         known = self._known({login.vehicle for login in wanting})
         wanting = self._with_editions(wanting)
-        answers = [
-            replace(self._answer(login, known), edition=login.edition) for login in wanting
-        ]
+        answers = [replace(self._answer(login, known), edition=login.edition) for login in wanting]
         rows.insert_vehicles(self._db, self._new)
         self._activate()
         pairs = zip(wanting, answers, strict=True)

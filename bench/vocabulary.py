@@ -4,7 +4,8 @@ Each part tells its method in its own module: `bench/vocabulary_can.py` decodes 
 `bench/vocabulary_jt808.py` reads position reports of trucks,
 `bench/vocabulary_samples.py` reads batches of MQTT,
 `bench/vocabulary_mqtt.py` has vehicles publish them,
-`bench/vocabulary_agent.py` carries frames through the campaigns of a vehicle.
+`bench/vocabulary_agent.py` carries frames through the campaigns of a vehicle,
+`bench/vocabulary_campaigns.py` brings campaigns to vehicles.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from bench import (
     Row,
     vocabulary_agent,
+    vocabulary_campaigns,
     vocabulary_can,
     vocabulary_jt808,
     vocabulary_mqtt,
@@ -24,6 +26,7 @@ PARTS = (
     vocabulary_samples,
     vocabulary_mqtt,
     vocabulary_agent,
+    vocabulary_campaigns,
 )
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from carcloud.codecs.mqtt.topics import prefix
 from carcloud.model.ids import Tenant
+from carcloud.services.campaigns.documents import LIST, topic
 from carcloud.services.campaigns.store import (
     vehicle_checkins,
     vehicle_documents,
@@ -58,14 +58,13 @@ def _again(
     put = {
         row["id"]: dict(row) for row in db.execute(select(vehicle_documents).where(old)).mappings()
     }
-    wanted = {name for name in put if name}
+    wanted = {name for name in put if name != LIST}
     stale = [name for name in wanted if _misses(put[name], said.get(name))]
     unwanted = said.keys() - {row for row in _listed(db, mine)}
-    if "" in put and (unwanted or any(_not_listed(put[name], told) for name in stale)):
-        stale.append("")  # its list is not ours
-    for name in sorted(stale):  # "" first: the list comes before what is in it
-        topic = f"{prefix(told.vehicle)}documents{'/' if name else ''}{name}"
-        put_again(db, tenant, told.vehicle, topic, actor=_ACTOR, now=now)
+    if LIST in put and (unwanted or any(_not_listed(put[name], told) for name in stale)):
+        stale.append(LIST)  # its list is not ours
+    for name in sorted(stale):  # the list comes before what is in it
+        put_again(db, tenant, told.vehicle, topic(told.vehicle, name), actor=_ACTOR, now=now)
     if stale:
         db.execute(update(vehicle_documents).where(mine & table.id.in_(stale)).values(put_us=now))
     return sorted(stale)

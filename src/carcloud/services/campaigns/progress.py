@@ -11,7 +11,7 @@ from carcloud.model.ids import Tenant
 from carcloud.ports.lake import Lake, QueryLimits
 from carcloud.ports.records import Records
 from carcloud.services.campaigns import rows
-from carcloud.services.campaigns.distribution import Live, live, wanted_version
+from carcloud.services.campaigns.running import live
 from carcloud.services.campaigns.store import metadata, vehicle_documents, vehicle_holdings
 from carcloud.services.campaigns.types import (
     Campaign,
@@ -147,12 +147,11 @@ class _Standing:
     @classmethod
     def of(cls, db: Connection, campaign: Campaign, vehicles: Sequence[Reachable]) -> "_Standing":
         """Of the campaign as it stands now."""
-        running: list[Live] = live(db, campaign.tenant, campaign.id)
         wanted = {
             str(vehicle.id): number
-            for each in running
+            for each in live(db, campaign.tenant, campaign.id)
             for vehicle in vehicles
-            if (number := wanted_version(each.campaign, each.versions, vehicle)) is not None
+            if (number := each.wanted(vehicle)) is not None
         }
         found = []
         for table in (vehicle_documents, vehicle_holdings):

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from carcloud.services.campaigns.errors import InvalidCampaign
 from carcloud.services.campaigns.types import Target
@@ -31,25 +32,35 @@ def share(campaign: str, vehicle: str, what: str = "") -> float:
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") / 2**64 * 100
 
 
-def in_target(target: Target, campaign: str, vehicle: Reachable) -> bool:
-    """Whether a campaign is for a vehicle."""
-    if target.vehicles and vehicle.id not in target.vehicles:
-        return False
-    if target.models and vehicle.model not in target.models:
-        return False
-    if not all(_labelled(vehicle.labels, label) for label in target.labels):
-        return False
-    return target.percent >= 100 or share(campaign, vehicle.id) < target.percent
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A target as it is asked of many vehicles."""
+
+    target: Target
+    campaign: str
+    named: frozenset[str]
+
+    @classmethod
+    def of(cls, target: Target, campaign: str) -> "Aim":
+        """The target of a campaign."""
+        return cls(target, campaign, frozenset(target.vehicles))
+
+    def takes(self, vehicle: Reachable) -> bool:
+        """Whether the campaign is for a vehicle."""
+        target = self.target
+        if self.named and vehicle.id not in self.named:
+            return False
+        if target.models and vehicle.model not in target.models:
+            return False
+        if not all(_labelled(vehicle.labels, label) for label in target.labels):
+            return False
+        return target.percent >= 100 or share(self.campaign, vehicle.id) < target.percent
 
 
 def chosen(target: Target, campaign: str, vehicles: Iterable[Reachable]) -> list[Reachable]:
     """The vehicles that a campaign is for."""
-    named = frozenset(target.vehicles)
-    return [
-        each
-        for each in vehicles
-        if (not named or each.id in named) and in_target(target, campaign, each)
-    ]
+    aim = Aim.of(target, campaign)
+    return [each for each in vehicles if aim.takes(each)]
 
 
 def _labelled(labels: Mapping[str, str], label: str) -> bool:

@@ -17,12 +17,12 @@ from carcloud.services.vehicles import admission, carried, changes, csv_import, 
 from carcloud.services.vehicles.errors import Changed, Exists, Invalid, Unknown
 from carcloud.services.vehicles.outgoing import (
     Outgoing,
-    OutgoingMessage,
     Wanted,
     announce,
     put_again,
     retain_in,
 )
+from carcloud.services.vehicles.putting import Draft, OutgoingMessage, put_many_in, retaining
 from carcloud.services.vehicles.remembered import Remembered
 from carcloud.services.vehicles.shelf import Registered, Shelf
 from carcloud.services.vehicles.store import logins, metadata
@@ -57,13 +57,14 @@ from carcloud.services.vehicles.types import (
 
 __all__ = [
     "Activated", "Activation", "ActivationRefusal", "Admission", "Carried", "CarriedRefusal",
-    "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Exists",
+    "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Draft",
+    "Exists",
     "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
     "Outgoing", "OutgoingMessage",
     "Reachable", "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle",
     "VehicleChange",
     "VehicleKeys", "VehicleModel", "VehiclePage", "VehicleToken", "Vehicles",
-    "Wanted", "announce", "metadata", "put_again", "retain_in",
+    "Wanted", "announce", "metadata", "put_again", "put_many_in", "retain_in", "retaining",
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long

@@ -10,39 +10,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
 
-from carcloud.codecs.mqtt.topics import check_topic, is_down, matches
+from carcloud.codecs.mqtt.topics import matches
 from carcloud.model.ids import Tenant, VehicleId
-from carcloud.model.limits import check
 from carcloud.model.streams import down_subject
 from carcloud.model.time import now_us
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
-from carcloud.services.tenancy.api import AuditEntry, limit_in, record_changes
-from carcloud.services.vehicles import rows
-from carcloud.services.vehicles.errors import Invalid, Unknown
-from carcloud.services.vehicles.store import messages, metadata, vehicles
+from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.vehicles.putting import (
+    Draft,
+    OutgoingMessage,
+    put_many_in,
+    retaining,
+)
+from carcloud.services.vehicles.store import messages, metadata
 
-LIMIT: Final = "vehicle_message_bytes"
-_OVERHEAD: Final = 100  # bytes that a message counts besides its own
 _MOST: Final = 64  # messages of a vehicle in one answer, and their bytes:
 _MOST_BYTES: Final = 256 * 1024
 _CHUNK: Final = 500  # ids in one SELECT
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingMessage:
-    """A message for a vehicle. Times are us since 1970, UTC; `id` grows with each of a vehicle."""
-
-    vehicle: VehicleId
-    id: int
-    topic: str
-    payload: bytes
-    qos: int
-    retained: bool  # it stays after delivery, until another takes its place
-    expires: int | None  # after this it must not reach the vehicle
-    created: int
+_NAMES: Final = 5_000  # of at most 40 bytes in one announcement: the stream takes 1 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +64,8 @@ class Outgoing:
     ) -> OutgoingMessage:
         """Queue a message; raises `Unknown`, `Invalid`, `OverLimit`. Then `announce` it."""
         with self._records.transaction() as db:
-            put = _Put(db, tenant, vehicle, actor, self._now())
-            return put.one(topic, payload, qos=qos, retained=False, expires=expires)
+            draft = Draft(topic, payload, qos=qos, expires=expires)
+            return _put(db, tenant, vehicle, draft, actor=actor, now=self._now())
 
     def retain(
         self, tenant: Tenant, vehicle: str, topic: str, payload: bytes, *, actor: str
@@ -152,11 +140,7 @@ def retain_in(
     now: int,
 ) -> OutgoingMessage:
     """`Outgoing.retain` inside a transaction of the caller's."""
-    put = _Put(db, tenant, vehicle, actor, now)
-    put.lock()
-    mine = _of(tenant, vehicle) & messages.c.retained & (messages.c.topic == topic)
-    db.execute(delete(messages).where(mine))
-    return put.one(topic, payload, qos=1, retained=bool(payload), expires=None)
+    return _put(db, tenant, vehicle, retaining(topic, payload), actor=actor, now=now)
 
 
 def put_again(
@@ -172,65 +156,24 @@ def put_again(
     return True
 
 
-async def announce(stream: Stream, tenant: Tenant, vehicles_: Iterable[str]) -> None:
+async def announce(stream: Stream, tenant: Tenant, vehicles: Iterable[str]) -> None:
     """Tell the gateways that something was put for these vehicles; they find it later anyway."""
-    names = sorted(set(vehicles_))
-    await stream.broadcast(down_subject(tenant), json.dumps(names).encode())
+    names = sorted(set(vehicles))
+    for start in range(0, len(names), _NAMES):
+        part = json.dumps(names[start : start + _NAMES]).encode()
+        await stream.broadcast(down_subject(tenant), part)
 
 
-@dataclass(frozen=True, slots=True)
-class _Put:
-    """Putting messages of one vehicle in an open transaction."""
-
-    db: Connection
-    tenant: Tenant
-    vehicle: str
-    actor: str
-    now: int
-
-    def one(
-        self, topic: str, payload: bytes, *, qos: int, retained: bool, expires: int | None
-    ) -> OutgoingMessage:
-        self._check(topic, qos)
-        self.lock()
-        last, used = self._kept()
-        limit = limit_in(self.db, self.tenant, LIMIT)
-        check(LIMIT, limit, used, len(payload) + len(topic) + _OVERHEAD)
-        number = max(self.now, last + 1)
-        message = OutgoingMessage(
-            VehicleId(self.vehicle), number, topic, payload, qos, retained, expires, self.now
-        )
-        self.db.execute(insert(messages).values(tenant=self.tenant, **_columns(message)))
-        told = {"id": number, "topic": topic, "bytes": len(payload)}
-        entry = AuditEntry(self.tenant, self.actor, "vehicle.message.put", self.vehicle, None, told)
-        record_changes(self.db, [entry])
-        return message
-
-    def _check(self, topic: str, qos: int) -> None:
-        try:
-            check_topic(topic)
-        except ValueError as error:
-            raise Invalid("topic", str(error)) from error
-        if not is_down(self.vehicle, topic):
-            raise Invalid("topic", "not one on which this vehicle is told anything")
-        if qos not in (0, 1):
-            raise Invalid("qos", "0 or 1")
-
-    def lock(self) -> None:
-        """One at a time puts messages of a vehicle, so that their numbers and sizes are right."""
-        if not rows.storable(self.vehicle):
-            raise Unknown(f"there is no vehicle {self.vehicle!r}")
-        mine = (vehicles.c.id == self.vehicle) & (vehicles.c.tenant == self.tenant)
-        row = self.db.execute(select(vehicles.c.id).where(mine).with_for_update()).first()
-        if row is None:
-            raise Unknown(f"there is no vehicle {self.vehicle!r}")
-
-    def _kept(self) -> tuple[int, int]:
-        """(highest number, bytes) of what is kept."""
-        each = func.length(messages.c.payload) + func.length(messages.c.topic) + _OVERHEAD
-        query = select(func.max(messages.c.id), func.sum(each))
-        last, used = self.db.execute(query.where(_of(self.tenant, self.vehicle))).one()
-        return int(last or 0), int(used or 0)
+def _put(
+    db: Connection, tenant: Tenant, vehicle: str, draft: Draft, *, actor: str, now: int
+) -> OutgoingMessage:
+    done = put_many_in(db, tenant, {vehicle: [draft]}, now=now)
+    if vehicle in done.refused:
+        raise done.refused[vehicle]
+    (message,) = done.put
+    told = {"id": message.id, "topic": message.topic, "bytes": len(message.payload)}
+    record_changes(db, [AuditEntry(tenant, actor, "vehicle.message.put", vehicle, None, told)])
+    return message
 
 
 def _of(tenant: Tenant, vehicle: str) -> ColumnElement[bool]:
@@ -263,16 +206,3 @@ def _message(row: Mapping[Any, Any]) -> OutgoingMessage:
         VehicleId(row["vehicle"]), row["id"], row["topic"], bytes(row["payload"]), row["qos"],
         bool(row["retained"]), row["expires"], row["created"],
     )  # fmt: skip
-
-
-def _columns(message: OutgoingMessage) -> dict[str, object]:
-    return {
-        "vehicle": message.vehicle,
-        "id": message.id,
-        "topic": message.topic,
-        "payload": message.payload,
-        "qos": message.qos,
-        "retained": message.retained,
-        "expires": message.expires,
-        "created": message.created,
-    }

@@ -1,0 +1,200 @@
+"""Messages that wait for vehicles, on every database."""
+
+import pytest
+from sqlalchemy.event import listen
+
+from carcloud.engines.records_sql import SqlRecords
+from carcloud.model.limits import OverLimit
+from carcloud.services.tenancy.api import AuditFilter, Tenancy
+from carcloud.services.vehicles.api import (
+    Draft,
+    Invalid,
+    NewVehicle,
+    Outgoing,
+    Unknown,
+    Vehicles,
+    Wanted,
+    put_again,
+    put_many_in,
+    retaining,
+)
+from tests.services.campaign_scene import SECOND, START, A, B, Clock
+
+CAR, OTHER = "car-0", "car-1"
+COMMANDS, LIST, DOCUMENT = (f"v1/{CAR}/{name}" for name in ("commands", "documents", "documents/x"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def service(records: SqlRecords, clock: Clock) -> Outgoing:
+    Tenancy(records).tenants.ensure(A)
+    for name in (CAR, OTHER):
+        Vehicles(records).create(A, NewVehicle(name), actor="ann")
+    return Outgoing(records, now=clock)
+
+
+def said(service: Outgoing, vehicle: str = CAR) -> list[tuple[str, bytes, bool]]:
+    return [(one.topic, one.payload, one.retained) for one in service.waiting(A, vehicle)]
+
+
+def test_messages_wait_in_order_until_they_are_delivered(
+    service: Outgoing, records: SqlRecords
+) -> None:
+    first = service.send(A, CAR, COMMANDS, b"one", actor="ann")
+    second = service.send(A, CAR, COMMANDS, b"\x00\xff", actor="ann", qos=0)
+    assert (first.id, second.id) == (START, START + 1)  # in one microsecond
+    assert service.waiting(A, CAR) == [first, second]
+    assert service.waiting(B, CAR) == []
+    service.delivered([(B, CAR, first.id), (A, OTHER, first.id)])
+    assert service.waiting(A, CAR) == [first, second]
+    service.delivered([(A, CAR, first.id)])
+    assert service.waiting(A, CAR) == [second]
+    assert service.withdraw(A, CAR, second.id, actor="ann")
+    assert not service.withdraw(A, CAR, second.id, actor="ann")
+    trail = Tenancy(records).trail.page(A, AuditFilter(action="vehicle.message.*")).items
+    assert [(one.action.rpartition(".")[2], one.subject) for one in trail] == [
+        ("withdraw", CAR), ("put", CAR), ("put", CAR)
+    ]  # fmt: skip
+
+
+def test_one_message_is_retained_on_a_topic(service: Outgoing, records: SqlRecords) -> None:
+    service.retain(A, CAR, DOCUMENT, b"old", actor="ann")
+    service.send(A, CAR, COMMANDS, b"go", actor="ann")
+    service.retain(A, CAR, DOCUMENT, b"new", actor="ann")
+    assert said(service) == [(COMMANDS, b"go", False), (DOCUMENT, b"new", True)]
+    before = service.waiting(A, CAR)[1].id
+    with records.transaction() as db:
+        assert put_again(db, A, CAR, DOCUMENT, actor="ann", now=START)
+        assert not put_again(db, A, CAR, LIST, actor="ann", now=START)
+    assert service.waiting(A, CAR)[1].id > before
+    service.retain(A, CAR, DOCUMENT, b"", actor="ann")  # the vehicle hears of it once
+    assert said(service) == [(COMMANDS, b"go", False), (DOCUMENT, b"", False)]
+
+
+def test_what_is_too_late_is_not_given_out_and_forgotten(service: Outgoing, clock: Clock) -> None:
+    wanted = [Wanted(A, CAR, (COMMANDS,), frozenset())]
+    message = service.send(A, CAR, COMMANDS, b"go", actor="ann", expires=START + SECOND)
+    assert service.look(wanted) == [([message], False)]
+    clock.now += SECOND
+    assert service.look(wanted) == [([], False)]
+    assert service.forget_expired() == 1
+    assert service.waiting(A, CAR) == []
+
+
+def test_a_gateway_gets_what_its_filters_cover_and_it_does_not_know(service: Outgoing) -> None:
+    listed = service.retain(A, CAR, LIST, b"[]", actor="ann")
+    document = service.retain(A, CAR, DOCUMENT, b"{}", actor="ann")
+    service.send(A, OTHER, f"v1/{OTHER}/commands", b"go", actor="ann")
+
+    def look(*filters: str, known: frozenset[int] = frozenset()) -> list[int]:
+        ((found, more),) = service.look([Wanted(A, CAR, filters, known)])
+        assert not more
+        return [one.id for one in found]
+
+    assert look(COMMANDS) == []
+    assert look(f"v1/{CAR}/#") == [listed.id, document.id]
+    assert look(f"v1/{CAR}/documents/+") == [document.id]
+    assert look(f"v1/{CAR}/#", known=frozenset({listed.id})) == [document.id]
+    for _ in range(70):
+        service.send(A, CAR, COMMANDS, b"go", actor="ann")  # more than go into one answer
+    ((found, more),) = service.look([Wanted(A, CAR, (COMMANDS,), frozenset())])
+    assert (len(found), more) == (64, True)
+
+
+def test_gateways_find_what_was_put_since(service: Outgoing, clock: Clock) -> None:
+    service.send(A, CAR, COMMANDS, b"go", actor="ann")
+    clock.now += SECOND
+    service.send(A, OTHER, f"v1/{OTHER}/commands", b"go", actor="ann")
+    both = [CAR, OTHER, *(f"none-{number}" for number in range(1200))]
+    assert sorted(service.changed_since(START, both)) == [CAR, OTHER]
+    assert service.changed_since(START + 1, both) == [OTHER]
+    assert service.changed_since(START + 1, [CAR]) == []
+
+
+@pytest.mark.parametrize(
+    ("vehicle", "topic", "qos", "error"),
+    [
+        ("nobody", "v1/nobody/commands", 1, Unknown),
+        ("no\0body", "v1/no\0body/commands", 1, Unknown),
+        (CAR, f"v1/{OTHER}/commands", 1, Invalid),
+        (CAR, f"v1/{CAR}/documents/+", 1, Invalid),
+        (CAR, COMMANDS, 2, Invalid),
+    ],
+)
+def test_what_cannot_be_put_is_refused(
+    service: Outgoing, vehicle: str, topic: str, qos: int, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        service.send(A, vehicle, topic, b"go", actor="ann", qos=qos)
+    with pytest.raises(Unknown):
+        service.send(B, CAR, COMMANDS, b"go", actor="bob")
+    assert said(service) == []
+
+
+def test_the_bytes_of_a_vehicle_are_limited_and_a_replaced_message_frees_its_own(
+    service: Outgoing, records: SqlRecords
+) -> None:
+    topic = f"v1/{CAR}/documents/标"  # counted in characters, its payload in bytes
+    size = 100 + len(topic) + 300
+    Tenancy(records).limits.set_limit(A, "vehicle_message_bytes", size, actor="root")
+    service.retain(A, CAR, topic, bytes(range(256)) + b"\x80" * 44, actor="ann")
+    with pytest.raises(OverLimit) as refused:
+        service.send(A, CAR, COMMANDS, b"", actor="ann")
+    assert refused.value.used == size
+    service.retain(A, CAR, topic, b"\xff" * 300, actor="ann")
+    with pytest.raises(OverLimit):
+        service.retain(A, CAR, topic, b"\xff" * 301, actor="ann")
+    assert said(service) == [(topic, b"\xff" * 300, True)]
+
+
+def test_many_vehicles_get_all_of_theirs_or_nothing(service: Outgoing, records: SqlRecords) -> None:
+    service.retain(A, CAR, DOCUMENT, b"old", actor="ann")
+    Tenancy(records).limits.set_limit(A, "vehicle_message_bytes", 600, actor="root")
+    wanted = {
+        CAR: [retaining(LIST, b"[]"), retaining(DOCUMENT, b"new"), Draft(COMMANDS, b"go")],
+        OTHER: [
+            retaining(f"v1/{OTHER}/documents", b"[]"),
+            retaining(f"v1/{OTHER}/documents/x", bytes(500)),
+        ],
+        "nobody": [retaining("v1/nobody/documents", b"[]")],
+    }
+    with records.transaction() as db:
+        done = put_many_in(db, A, wanted, now=START)
+    assert {name: type(error) for name, error in done.refused.items()} == {
+        OTHER: OverLimit, "nobody": Unknown
+    }  # fmt: skip
+    assert done.put == service.waiting(A, CAR)
+    assert said(service) == [
+        (LIST, b"[]", True),
+        (DOCUMENT, b"new", True),
+        (COMMANDS, b"go", False),
+    ]
+    assert [one.id for one in done.put] == [START + 1, START + 2, START + 3]
+    assert said(service, OTHER) == []
+    with records.transaction() as db:
+        assert put_many_in(db, A, {}, now=START).put == []
+
+
+def test_thousands_of_messages_need_few_statements(service: Outgoing, records: SqlRecords) -> None:
+    vehicles = Vehicles(records)
+    names = [f"bulk-{number:03d}" for number in range(60)]
+    vehicles.import_csv(A, "\n".join(["id", *names]), actor="ann")
+
+    def put(some: list[str]) -> int:
+        wanted = {
+            name: [retaining(f"v1/{name}/documents/{each}", b"{}") for each in range(40)]
+            for name in some
+        }
+        with records.transaction() as db:
+            counted: list[str] = []
+            listen(db, "before_cursor_execute", lambda _c, _k, text, *_: counted.append(text))
+            assert len(put_many_in(db, A, wanted, now=START).put) == 40 * len(some)
+            return len(counted)
+
+    few = put(names[:1])
+    assert put(names) <= few + 1  # and one to take away what was there
+    assert len(service.waiting(A, names[0])) == 40

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from carcloud.app.admission_watch import STOPPED
 from carcloud.app.engines import Engines
 from carcloud.app.first_start import prepare_records
 from carcloud.app.gateway import GatewayRole
@@ -91,8 +92,11 @@ def test_the_registry_says_who_may_in_and_media_becomes_an_object(server, tmp_pa
 
             change = VehicleChange(lifecycle=Lifecycle.SUSPENDED)
             role._vehicles.change(T, PHONE, change, actor="t")
-            one.send(0x0102, code_body(2019, code))
-            assert (await one.result())[2] == 1
+            assert await one.closed()
+            assert site.gateway.figures.closed[STOPPED] == 1
+            again = await Terminal.connect(site)
+            again.send(0x0102, code_body(2019, code))
+            assert (await again.result())[2] == 1
 
     run(scene())
 

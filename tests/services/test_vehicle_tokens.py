@@ -14,6 +14,7 @@ from carcloud.services.vehicles.api import (
     Lifecycle,
     Login,
     NewVehicle,
+    Proof,
     Unknown,
     VehicleChange,
     Vehicles,
@@ -103,3 +104,58 @@ def test_the_token_is_of_its_tenant_and_is_kept_as_a_hash(
     assert [(one.actor, one.after) for one in told] == [
         ("pia", {"token": "revoked"}), ("pia", {"token": "made"})
     ]  # fmt: skip
+
+
+def test_logins_tell_of_the_one_before_wherever_it_was(vehicles: Vehicles) -> None:
+    token = vehicles.make_token(A, CAR, actor="pia").token
+    login = Login(CAR, "mqtt", "127.0.0.1:9", token=token)
+    first, second = vehicles.admit_many([login, login], auto_register=None)
+    third = vehicles.admit(login, auto_register=None)
+    assert first.before is None
+    assert (second.before, third.before) == (first.time, second.time)
+    assert third.time == vehicles.last_login(A, CAR).time  # type: ignore[union-attr]
+    assert knock(vehicles, token="cvt_wrong").refusal == "credentials"
+    assert vehicles.admit(login, auto_register=None).before == third.time
+
+
+def test_what_came_in_is_asked_of_again_after_a_change(vehicles: Vehicles) -> None:
+    mark, _ = vehicles.changed_after(0)
+    assert vehicles.changed_after(mark) == (mark, [])
+    token = vehicles.make_token(A, CAR, actor="pia").token
+    vehicles.create(A, NewVehicle("CAR-0002"), actor="pia")
+    after, changed = vehicles.changed_after(mark)
+    assert (after, changed) == (mark + 2, [CAR])  # one that is new is not connected
+    by_token = knock(vehicles, token=token).proof
+    by_certificate = Proof(CAR, "mqtt", certificate=PRINT)
+    assert by_token is not None
+    assert token not in repr(by_token)
+    asked = [(A, by_token), (B, by_token), (A, by_certificate), (A, Proof("CAR-9", "mqtt"))]
+    assert vehicles.outdated([]) == []
+    assert vehicles.outdated(asked) == [
+        (CAR, "unknown"), (CAR, "credentials"), ("CAR-9", "unknown")
+    ]  # fmt: skip
+    pinned = CredentialsChange(tls_fingerprint=PRINT)
+    vehicles.set_credentials(A, CAR, pinned, actor="pia")
+    assert vehicles.outdated([(A, by_token), (A, by_certificate)]) == []
+    vehicles.revoke_token(A, CAR, actor="pia")
+    assert vehicles.outdated([(A, by_token), (A, by_certificate)]) == [(CAR, "credentials")]
+    vehicles.change(A, CAR, VehicleChange(lifecycle=Lifecycle.RETIRED), actor="pia")
+    assert vehicles.outdated([(A, by_certificate)]) == [(CAR, "retired")]
+    assert vehicles.changed_after(after)[1] == [CAR]
+
+
+def test_a_vehicle_of_another_protocol_is_asked_for_its_sim_and_certificate(
+    vehicles: Vehicles,
+) -> None:
+    proof = Proof(CAR, "gbt32960", iccid="89860012345678901234", certificate=PRINT)
+    assert vehicles.outdated([(A, proof)]) == []
+    for change, why in (
+        (CredentialsChange(iccid="89860012345678901235"), "iccid"),
+        (CredentialsChange(iccid=None, tls_fingerprint="cd" * 32), "credentials"),
+    ):
+        vehicles.set_credentials(A, CAR, change, actor="pia")
+        assert vehicles.outdated([(A, proof)]) == [(CAR, why)]
+    vehicles.set_credentials(A, CAR, CredentialsChange(tls_fingerprint=PRINT), actor="pia")
+    assert vehicles.outdated([(A, proof)]) == []
+    vehicles.make_token(A, CAR, actor="pia")
+    assert vehicles.outdated([(A, proof)]) == [(CAR, "credentials")]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from carcloud.app.admission_watch import AdmissionWatch
 from carcloud.app.commands import CommandPost, Deliver
 from carcloud.app.engines import Engines
 from carcloud.app.gbt32960_gateway import Gbt32960Listener
@@ -53,7 +54,7 @@ _REASONS = {
     "unknown": "the vehicle is not registered",
     "suspended": "the vehicle is suspended",
     "retired": "the vehicle is retired",
-    "credentials": "neither the token nor the certificate on record",
+    "credentials": "neither the token nor the TLS certificate on record",
     "quota": "the tenant has as many vehicles as it may: see its limit `vehicles`",
 }
 _OWN_LINK = 4  # columns of a vehicle that a platform brings are more: see `roster.Row`
@@ -104,6 +105,7 @@ class GatewayRole:
             MQTT: MqttListener(settings, engines, shared, self._outbox),
         }
 
+        self.admissions = AdmissionWatch(self._vehicles, self.roster)
         self.post = CommandPost(Commands(engines.records), engines.stream, self._to_vehicle)
 
     def _to_vehicle(self, vehicle: str) -> Deliver | None:
@@ -136,7 +138,8 @@ class GatewayRole:
             for name, one in self.listeners.items()
         }
         await self._engines.stream.listen(sessions_subject(Tenant("*")), self._hear_sessions)
-        works = [*(desk.run for desk in self._desks()), self._each_second, self.post.run]
+        works = [*(desk.run for desk in self._desks()), self._each_second]
+        works += [self.post.run, self.admissions.run]
         works += [work for one in self.listeners.values() for work in one.works()]
         self._tasks = [asyncio.create_task(work()) for work in works]
         for task in self._tasks:
@@ -153,6 +156,8 @@ class GatewayRole:
             return
         roster = self.roster
         theirs = [row for row in told["open"] if len(row) == _OWN_LINK]
+        for one in self.listeners.values():
+            one.gateway.moved(theirs)
         for rows, links in ((theirs, roster.vehicles), (told["platforms"], roster.platforms)):
             for name, since, *_ in rows:
                 mine = links.get(name)
@@ -226,7 +231,7 @@ class GatewayRole:
         """Ask the registry; runs in a thread."""
         wanted = [_wanted(login) for login in logins]
         found = self._vehicles.admit_many(wanted, auto_register=self._auto_register)
-        return [_told(*pair) for pair in zip(logins, found, strict=True)]
+        return [_told(one) for one in found]
 
     async def _each_second(self) -> None:
         loop = asyncio.get_running_loop()
@@ -297,23 +302,22 @@ def _wanted(login: Login) -> VehicleLogin:
     )
 
 
-def _told(login: Login, found: VehicleAdmission) -> Admission:
+def _told(found: VehicleAdmission) -> Admission:
     """What the registry says, as the session needs it."""
     if found.refusal == "iccid":
         return Admission(None, OTHER_TERMINAL, refusal="iccid")
     if found.refusal is not None:
         reason = _REASONS.get(found.refusal, found.refusal)
         return Admission(None, reason, refusal=found.refusal)
-    if login.protocol == MQTT:  # the registry has looked at token and certificate
-        return Admission(found.tenant)
-    if found.tls_fingerprint is not None and _fingerprint(login) != found.tls_fingerprint:
-        return Admission(None, "the TLS certificate is not the one on record")
     return Admission(
         found.tenant,
         public_key=found.public_key,
         key_algorithm=found.algorithm,
         data_keys=found.data_keys,
         edition=int(found.edition or EDITION_ON_RECORD),
+        proof=found.proof,
+        time=found.time,
+        before=found.before,
     )
 
 

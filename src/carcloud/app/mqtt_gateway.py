@@ -1,6 +1,7 @@
 """The MQTT listener of a gateway process, and what it asks the registry and the store."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
@@ -30,7 +31,7 @@ from carcloud.model.streams import down_subject
 from carcloud.model.time import SECOND, now_us
 from carcloud.ports.errors import EngineError
 from carcloud.services.tenancy.api import AuditEntry
-from carcloud.services.vehicles.api import Outgoing, Wanted
+from carcloud.services.vehicles.api import Outgoing, Wanted, announce
 
 _PREFIX = "gateway.mqtt"
 _LOOKS_PER_SECOND = 2_000  # of sessions for what waits for their vehicle
@@ -55,6 +56,7 @@ class MqttListener:
         self._stream = engines.stream
         self._outgoing = Outgoing(engines.records)
         self._server: asyncio.Server | None = None
+        self._telling: set[asyncio.Task[None]] = set()
         self.outbox = make_outbox(PROTOCOL, lambda on: self.gateway.press(on))  # noqa: PLW0108 - made below
         self._looks: AdmissionDesk[Look, Found] = AdmissionDesk(
             self._look, _LOOKS_PER_SECOND, failed=NOTHING, batch=_LOOKS
@@ -80,6 +82,7 @@ class MqttListener:
             fallback_tenant=shared.fallback_tenant,
             downlink=Downlink(self._looks, self._deliveries, self._told, self._given),
             on_forbidden=lambda attempt: _asked(self._attempts.ask(attempt, _nothing)),
+            tell_others=self._tell_others,
             quotas=shared.quotas,
             roster=shared.roster,
             door=shared.door,
@@ -149,6 +152,17 @@ class MqttListener:
             },
             gauges={"mqtt_sessions_waiting": len(self.gateway.states)},
         )
+
+    def _tell_others(self, tenant: Tenant, vehicle: str) -> None:
+        """Something waits for a vehicle that has gone from here: another gateway may have it."""
+
+        async def tell() -> None:
+            with contextlib.suppress(EngineError):  # they look by themselves
+                await announce(self._stream, tenant, [vehicle])
+
+        task = asyncio.create_task(tell())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     async def _hear(self, _subject: str, data: bytes) -> None:
         self.gateway.look(json.loads(data))

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import EngineError
-from carcloud.services.vehicles.api import DataKey
+from carcloud.services.vehicles.api import DataKey, Proof
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,9 @@ class Admission:
     data_keys: tuple[DataKey, ...] = ()  # for encrypted data units
     refusal: str = ""  # why not, as the registry calls it
     edition: int = EDITION_ON_RECORD  # of the protocol, as the login told it or the last one did
+    proof: Proof | None = None  # by what the vehicle came in
+    time: int = 0  # of this login and of the one before it at whichever gateway, as the registry
+    before: int | None = None  # keeps them, us since 1970
 
 
 LOGIN_FAILED = Admission(None, "the registry could not answer")

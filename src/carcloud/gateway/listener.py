@@ -3,6 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,9 @@ class Listener(ABC):
             if now - since > 2 * HANDSHAKE_S:
                 del self.arriving[session]
                 self.figures.closed["no TLS handshake"] += 1
+
+    def moved(self, rows: Iterable[Sequence[Any]]) -> None:  # noqa: B027 - most keep no sessions
+        """Vehicles have connected to another gateway; rows as of `roster.Row`."""
 
     def sign_in(self, link: Link) -> None:
         """One live session per vehicle and per platform: the new connection wins."""

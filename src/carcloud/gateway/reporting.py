@@ -12,6 +12,7 @@ from typing import Protocol
 from carcloud.gateway.orders import OnReport, Order
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
+from carcloud.services.vehicles.api import Proof
 
 _MOST = 200_000  # vehicles; those above are not shown
 
@@ -52,6 +53,10 @@ class Link(Protocol):
     @property
     def since_us(self) -> int:
         """When it logged in, UTC."""
+
+    @property
+    def proof(self) -> Proof | None:
+        """By what it came in; None of a platform."""
 
     def row(self) -> list[object]:
         """[vehicle, since (us), address, edition], as told to the console."""

@@ -119,10 +119,10 @@ export default {
   'token.make': 'Make token',
   'token.replace': 'Replace token',
   'token.replaceAsk':
-    'Make a new token for {id}? The old one lets nobody in from then on; an open connection stays.',
+    'Make a new token for {id}? The old one lets nobody in from then on, and ends the connection that it opened.',
   'token.revoke': 'Revoke token',
   'token.revokeAsk':
-    'Revoke the token of {id}? It lets nobody in from then on; an open connection stays.',
+    'Revoke the token of {id}? It lets nobody in from then on, and ends the connection that it opened.',
   'token.revoked': 'Token of {id} revoked',
   'token.madeTitle': 'Token of {id}',
   'token.lead': 'The vehicle signs in over MQTT with this user name and password.',

@@ -11,6 +11,7 @@ from carcloud.gateway.gbt32960.rules import REPORTS, answer, plausible_time
 from carcloud.gateway.orders import OnReport, Order, report
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
+from carcloud.services.vehicles.api import Proof
 
 if TYPE_CHECKING:
     from carcloud.gateway.gbt32960.session import Session
@@ -35,6 +36,11 @@ class Link(ABC):
         self.edition = login.edition
         self.admission = admission
         self.since_us = now_us()
+
+    @property
+    def proof(self) -> Proof | None:
+        """By what the vehicle came in."""
+        return self.admission.proof
 
     @property
     def identity(self) -> tuple[Tenant, str, bool]:

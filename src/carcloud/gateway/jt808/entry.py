@@ -165,5 +165,6 @@ def _admitted(session: "Session", frame: Frame, login: Login, admission: Admissi
         session.forget_waiting()  # replies keep their order within one tenant only
         session.close("another tenant before its replies")
         return
-    session.sign_in(Link(session, login.vehicle, admission.tenant, _edition(frame, admission)))
+    vehicle, tenant, proof = login.vehicle, admission.tenant, admission.proof
+    session.sign_in(Link(session, vehicle, tenant, _edition(frame, admission), proof))
     session.keep(frame, session.reply(frame, Result.SUCCESS))

@@ -17,6 +17,7 @@ from carcloud.gateway.jt808.rules import (
 )
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
+from carcloud.services.vehicles.api import Proof
 
 if TYPE_CHECKING:
     from carcloud.gateway.jt808.session import Session
@@ -27,13 +28,21 @@ class Link:
 
     is_platform = False
 
-    __slots__ = ("edition", "session", "since_us", "tenant", "vehicle")
+    __slots__ = ("edition", "proof", "session", "since_us", "tenant", "vehicle")
 
-    def __init__(self, session: "Session", vehicle: str, tenant: Tenant, edition: int) -> None:
+    def __init__(
+        self,
+        session: "Session",
+        vehicle: str,
+        tenant: Tenant,
+        edition: int,
+        proof: Proof | None = None,
+    ) -> None:
         self.session = session
         self.vehicle = vehicle
         self.tenant = tenant
         self.edition = edition  # 2011, 2013 or 2019
+        self.proof = proof
         self.since_us = now_us()
 
     def take(self, frame: Frame) -> None:

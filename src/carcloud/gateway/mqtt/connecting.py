@@ -74,7 +74,7 @@ def _admitted(session: "Session", packet: Connect, login: Login, found: Admissio
         gateway.forbid(Forbidden(tenant, login.vehicle, session.address, "will", topic))
         _turn_away(session, Reason.NOT_AUTHORIZED, "a will on a topic that is not the vehicle's")
     else:
-        _enter(session, packet, tenant, login.vehicle)
+        _enter(session, packet, tenant, login.vehicle, found)
 
 
 def _turn_away(session: "Session", reason: Reason, text: str) -> None:
@@ -92,12 +92,16 @@ def refuse(session: "Session", reason: Reason, text: str, version: int) -> None:
         session.send(encode(Connack(False, return_code(reason)), version))
 
 
-def _enter(session: "Session", packet: Connect, tenant: Tenant, vehicle: str) -> None:
+def _enter(
+    session: "Session", packet: Connect, tenant: Tenant, vehicle: str, found: Admission
+) -> None:
     gateway, now = session.gateway, session.gateway.clock()
     client_id = packet.client_id or vehicle
     state = _taken_over(session, tenant, vehicle, client_id, clean=packet.clean_start)
     if state is None:
         state = gateway.states.take(tenant, vehicle, client_id, now)
+    if state is not None and state.login and state.login != found.before:
+        state = None  # the vehicle has been at another gateway since: what is here is out of date
     present = state is not None and not packet.clean_start
     gateway.take_back_will(vehicle, resumed=present)
     if state is None or packet.clean_start:
@@ -105,7 +109,8 @@ def _enter(session: "Session", packet: Connect, tenant: Tenant, vehicle: str) ->
     rules = gateway.rules
     state.expiry_s = _expiry(packet, rules)
     state.ended = None
-    link = VehicleLink(session, state, packet, _idle(packet, session))
+    state.login = found.time
+    link = VehicleLink(session, state, packet, _idle(packet, session), found.proof)
     session.logged_in(link)
     gateway.quotas.entered(tenant)
     gateway.figures.logins += 1

@@ -4,16 +4,20 @@ Every answer to a QoS 1 or 2 message leaves through the outbox, so PUBACK and PU
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from carcloud.codecs.mqtt.message import pack_message
 from carcloud.codecs.mqtt.packets import Will
+from carcloud.codecs.mqtt.topics import prefix
 from carcloud.gateway.connection import Connection
+from carcloud.gateway.faults import fault_text
 from carcloud.gateway.limits import Budget, Doorkeeper, Limits
 from carcloud.gateway.listener import Listener, LoginDesk
+from carcloud.gateway.mqtt.content import contradiction
 from carcloud.gateway.mqtt.downlink import Downlink, Forbidden
+from carcloud.gateway.mqtt.link import VehicleLink
 from carcloud.gateway.mqtt.rules import Rules
 from carcloud.gateway.mqtt.session import Session
 from carcloud.gateway.mqtt.state import State, States
@@ -62,6 +66,7 @@ class MqttGateway(Listener):
         fallback_tenant: Tenant,
         downlink: Downlink | None = None,
         on_forbidden: Callable[[Forbidden], None] = lambda _: None,
+        tell_others: Callable[[Tenant, str], None] = lambda _tenant, _vehicle: None,
         quotas: TenantQuotas | None = None,
         roster: Roster | None = None,
         door: Doorkeeper | None = None,
@@ -75,6 +80,7 @@ class MqttGateway(Listener):
         self.states = States(rules.sessions)
         self.mqtt = MqttFigures()
         self._on_forbidden = on_forbidden
+        self.tell_others = tell_others  # that something waits for a vehicle which may be there
         self._told = Budget(_ATTEMPTS, _ATTEMPTS_S)  # attempts, by vehicle
         self._wills: dict[str, tuple[float, State, Will]] = {}  # by vehicle, and when they are due
         self._nobody = _Nobody()
@@ -100,6 +106,18 @@ class MqttGateway(Listener):
         super().gone(session)
         if session.link is not None:
             session.link.ended(self.clock())
+
+    def moved(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Vehicles have connected to another gateway: their sessions here are over, and their
+        wills are taken back that have not been due yet."""
+        for vehicle, since, *_ in rows:
+            self.states.moved(vehicle, since)
+            will = self._wills.get(vehicle)
+            if will is not None and will[1].since_us < since:
+                del self._wills[vehicle]
+            link = self.roster.vehicles.get(vehicle)
+            if isinstance(link, VehicleLink) and link.since_us < since:
+                link.moved()
 
     def look(self, vehicles: Iterable[str]) -> None:
         """There may be new messages for these vehicles."""
@@ -143,4 +161,7 @@ class MqttGateway(Listener):
             return
         self.mqtt.wills += 1
         frame = pack_message(will.topic, will.payload)
-        self.outbox.add(state.tenant, state.vehicle, now_us(), frame, self._nobody, None)
+        below = will.topic[len(prefix(state.vehicle)) :]
+        amiss = contradiction(below, will.payload, will.properties)
+        fault = None if amiss is None else fault_text(amiss)
+        self.outbox.add(state.tenant, state.vehicle, now_us(), frame, self._nobody, None, fault)

@@ -22,6 +22,7 @@ from carcloud.gateway.mqtt.downward import Downward
 from carcloud.gateway.mqtt.state import State
 from carcloud.gateway.mqtt.upward import Upward
 from carcloud.model.time import now_us
+from carcloud.services.vehicles.api import Proof
 
 if TYPE_CHECKING:
     from carcloud.gateway.mqtt.session import Session
@@ -35,16 +36,24 @@ class VehicleLink:
     is_platform = False
 
     __slots__ = (
-        "_problems", "_will", "down", "idle_s", "session", "since_us", "state", "tenant", "up",
-        "vehicle",
+        "_problems", "_will", "down", "idle_s", "proof", "session", "since_us", "state", "tenant",
+        "up", "vehicle",
     )  # fmt: skip
 
-    def __init__(self, session: "Session", state: State, connect: Connect, idle_s: float) -> None:
+    def __init__(
+        self,
+        session: "Session",
+        state: State,
+        connect: Connect,
+        idle_s: float,
+        proof: Proof | None,
+    ) -> None:
         self.session = session
         self.state = state
         self.tenant = state.tenant
         self.vehicle = state.vehicle
-        self.since_us = now_us()
+        self.proof = proof
+        self.since_us = state.since_us = now_us()
         self.idle_s = idle_s
         self.up = Upward(self)
         self.down = Downward(self, connect)
@@ -123,6 +132,13 @@ class VehicleLink:
         """Another connection goes on with the session."""
         self.down.live = False
         return self.state
+
+    def moved(self) -> None:
+        """The vehicle has connected to another gateway: its session here is over."""
+        self.drop_will()
+        self.state.expiry_s = 0
+        if self.state.sent or self.state.queue:
+            self.session.gateway.tell_others(self.tenant, self.vehicle)
 
     def drop_will(self) -> None:
         """[MQTT-3.1.3-9]: the session has gone on before the delay of the will was over."""

@@ -32,6 +32,8 @@ REASONS: Final = {
     "replaced by a connection to another gateway": Reason.SESSION_TAKEN_OVER,
     "shutdown": Reason.SERVER_SHUTTING_DOWN,
     "the tenant is suspended": Reason.ADMINISTRATIVE_ACTION,
+    "its credentials were taken back": Reason.NOT_AUTHORIZED,
+    "the vehicle is suspended or retired": Reason.ADMINISTRATIVE_ACTION,
     "not a topic of the vehicle": Reason.NOT_AUTHORIZED,
     "disconnected": None,  # by the vehicle: nobody listens any more
 }

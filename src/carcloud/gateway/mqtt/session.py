@@ -97,8 +97,10 @@ class Session(Connection["MqttGateway", VehicleLink, Piece]):
         def put(wrong: str) -> None:
             if wrong:
                 on_report(report(order, "refused", wrong))
-            else:
+            elif link.down.live:
                 self.gateway.look([link.vehicle])
+            else:
+                self.gateway.tell_others(link.tenant, link.vehicle)
 
         downlink.given.ask(Given(link.tenant, link.vehicle, order), put)
 

@@ -26,6 +26,8 @@ class State:
     retained: dict[str, int] = field(default_factory=dict)  # by topic, the message it has
     removing: set[int] = field(default_factory=set)  # delivered, still in the store
     ended: float | None = None  # s of the loop's clock
+    since_us: int = 0  # when its last connection came, UTC
+    login: int = 0  # that connection's login, as the registry keeps it
     _last_id: int = 0
 
     def packet_id(self) -> int:
@@ -70,6 +72,12 @@ class States:
         if state is None or state.tenant != tenant or state.client_id != client_id:
             return None
         return None if _over(state, now) else state
+
+    def moved(self, vehicle: str, since_us: int) -> None:
+        """The vehicle has connected to another gateway then: its session here is over."""
+        state = self._waiting.get(vehicle)
+        if state is not None and state.since_us < since_us:
+            del self._waiting[vehicle]
 
     def sweep(self, now: float) -> None:
         """Forget sessions whose time is over."""

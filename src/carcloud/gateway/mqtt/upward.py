@@ -7,9 +7,11 @@ from carcloud.codecs.mqtt.encode import encode
 from carcloud.codecs.mqtt.errors import MqttError
 from carcloud.codecs.mqtt.message import pack_message
 from carcloud.codecs.mqtt.packets import V5, Ack, Publish, Type
+from carcloud.codecs.mqtt.properties import NONE, Properties, write
 from carcloud.codecs.mqtt.reasons import Reason
 from carcloud.codecs.mqtt.topics import is_up, prefix
 from carcloud.gateway.faults import fault_text
+from carcloud.gateway.mqtt.content import contradiction, only_says
 from carcloud.gateway.mqtt.downlink import Told
 from carcloud.gateway.mqtt.rules import NAMES
 from carcloud.model.time import now_us
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _QOS_1 = Type.PUBLISH << 4 | 2  # first byte of a PUBLISH at QoS 1, neither sent again nor retained
 _LAKE = frozenset({"signals", "collected"})  # topics below the prefix that ingest alone reads
+_TOLD = 80  # bytes of a reason: `answered` knows lengths of one byte
 _NO_ID = b"\0\0"
 _PUBACK, _PUBREC = b"\x40\x02", b"\x50\x02"
 
@@ -26,12 +29,14 @@ _PUBACK, _PUBREC = b"\x40\x02", b"\x50\x02"
 class Upward:
     """The publishing half of a link."""
 
-    __slots__ = ("_aliases", "_link", "_names", "_unanswered", "_v5")
+    __slots__ = ("_aliases", "_link", "_names", "_said", "_unanswered", "_v5")
 
     def __init__(self, link: "VehicleLink") -> None:
         self._link = link
         self._v5 = link.session.version >= V5
         self._names: set[bytes] = set()  # topics that were looked at, with their length before
+        self._said: dict[tuple[bytes, bytes], tuple[set[int], bool]] = {}
+        # by such a topic and properties: first bytes of payloads, and whether they are text
         self._aliases: dict[int, str] = {}
         self._unanswered = 0  # messages of QoS 1; counted for version 5
 
@@ -55,11 +60,16 @@ class Upward:
             stop = start + size
             behind = start + 2 + (data[start] << 8 | data[start + 1])
             body = behind + 2 + v5
-            if stop > end or body > stop or (v5 and data[body - 1]):
+            if stop > end or body > stop:
                 break
             name, number = data[start:behind], data[behind : behind + 2]
             if name not in names or number == _NO_ID:
                 break
+            if v5 and data[body - 1]:
+                said = data[body - 1 : body + data[body - 1]]
+                body += len(said) - 1
+                if body >= stop or not self._agrees(name, said, data[body:stop]):
+                    break
             if v5:
                 if self._unanswered + len(link.state.received) >= most:
                     break
@@ -71,6 +81,11 @@ class Upward:
             gateway.quotas.spend(tenant, count)
             gateway.figures.frames["report"] += count
         return at, count
+
+    def _agrees(self, name: bytes, said: bytes, payload: bytes) -> bool:
+        """Whether what is said of a payload was said before of one that begins so."""
+        known = self._said.get((name, said))
+        return known is not None and payload[0] in known[0] and (not known[1] or payload.isascii())
 
     def answered(self, data: bytes) -> None:
         """The outbox sends answers: of version 5 those to QoS 1 make room for more."""
@@ -99,11 +114,15 @@ class Upward:
             return
         if packet.qos:
             self._count(packet)
-        session.gateway.figures.frames["report"] += 1
         frame = pack_message(topic, packet.payload)
         downlink, below = session.gateway.downlink, topic[len(prefix(link.vehicle)) :]
+        amiss = contradiction(below, packet.payload, packet.properties)
+        if amiss is not None:
+            self._refuse(packet, frame, amiss)
+            return
+        session.gateway.figures.frames["report"] += 1
         if below in _LAKE or downlink is None or downlink.told is None:
-            self._remember(topic)
+            self._remember(topic, packet)
             self._received(packet)
             outbox.add(link.tenant, link.vehicle, now_us(), frame, session, answer)
             return
@@ -117,6 +136,23 @@ class Upward:
 
         # Nothing more is taken until the records have it: answers keep their order [MQTT-4.6.0-2].
         session.ask(downlink.told, Told(link.tenant, link.vehicle, below, packet.payload), kept)
+
+    def _refuse(self, packet: Publish, frame: bytes, error: FrameError) -> None:
+        """3.4.2.1: a payload that is not what is said of it is kept as a dead letter."""
+        link, answer = self._link, None
+        session, figures = link.session, link.session.gateway.figures
+        figures.frames["refused"] += 1
+        figures.refused[error.code] += 1
+        if packet.qos:
+            kind = Type.PUBACK if packet.qos == 1 else Type.PUBREC
+            text = error.detail.encode()[:_TOLD].decode(errors="ignore")
+            told = Properties(reason_string=text) if link.may_say(text) else NONE
+            reason = Reason.PAYLOAD_FORMAT_INVALID
+            answer = encode(Ack(kind, packet.packet_id, reason, told), session.version)
+        fault = fault_text(error)
+        session.gateway.outbox.add(
+            link.tenant, link.vehicle, now_us(), frame, session, answer, fault
+        )
 
     def _count(self, packet: Publish) -> None:
         """[MQTT-3.3.4-9]: not more at once than we have said."""
@@ -147,10 +183,16 @@ class Upward:
             raise MqttError(Reason.PROTOCOL_ERROR, "3.3.2.3.4", f"alias {alias} has no topic")
         return self._aliases[alias]
 
-    def _remember(self, topic: str) -> None:
+    def _remember(self, topic: str, packet: Publish) -> None:
+        raw = topic.encode()
+        name = len(raw).to_bytes(2, "big") + raw
         if len(self._names) < NAMES:
-            name = topic.encode()
-            self._names.add(len(name).to_bytes(2, "big") + name)
+            self._names.add(name)
+        said = packet.properties
+        if said is not NONE and packet.payload and only_says(said) and len(self._said) < NAMES:
+            key = name, write(said, Type.PUBLISH)
+            begins, _ = self._said.setdefault(key, (set(), bool(said.payload_is_text)))
+            begins.add(packet.payload[0])
 
     def release(self, packet: Ack) -> None:
         """3.6: the vehicle knows that a QoS 2 message is kept, and may use its number again."""

@@ -17,7 +17,7 @@ from carcloud.ports.errors import Conflict
 from carcloud.ports.openid import ProviderWeb
 from carcloud.ports.records import Records
 from carcloud.services.tenancy import throttle
-from carcloud.services.tenancy.audit import AuditOrigin
+from carcloud.services.tenancy.audit import AuditOrigin, subjects_after
 from carcloud.services.tenancy.audit import append as record_changes
 from carcloud.services.tenancy.connections import PROPOSAL_S, Connections
 from carcloud.services.tenancy.desk import USER, Desk, note
@@ -110,7 +110,7 @@ __all__ = [
     "Session", "SessionInfo", "Shares", "SignInBegun", "SignInDone", "SignInRefused", "Tenancy",
     "TenantInfo", "TenantLimits", "TenantState", "Throttled", "Unknown", "User", "check_limit",
     "deleted_among", "deleted_tenants", "limit_in", "locked_tenant", "mark_tenant", "metadata",
-    "record_changes", "suspended_among", "suspended_tenants",
+    "record_changes", "subjects_after", "suspended_among", "suspended_tenants",
 ]  # fmt: skip
 
 SYSTEM = Identity("carcloud", DEFAULT_TENANT, frozenset(action.name for action in ACTIONS))

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
@@ -82,6 +82,14 @@ def page(
     rows = db.execute(query.order_by(audit.c.id.desc()).limit(limit + 1)).mappings().all()
     items = [_entry(row) for row in rows[:limit]]
     return AuditPage(items, items[-1].id if len(rows) > limit else None)
+
+
+def subjects_after(db: Connection, after: int, actions: Sequence[str]) -> tuple[int, list[str]]:
+    """(newest id, subjects of such actions in entries of all tenants with ids above `after`)."""
+    newest = db.execute(select(func.max(audit.c.id))).scalar() or 0
+    which = audit.c.id.between(after + 1, newest) & audit.c.action.in_(actions)
+    found = db.execute(select(audit.c.subject).distinct().where(which, ~audit.c.denied))
+    return newest, [str(subject) for (subject,) in found]
 
 
 def heads(db: Connection) -> list[tuple[Tenant, int, str]]:

@@ -10,6 +10,7 @@ from carcloud.model import ids
 from carcloud.model.ids import Tenant, VehicleId
 from carcloud.services.tenancy.api import AuditEntry, Seal, record_changes, suspended_among
 from carcloud.services.vehicles import keys, rows, tokens
+from carcloud.services.vehicles import proof as proofs
 from carcloud.services.vehicles.room import Room
 from carcloud.services.vehicles.store import credentials, logins, vehicles
 from carcloud.services.vehicles.types import (
@@ -18,7 +19,7 @@ from carcloud.services.vehicles.types import (
     Lifecycle,
     Login,
     NewVehicle,
-    Refusal,
+    Proof,
     Vehicle,
 )
 
@@ -57,7 +58,8 @@ class Desk:
         found: dict[str, Any] = {}
         ordered = possible(wanted)
         columns = [c for c in credentials.c if c.name != "vehicle"]
-        query = select(vehicles, *columns).outerjoin(credentials)
+        query = select(vehicles, *columns, logins.c.time.label("last_login"))
+        query = query.outerjoin(credentials).outerjoin(logins, logins.c.vehicle == vehicles.c.id)
         for start in range(0, len(ordered), _CHUNK):
             chunk = query.where(vehicles.c.id.in_(ordered[start : start + _CHUNK]))
             found.update((row["id"], dict(row)) for row in self._db.execute(chunk).mappings())
@@ -91,15 +93,14 @@ class Desk:
         row = known.get(vehicle)
         if row is None:
             return self._stranger(vehicle, login, known)
-        if not tokens.lets_in(row, login):
-            return Admission(vehicle, "credentials")
-        refusal = "suspended" if row["tenant"] in self._stopped else _refusal(row, login)
+        proof = proofs.of(login)
+        refusal = proofs.refusal(row, proof, self._stopped)
         if refusal is not None:
             return Admission(vehicle, refusal)
         if row["lifecycle"] == Lifecycle.REGISTERED.value:
             row["lifecycle"] = Lifecycle.ACTIVE.value
             self._first_time.append(rows.vehicle(row))
-        return self._admitted(vehicle, row)
+        return self._admitted(vehicle, row, login, proof)
 
     def _stranger(self, vehicle: VehicleId, login: Login, known: dict[str, Any]) -> Admission:
         if self._auto_register is None or login.protocol in tokens.PROVEN:
@@ -111,12 +112,16 @@ class Desk:
         new = NewVehicle(id=vehicle, lifecycle=Lifecycle.ACTIVE, protocol=login.protocol)
         made = rows.made(self._auto_register, new, self._now)
         self._new.append(made)
-        nothing = dict.fromkeys(column.name for column in credentials.c)
+        nothing = dict.fromkeys((*(column.name for column in credentials.c), "last_login"))
         known[vehicle] = {**nothing, **rows.columns(made), "tenant": made.tenant, "id": made.id}
         known[vehicle]["created"] = made.created
-        return replace(self._admitted(vehicle, known[vehicle]), registered_now=True)
+        admitted = self._admitted(vehicle, known[vehicle], login, proofs.of(login))
+        return replace(admitted, registered_now=True)
 
-    def _admitted(self, vehicle: VehicleId, row: Any) -> Admission:
+    def _admitted(
+        self, vehicle: VehicleId, row: dict[str, Any], login: Login, proof: Proof
+    ) -> Admission:
+        before, row["last_login"] = row["last_login"], login.time or self._now
         return Admission(
             vehicle=vehicle,
             refusal=None,
@@ -128,6 +133,9 @@ class Desk:
             cipher_key=self._seal.open(vehicle, row["cipher_key"]),
             cipher=row["cipher"],
             data_keys=self._data_keys.get(vehicle, ()),
+            proof=proof,
+            time=row["last_login"],
+            before=before,
         )
 
     def _activate(self) -> None:
@@ -170,19 +178,6 @@ def possible(wanted: Iterable[str]) -> list[str]:
         except ids.InvalidId:
             continue
     return found
-
-
-def _refusal(row: Any, login: Login) -> Refusal | None:
-    if row["lifecycle"] == Lifecycle.SUSPENDED.value:
-        return "suspended"
-    if row["lifecycle"] == Lifecycle.RETIRED.value:
-        return "retired"
-    # Over MQTT no vehicle tells its SIM; the token or certificate says more. A JT/T 808 terminal
-    # tells its id when it registers, and shows the code it got from then on.
-    asked = login.protocol not in tokens.PROVEN and not login.proven
-    if asked and row["iccid"] is not None and row["iccid"] != login.iccid:
-        return "iccid"
-    return None
 
 
 def _login_row(login: Login, now: int) -> dict[str, Any]:

@@ -13,7 +13,16 @@ from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict
 from carcloud.ports.records import Records
 from carcloud.services.tenancy.api import Seal
-from carcloud.services.vehicles import admission, carried, changes, csv_import, keys, models, search
+from carcloud.services.vehicles import (
+    admission,
+    carried,
+    changes,
+    csv_import,
+    keys,
+    models,
+    proof,
+    search,
+)
 from carcloud.services.vehicles.errors import Changed, Exists, Invalid, Unknown
 from carcloud.services.vehicles.outgoing import (
     Outgoing,
@@ -44,7 +53,9 @@ from carcloud.services.vehicles.types import (
     LineError,
     Login,
     NewVehicle,
+    Proof,
     Reachable,
+    Refusal,
     Reporting,
     Sort,
     Vehicle,
@@ -60,8 +71,8 @@ __all__ = [
     "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Draft",
     "Exists",
     "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
-    "Outgoing", "OutgoingMessage",
-    "Reachable", "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle",
+    "Outgoing", "OutgoingMessage", "Proof",
+    "Reachable", "Refusal", "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle",
     "VehicleChange",
     "VehicleKeys", "VehicleModel", "VehiclePage", "VehicleToken", "Vehicles",
     "Wanted", "announce", "metadata", "put_again", "put_many_in", "retain_in", "retaining",
@@ -238,6 +249,18 @@ class Vehicles:
                     return desk.answer(wanting)
             except Conflict:  # another gateway registered one of them just now: look again
                 continue
+
+    def outdated(self, came_in: Sequence[tuple[Tenant, Proof]]) -> list[tuple[str, Refusal]]:
+        """Those of these connected vehicles, as (id, why), that would not be let in now."""
+        with self._records.reading() as db:
+            return proof.outdated(db, came_in)
+
+    def changed_after(self, mark: int) -> tuple[int, list[str]]:
+        """(newest mark, vehicles of all tenants whose registration or credentials were changed
+        after `mark`). Marks grow in the order of changes, but of two transactions at the same time
+        the one with the lower marks may come to light later."""
+        with self._records.reading() as db:
+            return proof.changed_after(db, mark)
 
     def carry_many(self, wanting: Sequence[Carried]) -> list[CarriedRefusal | None]:
         """Answer, in order, whether vehicles that lower platforms bring are welcome (None).

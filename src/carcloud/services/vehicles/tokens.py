@@ -7,12 +7,13 @@ once, when it is made.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, update
 
 from carcloud.services.vehicles.store import credentials
-from carcloud.services.vehicles.types import Login
+from carcloud.services.vehicles.types import Proof
 
 PREFIX: Final = "cvt_"
 PROVEN: Final = frozenset({"mqtt"})  # protocols that admit nobody without a proof
@@ -45,21 +46,23 @@ def hashed(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
-def lets_in(row: Any, login: Login) -> bool:
-    """Whether a login proves what it must: a vehicle that has a token comes by no other way."""
-    if login.protocol in PROVEN:
-        return proven(row, login)
-    return row["token_sha256"] is None
+def hashed_if_possible(token: str | None) -> bytes | None:
+    """What is kept of a token that a vehicle brings; None for what can be none."""
+    return hashed(token) if token is not None and len(token) <= _LONGEST else None
 
 
-def proven(row: Any, login: Login) -> bool:
+def lets_in(row: Mapping[str, Any], proof: Proof) -> bool:
+    """Whether a login proves what it must: a vehicle that has a token comes by no other way, and
+    one that has a certificate on record brings it."""
+    if proof.protocol in PROVEN:
+        return proven(row, proof)
+    return row["token_sha256"] is None and row["tls_fingerprint"] in (None, proof.certificate)
+
+
+def proven(row: Mapping[str, Any], proof: Proof) -> bool:
     """Whether a login brings the token or the certificate on record; takes the same time always."""
-    token, certificate = login.token, login.certificate
-    by_token = (
-        token is not None
-        and len(token) <= _LONGEST
-        and hmac.compare_digest(row["token_sha256"] or bytes(32), hashed(token))
-    )
+    token, certificate = proof.token_sha256, proof.certificate
+    by_token = token is not None and hmac.compare_digest(row["token_sha256"] or bytes(32), token)
     by_certificate = certificate is not None and hmac.compare_digest(
         (row["tls_fingerprint"] or "-").encode(), certificate.lower().encode()
     )

@@ -148,6 +148,18 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """By what a vehicle came in: kept with its connection, see `Vehicles.outdated`."""
+
+    vehicle: str
+    protocol: str
+    iccid: str | None = None
+    token_sha256: bytes | None = field(default=None, repr=False)
+    certificate: str | None = None  # as of `Login`
+    proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class VehicleToken:
     """A token just made; only its hash is kept."""
 
@@ -235,6 +247,9 @@ class Admission:
     cipher: str | None = None
     data_keys: tuple[DataKey, ...] = ()  # `cipher_key` is the last of them
     edition: str | None = None  # of the protocol, as the login told it or the last one did
+    proof: Proof | None = None  # of who is let in
+    time: int = 0  # of this login, us since 1970, as it is kept
+    before: int | None = None  # of the vehicle's last login before, at whichever gateway
 
 
 @dataclass(frozen=True, slots=True)

@@ -303,7 +303,7 @@ async def make_token(vehicle: VehiclePath, caller: TheCaller, vehicles: TheVehic
     "/vehicles/{vehicle:str}/token",
     status_code=204,
     summary="Revoke a vehicle's token",
-    description="It opens no connection any more; one that is open stays until it ends.",
+    description="It opens no connection any more, and the one that it opened ends within seconds.",
     responses=errors(400, 401, 403, 404, 503, 507),
     opt=allows("vehicles:credentials"),
 )

@@ -191,7 +191,7 @@ def test_desired_state_goes_down_and_the_reported_one_comes_up(
             found.token()
             commands = Commands(found.engines.records, found.stream)
             wish = {"reporting": {"interval_s": 30}}
-            commands.desire(T, CAR, wish, actor="ann", protocol="mqtt")
+            commands.desire(T, CAR, wish, actor="ann")  # nobody knows yet what it speaks
             client = await listening(found)
             first = [await taken(client), await taken(client)]
             down = {message.topic: json.loads(message.payload) for message in first}

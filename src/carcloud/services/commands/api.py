@@ -360,13 +360,14 @@ class Commands:
     ) -> VehicleState:
         """Change the desired state by a merge patch; a vehicle that speaks MQTT is told.
 
-        Raises `StateChanged`, `InvalidCommand`, `OverLimit`.
+        `protocol`: what the vehicle is known to speak; where nobody knows yet, the state waits for
+        it to come over MQTT. Raises `StateChanged`, `InvalidCommand`, `OverLimit`.
         """
         try:
             with self._records.transaction() as db:
                 now = self._now()
                 made = states.desire(db, tenant, vehicle, patch, now, if_version)
-                if protocol == MQTT:
+                if protocol is None or protocol == MQTT:
                     states.tell(db, tenant, made, actor, now)
                 entry = AuditEntry(tenant, actor, "state.desire", vehicle, None, dict(patch))
                 record_changes(db, [entry])

@@ -1,0 +1,145 @@
+"""A whole cloud whose processes are killed in turn while vehicles are at work."""
+
+import asyncio
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pyarrow as pa
+
+from carcloud.app.engines import open_lake, open_records
+from carcloud.app.first_start import prepare
+from carcloud.app.secret import sealing_secret
+from carcloud.config import Settings
+from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.ports.lake import Slice, TableRef
+from carcloud.ports.records import Records
+from carcloud.services.vehicles.api import Vehicles
+from carcloud.supervisor import Supervisor
+from tests.kill.test_spine import settings_for
+
+T = TypeVar("T")
+TURN = ("gateway", "ingest", "stream", "web")
+SIGNALS = TableRef(DEFAULT_TENANT, "signals")
+Moment = tuple[str, int]  # vehicle, us
+
+
+class Lost(Exception):
+    """A connection has ended, or nobody answers on it."""
+
+
+@contextmanager
+def cloud(
+    data: Path, enrol: Callable[[Settings, Records, Vehicles], None] = lambda *_: None, **more: Any
+) -> Iterator[Supervisor]:
+    """It runs; `enrol` fills the records before it starts."""
+    settings = settings_for(data, **more)
+    prepare(settings)
+    records = open_records(settings)
+    enrol(settings, records, Vehicles(records, secret=sealing_secret(settings)))
+    records.close()
+    supervisor = Supervisor(settings)
+    try:
+        supervisor.start()
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+def client(supervisor: Supervisor) -> httpx.Client:
+    """The API, as the owner."""
+    headers = {"Authorization": f"Bearer {supervisor.run.local_token()}"}
+    url = supervisor.run.facts("web")["url"]
+    return httpx.Client(base_url=url, headers=headers, timeout=20)
+
+
+def port(supervisor: Supervisor, protocol: str) -> int:
+    """Where vehicles of a protocol connect."""
+    return supervisor.settings.whole(f"gateway.{protocol}.port")
+
+
+class Kills:
+    """SIGKILL for one process after the other, at moments nobody expects; then `over` is set."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        roles: Sequence[str] = TURN,
+        *,
+        turns: int = 1,
+        pause_s: tuple[float, float] = (2.0, 3.0),
+    ) -> None:
+        seed = int.from_bytes(os.urandom(4), "big")
+        print("seed", seed)
+        self._dice = random.Random(seed)
+        self._supervisor = supervisor
+        self._pause_s = pause_s
+        self._victims = [r for _ in range(turns) for r in self._dice.sample(roles, len(roles))]
+        self._due = time.monotonic() + self._dice.uniform(*pause_s)
+        self.done: Counter[str] = Counter()
+        self.over = threading.Event()
+
+    def __call__(self) -> None:
+        """Kill the next one, if it is time to."""
+        if time.monotonic() < self._due:
+            return
+        if self._victims:
+            role = self._victims.pop(0)
+            os.kill(self._supervisor.pids()[role], signal.SIGKILL)
+            self.done[role] += 1
+            self._due = time.monotonic() + self._dice.uniform(*self._pause_s)
+        else:
+            self.over.set()
+
+
+def meanwhile(
+    supervisor: Supervisor, work: Callable[[], Coroutine[Any, Any, T]], disturb: Callable[[], None]
+) -> T:
+    """What `work` returns; `disturb` is called meanwhile, about ten times a second."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lambda: asyncio.run(work()))
+        while not running.done():
+            disturb()
+            supervisor.tend()
+            time.sleep(0.1)
+        return running.result()
+
+
+def stored(
+    supervisor: Supervisor, wanted: Collection[Moment], table: TableRef = SIGNALS, **what: Any
+) -> pa.Table:
+    """The rows of a table, once it has all that is wanted and grows no more."""
+    lake, before = open_lake(supervisor.settings), -1
+    try:
+        for _ in range(40):
+            supervisor.tend()
+            rows = lake.read(table, Slice(**what))
+            if rows.num_rows == before and set(wanted) <= set(moments(rows)):
+                break
+            before = rows.num_rows
+            time.sleep(1)
+        return rows
+    finally:
+        lake.close()
+
+
+def moments(rows: pa.Table) -> list[Moment]:
+    """Vehicle and time (us) of each row."""
+    if not rows.num_rows:
+        return []
+    times = rows["time"].cast(pa.int64()).to_pylist()
+    return list(zip(rows["vehicle"].to_pylist(), times, strict=True))
+
+
+def twice(found: Collection[Any]) -> list[Any]:
+    """What is there more than once."""
+    return [one for one, count in Counter(found).items() if count > 1]

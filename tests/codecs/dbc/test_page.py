@@ -13,7 +13,7 @@ EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 
 def test_examples_print_what_the_page_shows() -> None:
     names: dict[str, object] = {}
-    examples = [one for one in EXAMPLE.findall(PAGE) if "codecs.dbc" in one[0]]
+    examples = [one for one in EXAMPLE.findall(PAGE) if "carcloud.codecs" in one[0]]
     assert len(examples) == 2
     for code, printed in examples:
         out = io.StringIO()

@@ -13,7 +13,7 @@ once, then each signal is a shift, a mask and a multiplication over words that a
 import numpy as np
 from numpy.typing import NDArray
 
-from carcloud.codecs.dbc.columnar_words import as_double, as_float, big64, compiled, little64
+from carcloud.codecs.kernel_words import as_double, as_float, cached, load64, load64_big
 
 # Columns of Plan.windows: eight or nine bytes from which signals are read
 OFFSET, BIG, BITS, FIRST, LAST = range(5)
@@ -32,7 +32,7 @@ _SKIPPED_FLAGS = 6  # error and remote frames, as CanFrames marks them
 _HASH = 0x9E3779B97F4A7C15
 
 
-@compiled
+@cached
 def number_ids(
     can_id: NDArray[np.uint32],
     extended: NDArray[np.bool_],
@@ -84,7 +84,7 @@ def number_ids(
     return used
 
 
-@compiled
+@cached
 def put_in_order(
     slot: NDArray[np.int32], position: NDArray[np.int64], order: NDArray[np.int64]
 ) -> None:
@@ -97,7 +97,7 @@ def put_in_order(
                 position[slot[i]] = at + 1
 
 
-@compiled
+@cached
 def _bytes(payload: NDArray[np.uint8], at: int, big: bool) -> np.uint64:
     """Eight bytes near the end of the payload; those behind it count as zero."""
     word = np.uint64(0)
@@ -108,7 +108,7 @@ def _bytes(payload: NDArray[np.uint8], at: int, big: bool) -> np.uint64:
     return word
 
 
-@compiled
+@cached
 def _gather(
     payload: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -125,9 +125,9 @@ def _gather(
         if at > safe:
             word = _bytes(payload, at, big)
         elif big:
-            word = big64(payload, at)
+            word = load64_big(payload, at)
         else:
-            word = little64(payload, at)
+            word = load64(payload, at)
         if bits > 0:
             ninth = np.uint64(payload[at + 8]) if at + 8 < payload.size else np.uint64(0)
             if big:
@@ -137,7 +137,7 @@ def _gather(
         words[j] = word
 
 
-@compiled
+@cached
 def _values(
     words: NDArray[np.uint64],
     spec: NDArray[np.uint64],
@@ -174,7 +174,7 @@ def _values(
             out[j] = np.float64((words[j] >> shift) & mask) * factor + addend
 
 
-@compiled
+@cached
 def read_signals(
     payload: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -195,7 +195,7 @@ def read_signals(
                 _values(words, specs[s], reals[s], out[s, low:high])
 
 
-@compiled
+@cached
 def read_words(
     payload: NDArray[np.uint8],
     start: NDArray[np.int64],

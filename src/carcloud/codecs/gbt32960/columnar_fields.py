@@ -28,7 +28,7 @@ from carcloud.codecs.gbt32960.columnar_kernel import (
     seed,
 )
 from carcloud.codecs.gbt32960.columnar_shapes import Shapes
-from carcloud.codecs.gbt32960.columnar_words import Bytes, inline, jit, load16, load32, load64
+from carcloud.codecs.kernel_words import Bytes, inline, jit, load16, load32, load64
 
 WINDOW = 128  # rows
 _MONTH_STARTS = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)

@@ -29,7 +29,7 @@ from carcloud.codecs.gbt32960.columnar_kernel import (
     Slots,
 )
 from carcloud.codecs.gbt32960.columnar_memory import Forms
-from carcloud.codecs.gbt32960.columnar_words import Bytes, inline, jit, load64
+from carcloud.codecs.kernel_words import Bytes, inline, jit, load64
 
 Starts = NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from carcloud.codecs.gbt32960.columnar_words import Bytes, inline, jit, load16, load64, u16, u32
+from carcloud.codecs.kernel_words import Bytes, inline, jit, load16, load64, u16, u32
 
 # Columns of Plan.rows: one row of a field table
 KIND, WIDTH, LOW, HIGH, SENTINEL, COUNT, FIRST, LAST = range(8)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carcloud.codecs.gbt32960.columnar_kernel import Lists, Rows, Slots
-from carcloud.codecs.gbt32960.columnar_words import Bytes, inline
+from carcloud.codecs.kernel_words import Bytes, inline
 
 (
     FLOATS, SMALLS, WIDES, PLACES, TIMES, DIGESTS, SOURCES, PARTIAL, OUTSIDE, PLACED, VIN_OFFSETS,

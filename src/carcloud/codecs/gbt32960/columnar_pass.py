@@ -28,7 +28,7 @@ from carcloud.codecs.gbt32960.columnar_memory import (
     stride_of,
 )
 from carcloud.codecs.gbt32960.columnar_shapes import Scan, Shapes, new_shapes, scan_frames
-from carcloud.codecs.gbt32960.columnar_words import OPTIONS, Bytes
+from carcloud.codecs.kernel_words import OPTIONS, Bytes
 
 
 class Scratch(NamedTuple):

@@ -37,7 +37,7 @@ from carcloud.codecs.gbt32960.columnar_kernel import (
     Plan,
     Registers,
 )
-from carcloud.codecs.gbt32960.columnar_words import Bytes, inline, jit, load64, u16, u32
+from carcloud.codecs.kernel_words import Bytes, inline, jit, load64, u16, u32
 
 # Faults of a frame, in the order in which they are looked for
 OK, NO_START, BAD_LENGTH, BAD_ID, BAD_BCC, NOT_A_REPORT, RESERVED_CIPHER, ENCRYPTED = range(8)

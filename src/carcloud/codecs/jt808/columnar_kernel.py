@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from carcloud.codecs.gbt32960.columnar_words import OPTIONS, Bytes, inline, jit, load64, u16, u32
+from carcloud.codecs.kernel_words import OPTIONS, Bytes, inline, jit, load64, u16, u32
 
 _OUTER: Final[dict[str, Any]] = {**OPTIONS, "cache": True, "no_cfunc_wrapper": True}
 _outer: Final = njit(**_OUTER)

@@ -1,4 +1,4 @@
-"""Loads and decorators that the compiled kernels share."""
+"""Loads, reinterpretations and decorators that the compiled kernels of the codecs share."""
 
 # mypy: disable-error-code="no-any-return, return-value"
 
@@ -21,9 +21,14 @@ Compiled = TypeVar("Compiled", bound=Callable[..., Any])
 
 
 def jit(function: Compiled) -> Compiled:
-    """Compile for other compiled code to call; `columnar_pass` caches the whole."""
+    """Compile for other compiled code to call, which caches the whole."""
     compiled = njit(**_INNER)(function)
     return cast(Compiled, compiled)
+
+
+def cached(function: Compiled) -> Compiled:
+    """Compile when first called, and keep the code for the next process."""
+    return cast(Compiled, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 def inline(function: Compiled) -> Compiled:
@@ -45,17 +50,37 @@ def _unaligned(bits: int, swap: bool) -> Any:
                 word = builder.zext(word, ir.IntType(32)) if bits < 32 else word
             return word
 
-        return (types.uint32 if swap else types.uint64)(array, types.int64), code
+        wide = bits == 64 or not swap
+        return (types.uint64 if wide else types.uint32)(array, types.int64), code
 
     return load
 
 
+def _reinterpret(integer: Any, real: Any, target: Any) -> Any:
+    """Typing and lowering of bits taken for a float."""
+
+    def take(_context: Any, _bits: Any) -> Any:
+        def code(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], target)
+
+        return real(integer), code
+
+    return take
+
+
 load64 = intrinsic(_unaligned(64, False))
 """Eight bytes at any address as a word of the machine, which is taken as little-endian."""
+load64_big = intrinsic(_unaligned(64, True))
+"""Eight bytes at any address as a big-endian number."""
 load32 = intrinsic(_unaligned(32, True))
 """Four bytes at any address as a big-endian number."""
 load16 = intrinsic(_unaligned(16, True))
 """Two bytes at any address as a big-endian number; loops over it become vector code."""
+
+as_double = intrinsic(_reinterpret(types.uint64, types.float64, ir.DoubleType()))
+"""The float64 that 64 bits are."""
+as_float = intrinsic(_reinterpret(types.uint32, types.float32, ir.FloatType()))
+"""The float32 that 32 bits are."""
 
 
 @inline

@@ -58,6 +58,23 @@ def test_a_campaign_is_written_mended_tried_approved_and_runs(page: Page, cloud:
     expect(page).to_have_url(re.compile("/campaigns$"), timeout=LONG)
 
 
+def test_a_signal_goes_into_a_campaign_and_what_is_not_saved_comes_back(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/signals?signal=Vehicle.Speed")
+    page.get_by_test_id("to-campaign").click(timeout=LONG)
+    document = page.get_by_test_id("campaign-json")
+    expect(document).to_have_value(re.compile('"path": "Vehicle.Speed"'), timeout=LONG)
+    page.locator("input[name=name]").fill("Begun")
+    page.get_by_role("link", name="Models", exact=True).click()
+    document.wait_for(state="detached")
+    page.goto(f"{cloud.url}/campaigns/new?signal=Vehicle.IsMoving")
+    expect(page.get_by_test_id("restored")).to_be_visible(timeout=LONG)
+    expect(document).to_have_value(re.compile('"id": "begun"(.|\n)*Speed(.|\n)*IsMoving'))
+    page.get_by_test_id("restored").get_by_role("button").click()
+    expect(document).not_to_have_value(re.compile("begun|Vehicle"))
+    page.reload()
+    expect(page.locator("input[name=name]")).to_have_value("", timeout=LONG)
+
+
 def test_a_command_is_given_and_cancelled(page: Page, cloud: Cloud):
     found = page.request.get(f"{cloud.url}/v1/vehicles").json()["items"]
     page.goto(f"{cloud.url}/vehicles/{found[8]['id']}?tab=commands")

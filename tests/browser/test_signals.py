@@ -82,6 +82,23 @@ def test_a_wrong_overlay_is_told_at_its_line_and_a_mended_one_saved(page: Page, 
     _take_back(page, cloud)
 
 
+def test_an_overlay_that_is_not_saved_is_there_again_after_another_page(page: Page, cloud: Cloud):
+    page.goto(f"{cloud.url}/signals?tab=overlay")
+    editor = page.get_by_test_id("overlay-text")
+    editor.wait_for(timeout=LONG)
+    expect(editor).to_have_attribute("contenteditable", "true", timeout=LONG)
+    page.get_by_role("button", name="Begin with an example").click(timeout=LONG)
+    expect(page.get_by_test_id("unsaved")).to_be_visible()
+    page.get_by_role("link", name="Models", exact=True).click()
+    editor.wait_for(state="detached")
+    page.go_back()
+    expect(editor).to_contain_text("Vehicle.Cooler.Temperature", timeout=LONG)
+    expect(page.get_by_test_id("overlay-effect")).to_contain_text("Adds 2", timeout=LONG)
+    page.get_by_test_id("discard").click()
+    page.reload()
+    page.get_by_role("button", name="Begin with an example").wait_for(timeout=LONG)
+
+
 def _take_back(page: Page, cloud: Cloud) -> None:
     """Others look at a catalogue without it, and at the text of none."""
     url = f"{cloud.url}/v1/signals/overlay"

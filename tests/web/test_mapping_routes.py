@@ -51,6 +51,8 @@ def test_a_mapping_is_checked_saved_and_read(mine: httpx.Client) -> None:
     assert refused.json()["errors"][0]["detail"].startswith("line 3: Vehicle.Speed: ")
     body = {"text": GOOD, "dbc": FILES, "note": "first"}
     assert mine.put(place, json=body).status_code == 428
+    unsaved = mine.put(place, json={**body, "overlay": ""}, headers={"If-Match": '"0"'})
+    assert (unsaved.status_code, unsaved.json()["errors"][0]["field"]) == (400, "overlay")
     saved = mine.put(place, json=body, headers={"If-Match": '"0"'})
     assert (saved.status_code, saved.headers["etag"], saved.json()["signals"]) == (200, '"1"', 1)
     assert mine.put(place, json=body, headers={"If-Match": '"0"'}).status_code == 412
@@ -73,6 +75,11 @@ def test_the_python_client(mine: httpx.Client, cloud: Any) -> None:
         assert [one.line for one in checked.findings] == [3]
         with pytest.raises(Invalid):
             client.mappings.save("zq-python", WRONG, dbc=FILES)
+        draft = client.mappings.suggest("zq-python", FILES)
+        alone = client.mappings.check("zq-python", draft.mapping, dbc=FILES)
+        assert [one.node for one in alone.findings] == ["Vehicle.Private.Wheels.Boost"]
+        both = client.mappings.check("zq-python", draft.mapping, dbc=FILES, overlay=draft.overlay)
+        assert (both.signals, both.findings) == (2, ())
         old = client.mappings.get("zq-python")
         assert client.mappings.save("zq-python", GOOD, dbc=FILES, etag=old.etag).version == 1
         with pytest.raises(Changed):

@@ -6,7 +6,9 @@ import {
   DEFAULT_PARTITION,
   idFrom,
   positioned,
+  samplesInWindow,
   type CampaignDocument,
+  type SignalItem,
 } from './campaign-document'
 import { campaigns, everywhere, type Check, type Finding, type Target } from './campaigns'
 import type { FormState } from './form.svelte'
@@ -65,6 +67,17 @@ export class CampaignDraft {
   }
   #condition: CampaignDocument['trigger'] | undefined
 
+  /** One more signal, as often as the one before it; all of its samples around a trigger. */
+  add(path: string): void {
+    if (this.paths.includes(path)) return
+    const items = this.document.signals ?? []
+    const like = items.at(-1)
+    const item: SignalItem = { path, min_interval_ms: like?.min_interval_ms ?? 100 }
+    const all = this.timed ? null : samplesInWindow(this.document, item)
+    item.max_samples = like?.max_samples ?? all ?? 100
+    this.document.signals = [...items, item]
+  }
+
   /** What the server says of a field. */
   at(field: string): Finding | null {
     return this.findings.find((one) => one.field === field) ?? null
@@ -103,6 +116,11 @@ export class CampaignDraft {
   stop(): void {
     clearTimeout(this.#resting)
     this.#asked?.abort()
+  }
+
+  /** All of the form, also what is not filled in yet. */
+  get written(): { document: CampaignDocument; target: Target } {
+    return { document: $state.snapshot(this.document) as CampaignDocument, target: this.wanted }
   }
 
   get wanted(): Target {

@@ -50,14 +50,15 @@ const place = (model: string): string => `/v1/models/${encodeURIComponent(model)
 
 export const mappings = {
   get: (model: string) => tagged<ModelMapping>(place(model)),
-  versions: (model: string) =>
-    json<Page<MappingVersion>>(`${place(model)}s`, { query: { limit: 100 } }),
+  versions: (model: string, cursor: string | null) =>
+    json<Page<MappingVersion>>(`${place(model)}s`, { query: { limit: 30, cursor } }),
   version: (model: string, version: number) => json<ModelMapping>(`${place(model)}s/${version}`),
-  check: (model: string, text: string, dbc: DbcTexts) =>
+  /** `overlay`: look as if this were the tenant's; null = the one that holds. */
+  check: (model: string, text: string, dbc: DbcTexts, overlay: string | null) =>
     json<MappingEffect>(place(model), {
       method: 'PUT',
       query: { check: true },
-      json: { text, dbc },
+      json: { text, dbc, overlay },
     }),
   save: (model: string, text: string, dbc: DbcTexts, note: string, etag: string | null) =>
     json<MappingEffect>(place(model), {
@@ -67,4 +68,13 @@ export const mappings = {
     }),
   suggest: (model: string, dbc: DbcTexts) =>
     json<Suggestion>(`${place(model)}/suggest`, { method: 'POST', json: { dbc } }),
+}
+
+/** The text of a DBC file, which tells no encoding: those of today write UTF-8, old ones Windows'. */
+export function dbcText(bytes: ArrayBuffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    return new TextDecoder('windows-1252').decode(bytes)
+  }
 }

@@ -1,5 +1,6 @@
 import { t } from '../i18n/index.svelte'
 import { api, ApiProblem, onSignedOut, onUnproved } from './api'
+import { forgetDrafts } from './drafts'
 import { toasts } from './toasts.svelte'
 import type { Session, UiSettings } from './types'
 
@@ -86,6 +87,7 @@ class SessionState {
         return
       }
     }
+    forgetDrafts()
     this.current = null
   }
 }

@@ -65,9 +65,12 @@ export function gearName(gear: unknown): string {
 const UNITS: Record<string, string> = {
   percent: '%',
   celsius: '°C',
+  degc: '°C',
   'cubic centimeters': 'cm³',
   ohm: 'Ω',
   degrees: '°',
+  deg: '°',
+  'm/s^2': 'm/s²',
 }
 
 export const unitName = (unit: string | null | undefined): string =>

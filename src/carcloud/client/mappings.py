@@ -100,6 +100,7 @@ class NewMapping(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     note: str = ""
     dbc: dict[str, str] = {}
+    overlay: str | None = None
 
 
 class DbcFiles(msgspec.Struct, frozen=True):
@@ -134,13 +135,19 @@ class _Mappings:
 
     @call
     def check(
-        self, model: str, text: str, *, dbc: Map[str, str] | None = None
+        self,
+        model: str,
+        text: str,
+        *,
+        dbc: Map[str, str] | None = None,
+        overlay: str | None = None,
     ) -> Call[MappingEffect]:
         """What is wrong with a mapping, and where each raw field lands; nothing is saved.
 
         `dbc`: texts of DBC files by name; others that it names are those of the version that holds.
+        `overlay`: look as if this were the tenant's overlay.
         """
-        body = NewMapping(text, dbc=dict(dbc or {}))
+        body = NewMapping(text, dbc=dict(dbc or {}), overlay=overlay)
         place = {"model": model}
         asked = send("PUT", _MAPPING, MappingEffect, place=place, body=body, etag="*")
         return replace(asked, query={"check": True}, reads=True)

@@ -227,4 +227,5 @@ export default {
   'campaign.approver': 'Approved by',
   'campaign.notApproved': 'not approved',
   'campaign.runs': 'Runs',
+  'campaign.restored': 'What you wrote here before, and did not save, is back.',
 } as const

@@ -227,4 +227,5 @@ export default {
   'campaign.approver': '批准人',
   'campaign.notApproved': '未批准',
   'campaign.runs': '运行中',
+  'campaign.restored': '已恢复您之前在此填写但未保存的内容。',
 }

@@ -170,6 +170,13 @@ class Vocabulary:
         before = self.catalogue(tenant)
         return overlaid(self._base, text, held=self._held(tenant), before=before).effect
 
+    def catalogue_with(self, text: str) -> Mapping[str, Signal]:
+        """All signals that an overlay would give; raises `InvalidOverlay`."""
+        found = overlaid(self._base, text)
+        if found.effect.findings:
+            raise InvalidOverlay(found.effect.findings)
+        return found.catalogue
+
     def save(
         self, tenant: Tenant, text: str, *, note: str, actor: str, if_version: int | None
     ) -> tuple[Overlay, Effect]:

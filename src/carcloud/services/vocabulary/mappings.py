@@ -155,10 +155,18 @@ class Mappings:
                 raise UnknownMapping(f"version {number} of the mapping has no DBC file {name!r}")
             return _texts(db, tenant, {name: files[name]})[name]
 
-    def check(self, tenant: Tenant, model: str, text: str, dbc: Map[str, str]) -> Checked:
+    def check(
+        self,
+        tenant: Tenant,
+        model: str,
+        text: str,
+        dbc: Map[str, str],
+        catalogue: Map[str, Signal] | None = None,
+    ) -> Checked:
         """What is wrong with a mapping, and where each raw field lands. `dbc`: texts by file
-        name; files that are not given are those of the version that holds."""
-        return self._taken(tenant, model, text, dbc)[0].checked
+        name; files that are not given are those of the version that holds. `catalogue`: that
+        of an overlay that is not saved yet; by default the one that holds."""
+        return self._taken(tenant, model, text, dbc, catalogue)[0].checked
 
     def described(self, tenant: Tenant, model: str, told: MappingVersion) -> Checked:
         """What is wrong with a saved version by now, and where each raw field lands."""
@@ -191,7 +199,7 @@ class Mappings:
         Raises `InvalidMapping`, `MappingChanged`. `if_version`: the version that the caller has
         seen; None = any.
         """
-        read, texts = self._taken(tenant, model, text, dbc)
+        read, texts = self._taken(tenant, model, text, dbc, None)
         if read.checked.findings:
             raise InvalidMapping(read.checked.findings)
         files = {name: _digest(body) for name, body in texts.items()}
@@ -212,7 +220,12 @@ class Mappings:
         return new, read.checked
 
     def _taken(
-        self, tenant: Tenant, model: str, text: str, dbc: Map[str, str]
+        self,
+        tenant: Tenant,
+        model: str,
+        text: str,
+        dbc: Map[str, str],
+        catalogue: Map[str, Signal] | None,
     ) -> tuple[Read, dict[str, str]]:
         """The mapping read with the files that it names, and their texts."""
         named = file_names(text)
@@ -222,7 +235,8 @@ class Mappings:
             wanted = {name: held[name] for name in named if name in held and name not in dbc}
             texts = {**_texts(db, tenant, wanted), **dbc}
         texts = {name: texts[name] for name in named if name in texts}
-        return read_mapping(text, texts, self._catalogue(tenant), model=model), texts
+        known = self._catalogue(tenant) if catalogue is None else catalogue
+        return read_mapping(text, texts, known, model=model), texts
 
 
 def _usable(

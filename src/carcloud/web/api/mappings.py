@@ -67,11 +67,13 @@ class MappingRow(msgspec.Struct, frozen=True):
 
 class NewMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A mapping as YAML or JSON, and DBC files: text by name. Files that the mapping names and
-    that are not here are those of the version that holds."""
+    that are not here are those of the version that holds. `overlay`, with `check` only: look as
+    if this were the tenant's overlay; null = the one that holds."""
 
     text: Annotated[str, msgspec.Meta(max_length=256_000)]
     note: Annotated[str, msgspec.Meta(max_length=200)] = ""
     dbc: _DbcTexts = {}
+    overlay: Annotated[str, msgspec.Meta(max_length=256_000)] | None = None
 
 
 class MappingEffect(msgspec.Struct, frozen=True):
@@ -238,6 +240,7 @@ async def save_mapping(
     data: Annotated[NewMapping, Body(examples=[_EXAMPLE])],
     caller: TheCaller,
     vehicles: TheVehicles,
+    vocabulary: TheVocabulary,
     mappings: TheMappings,
     check: Annotated[bool, QueryParameter(description="Only look what it would do")] = False,
     if_match: IfMatch = None,
@@ -247,9 +250,12 @@ async def save_mapping(
 
         def checked() -> Checked:
             vehicles.model(caller.tenant, model)
-            return mappings.check(caller.tenant, model, data.text, data.dbc)
+            given = None if data.overlay is None else vocabulary.catalogue_with(data.overlay)
+            return mappings.check(caller.tenant, model, data.text, data.dbc, given)
 
         return Response(_effect(None, await asyncio.to_thread(checked)))
+    if data.overlay is not None:
+        raise Refused(400, "is for a check: save it as the overlay first", field="overlay")
     version = wanted_revision(if_match, needed=True)
 
     def saved() -> tuple[MappingVersion, Checked]:
@@ -273,8 +279,8 @@ async def save_mapping(
     summary="Suggest a mapping",
     description=(
         "A first mapping of DBC files: signals that surely are some of the catalogue, the others "
-        "as nodes of the tenant's own below `Vehicle.Private`. Nothing is saved: save `overlay` "
-        "as the tenant's overlay, then `mapping` with the same files."
+        "as nodes of the tenant's own below `Vehicle.Private`. Nothing is saved: check `mapping` "
+        "with `overlay` and the same files, save `overlay` as the tenant's, then `mapping`."
     ),
     status_code=200,
     responses=errors(400, 401, 403, 404, 413, 503),

@@ -9,8 +9,9 @@ from tests.data import shared_data
 from carcloud.agent.extract import FrameTable, compiled
 from carcloud.agent.model import Mapped, parse_model
 from carcloud.codecs.campaign.document import parse_campaign
-from carcloud.codecs.campaign.engine import EXTENDED, Engine
+from carcloud.codecs.campaign.engine import Engine
 from carcloud.codecs.campaign.fields import DocumentError
+from carcloud.codecs.campaign.frames import EXTENDED
 from carcloud.codecs.campaign.prepare import prepare
 from carcloud.codecs.dbc.parser import parse
 from carcloud.codecs.dbc.scalar import MessageCodec

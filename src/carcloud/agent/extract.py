@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from carcloud.agent.model import Mapped, VehicleModel
-from carcloud.codecs.campaign.engine import EXTENDED, Engine, Handler
+from carcloud.codecs.campaign.engine import Engine, Handler
+from carcloud.codecs.campaign.frames import EXTENDED
 from carcloud.codecs.dbc.database import Message, Signal
 from carcloud.codecs.dbc.j1939 import missing_from
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from carcloud.codecs.campaign.engine import EXTENDED
+from carcloud.codecs.campaign.frames import EXTENDED
 
 Frame = tuple[int, int, bytes]  # time in us, key, payload
 

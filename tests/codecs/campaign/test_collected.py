@@ -5,7 +5,7 @@ import random
 import pytest
 from tests.codecs.campaign.script import TYPES, Script, campaign, time_us
 
-from carcloud.codecs.campaign.engine import EXTENDED, pgn_of
+from carcloud.codecs.campaign.frames import EXTENDED, pgn_of
 
 EVENT = {"when": "Vehicle.IsMoving", "mode": "RISING_EDGE"}
 

@@ -60,6 +60,11 @@ class Input:
     kind: str
     path: str
 
+    @property
+    def of_window(self) -> bool:
+        """Whether it is a figure of the signal's fixed windows."""
+        return self.kind not in ("value", "isNull")
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:

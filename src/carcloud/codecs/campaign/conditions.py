@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from carcloud.codecs.campaign.checking import Bound
+from carcloud.codecs.campaign.checking import Bound, Input
 from carcloud.codecs.campaign.document import ALWAYS
 from carcloud.codecs.campaign.prepare import Prepared
 
@@ -57,7 +57,6 @@ class Condition:
     gather_us: int = NEVER
     fired: tuple[str, ...] = ()
     sent: dict[Any, int] = field(default_factory=dict)  # ring to the number of its next sample
-    uploads: dict[str, Bound] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         campaign = self.prepared.campaign
@@ -88,6 +87,18 @@ class Condition:
             last = self.last_us
             return 0 if last is None else last + max(self.minimum_us, 1)
         return self.again_us
+
+    def reads(self, kind: str, path: str) -> bool:
+        """Whether the condition has this input."""
+        checked = self.prepared.condition
+        return checked is not None and Input(kind, path) in checked.inputs
+
+    def reads_window(self, path: str) -> bool:
+        """Whether the condition reads a figure of the signal's windows."""
+        checked = self.prepared.condition
+        return checked is not None and any(
+            each.path == path and each.of_window for each in checked.inputs
+        )
 
     def evaluate(self, values: list[Any], counts: Sequence[int], now: int) -> bool:
         """Evaluate and take the steps that follow; True for a trigger."""

@@ -31,6 +31,14 @@ class Prepared:
             if item.window_us is not None
         }
 
+    @property
+    def every_cycle(self) -> bool:
+        """Whether the condition is evaluated whatever comes."""
+        condition = self.condition
+        if condition is None:
+            return False
+        return condition.every_cycle or (condition.custom and self.campaign.compatibility)
+
 
 def prepare(campaign: Campaign, catalogue: Catalogue) -> Prepared:
     """Check expressions and signals; raises `DocumentError` with field, position and reason."""

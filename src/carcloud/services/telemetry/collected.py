@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from carcloud.codecs.campaign.engine import RISEN_PATH
+from carcloud.codecs.campaign.gathering import RISEN_PATH
 from carcloud.codecs.campaign.record import RawFrame, Record, decode
 from carcloud.services.telemetry.protocols import FurtherRows
 from carcloud.services.telemetry.tables import CAMPAIGN_EVENTS, TABLES

@@ -74,7 +74,8 @@ class Duties:
     def moves(self) -> str | None:
         """What says that the vehicle moves; None where nothing does."""
         speed = self._latest(SPEED)
-        if isinstance(speed, int | float) and speed >= PARKED_BELOW:
+        # A speed backwards is a speed, and one that is no number does not say that it stands.
+        if isinstance(speed, int | float) and not abs(speed) < PARKED_BELOW:
             return f"it drives {speed:.4g} km/h"
         return "it moves" if self._latest(MOVING) is True else None
 

@@ -9,7 +9,6 @@ The cloud says on `documents` which the vehicle should hold, and sends each on `
 the list is thrown away. Each document is acknowledged in the next check-in.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from carcloud.codecs.campaign.fields import DocumentError, Fields
 
 KINDS = ("campaign", "model", "dbc")
 MOST_DOCUMENTS = 1000
+MOST_BYTES = 1 << 24  # of a document: a DBC file may be large
 _SHA256 = 64
 
 
@@ -178,9 +178,13 @@ def _read_list(payload: bytes) -> dict[str, Wanted]:
 
 
 def _read_document(payload: bytes) -> Held:
-    fields = Fields(json.loads(payload) if len(payload) <= 1 << 24 else parse_json(payload))
+    fields = Fields(parse_json(payload, MOST_BYTES))
     wanted, document = _wanted(fields), fields.take("document")
     fields.finish()
-    if document_hash(document) != wanted.hash:
+    try:
+        told = document_hash(document)
+    except RecursionError as error:
+        raise DocumentError("document", "is nested too deeply") from error
+    if told != wanted.hash:
         raise DocumentError("hash", "is not that of the document")
     return Held(wanted, document)

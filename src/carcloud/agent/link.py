@@ -63,6 +63,7 @@ class Link:
         self._on_message = on_message
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._early: list[Packet] = []  # what came together with CONNACK
         self._splitter = Splitter(_MOST_PACKET)
         self._flights: dict[int, asyncio.Future[int]] = {}
         self._next_id = 0
@@ -101,7 +102,7 @@ class Link:
                 properties=Properties(session_expiry=_SESSION_S, maximum_packet_size=_MOST_PACKET),
             )
         )
-        answer = (await self._packets())[0]
+        answer, *self._early = await self._packets()
         if not isinstance(answer, Connack) or answer.reason:
             reason = answer.reason if isinstance(answer, Connack) else "no CONNACK"
             raise LinkLost(f"the server refused the connection: {_told(reason, answer)}")
@@ -120,9 +121,11 @@ class Link:
         """Read until the connection ends; raises `LinkLost`."""
         beat = asyncio.create_task(self._beat())
         try:
+            packets, self._early = self._early, []
             while True:
-                for packet in await self._packets():
+                for packet in packets:
                     await self._receive(packet)
+                packets = await self._packets()
         except (OSError, MqttError, asyncio.IncompleteReadError) as error:
             raise LinkLost(str(error) or type(error).__name__) from error
         finally:

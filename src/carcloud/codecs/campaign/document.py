@@ -117,12 +117,12 @@ def parse_campaign(document: bytes | str | object) -> Campaign:
     return campaign
 
 
-def parse_json(text: bytes | str) -> Any:
-    """JSON of limited size; raises `DocumentError`."""
-    if len(text) > MOST_BYTES:
-        raise DocumentError("", f"a document has at most {MOST_BYTES:,} bytes")
+def parse_json(text: bytes | str, most: int = MOST_BYTES) -> Any:
+    """JSON of at most `most` bytes, in UTF-8; raises `DocumentError`."""
+    if len(text) > most:
+        raise DocumentError("", f"a document has at most {most:,} bytes")
     try:
-        return json.loads(text)
+        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
         raise DocumentError("", f"not JSON: {error}") from error
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final
 
 from msgspec import Struct
@@ -28,6 +29,7 @@ PRIVATE: Final = "Vehicle.Private"
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+|\d+")
 _NODE = re.compile(r"[^A-Za-z0-9]+")
 MOST_OVERLAY: Final = 200_000  # bytes of new nodes; what is beyond is left out
+_MOST_NAME: Final = 57  # characters: overlays take 60, and a number may follow
 
 
 class Suggested(Struct, frozen=True):
@@ -57,6 +59,12 @@ class _Draft:
     private: int = 0
     left_out: list[str] = field(default_factory=list)
     used: set[str] = field(default_factory=set)  # paths, in lower case
+    branches: dict[str, str] = field(default_factory=dict)  # by message
+    known: dict[str, str] = field(default_factory=dict)  # paths of the catalogue by lower case
+
+    def __post_init__(self) -> None:
+        paths = (*self.catalogue, *branches(self.catalogue))
+        self.known.update((path.lower(), path) for path in paths)
 
     def message(self, message: Message) -> None:
         """All signals of a message."""
@@ -80,24 +88,39 @@ class _Draft:
         self.rules.append(f"  {path}:\n    can: {json.dumps(source)}\n")
 
     def _put_private(self, message: Message, signal: DbcSignal, source: str) -> bool:
-        """A node of the tenant's own; False where there is no room or name for it."""
-        branch = f"{PRIVATE}.{_name(message.name)}"
-        path = f"{branch}.{_name(signal.name)}"
-        if path.lower() in self.used:
-            return False
-        made = {path: _node(message, signal)}
-        if branch not in self.nodes:
+        """A node of the tenant's own; False where there is no room for it."""
+        branch = self.branches.get(message.name)
+        made: dict[str, dict[str, Any]] = {}
+        if branch is None:
+            branch = self._free(f"{PRIVATE}.{_name(message.name)}", leaf=False)
             text = f"Signals of the CAN message {message.name}."
-            made = {branch: {"type": "branch", "description": text[:400]}, **made}
+            made[branch] = {"type": "branch", "description": text[:400]}
+        path = self._free(f"{branch}.{_name(signal.name)}", leaf=True)
+        made[path] = _node(message, signal)
         size = sum(len(_lines({one: node})) for one, node in made.items())
         if self.size + size > MOST_OVERLAY:
             return False
-        self.used.add(path.lower())
+        self.branches[message.name] = branch
+        self.used |= {branch.lower(), path.lower()}
         self.size += size
         self.nodes.update(made)
         self.private += 1
         self._rule(path, source)
         return True
+
+    def _free(self, path: str, *, leaf: bool) -> str:
+        """The path, with a number where another has it: case makes no difference. A node that
+        the catalogue has already is taken as it is written there."""
+        numbered = (path if number == 1 else f"{path}{number}" for number in count(1))
+        return next(
+            self.known.get(one.lower(), one)
+            for one in numbered
+            if one.lower() not in self.used and self._fits(one, leaf)
+        )
+
+    def _fits(self, path: str, leaf: bool) -> bool:
+        there = self.known.get(path.lower())
+        return there is None or (there in self.catalogue) == leaf
 
     def overlay(self, held: str) -> str:
         """The overlay that holds, with the nodes that the catalogue lacks."""
@@ -177,9 +200,9 @@ def _sure(signal: DbcSignal, known: Signal) -> bool:
 
 
 def _name(text: str) -> str:
-    """A name of a node: letters and digits, the first a letter."""
-    bare = _NODE.sub("", text)
-    return bare if bare[:1].isalpha() else f"N{bare}"
+    """A name of a node: ASCII letters and digits, the first a capital letter."""
+    bare = _NODE.sub("", text)[:_MOST_NAME]
+    return bare[0].upper() + bare[1:] if bare[:1].isalpha() else f"N{bare}"
 
 
 def _node(message: Message, signal: DbcSignal) -> dict[str, Any]:

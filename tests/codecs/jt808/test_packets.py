@@ -88,6 +88,53 @@ def test_a_repeated_packet_may_come_under_a_new_serial_number() -> None:
     assert whole.body == BODY
 
 
+@pytest.mark.parametrize("message", [0x0801, 0x0704])
+@pytest.mark.parametrize("missing", range(5))
+def test_another_message_of_as_many_packets_is_not_taken_for_what_is_missing(
+    message: int, missing: int
+) -> None:
+    assembler = Assembler(PacketLimits(ask_after_s=5, messages=2))
+    for at, frame in enumerate(packets(message=message)):
+        if at != missing:
+            assembler.add(frame, 0)
+    list(assembler.due(5))
+    other = packets(serial=300, body=BODY[::-1], message=message)
+    whole = [r for r in (assembler.add(frame, 6) for frame in other) if isinstance(r, Frame)]
+    assert [(frame.body, frame.serial) for frame in whole] == [(BODY[::-1], 300)]
+    assert [one.numbers for one in assembler.due(11)] == [(missing + 1,)]
+
+    assembler.add(packets(serial=700)[0], 12)  # no room for a third: it is no part of the first
+    refused = packets(serial=900, body=BODY[::-1], message=message)
+    for frame in refused:
+        with pytest.raises(FrameError, match="too-large"):
+            assembler.add(frame, 12)
+
+
+def test_another_message_under_the_same_serial_numbers_begins_anew() -> None:
+    room = Room()
+    assembler = Assembler(room=room)
+    for frame in packets()[:3]:
+        assembler.add(frame, 0)
+    other = packets(body=BODY[::-1])
+    whole = [r for r in (assembler.add(frame, 1) for frame in other) if isinstance(r, Frame)]
+    assert [frame.body for frame in whole] == [BODY[::-1]]
+    (lost,) = assembler.due(1)
+    assert (lost.frames, lost.given_up) == (tuple(packets()[:3]), True)
+    assert len(assembler) == room.used == 0
+
+
+def test_a_message_that_comes_anew_takes_the_place_of_what_was_incomplete() -> None:
+    room = Room()
+    assembler = Assembler(PacketLimits(ask_after_s=5), room)
+    for frame in packets()[:3]:
+        assembler.add(frame, 0)
+    list(assembler.due(5))
+    whole = [assembler.add(frame, 6) for frame in packets(serial=300)][-1]
+    assert isinstance(whole, Frame)
+    assert whole.body == BODY
+    assert len(assembler) == room.used == 0
+
+
 def test_packets_that_contradict_each_other() -> None:
     assembler = Assembler()
     assembler.add(packets()[0], 0)

@@ -3,6 +3,9 @@
 The packets of a message carry consecutive serial numbers, so a message is known by its id and the
 serial number of its first packet. What is held is bounded in bytes, messages and time.
 
+Some terminals repeat a packet they were asked for under a new serial number. Such a packet is
+taken for the message that lacks it, unless it may begin or go on with a message of its own.
+
 A message that was complete is remembered for a minute by its number and a checksum of each packet:
 what is sent again is recognised, and another message under the same number is not taken for it.
 """
@@ -23,6 +26,7 @@ _OVERHEAD = 200  # bytes that a held packet costs besides its own
 _REMEMBERED = 16  # completed messages whose packets may come again
 _REMEMBERED_PACKETS = 20_000  # of all these together
 _REMEMBERED_S = 60.0
+_OWN = 64  # serial numbers that are known not to repeat packets of another message
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ class Assembler:
         self._room = room or Room()
         self._groups: dict[Key, _Group] = {}
         self._done: OrderedDict[Key, _Done] = OrderedDict()
+        self._own: OrderedDict[Key, None] = OrderedDict()  # serial numbers of messages of their own
+        self._replaced: list[tuple[Key, _Group]] = []  # by another under the same serial numbers
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -118,14 +124,19 @@ class Assembler:
         elif (group.edition, group.packets) != (frame.edition, frame.packets):
             detail = f"of {frame.packets} ({frame.edition}), earlier ones of {group.packets}"
             raise FrameError("packet", 1, "4.4.3.4", f"{detail} ({group.edition})")
-        if frame.packet in group.frames:
+        held = group.frames.get(frame.packet)
+        if held is not None and held.body == frame.body:
             return Progress.REPEATED
+        if held is not None:
+            self._replaced.append((key, self._groups.pop(key)))  # its room is free once it is told
+            group = self._open(key, frame, now)
         self._hold(key, group, frame)
         group.changed = now
         if len(group.frames) < group.packets:
             return Progress.WAITING
         self._drop(key)
         frames = [group.frames[number] for number in range(1, group.packets + 1)]
+        self._drop_parts(frames)
         self._remember(key, frames, now)
         return joined(frames)
 
@@ -152,6 +163,7 @@ class Assembler:
     def due(self, now: float) -> Iterator[Missing]:
         """Messages that have waited: to ask for what is missing, or given up and forgotten."""
         self._expire(now)
+        yield from self._take_replaced()
         for key, group in list(self._groups.items()):
             if now - group.changed < self._limits.ask_after_s:
                 continue
@@ -165,6 +177,7 @@ class Assembler:
     def clear(self) -> Iterator[Missing]:
         """The terminal has gone: all that is incomplete is given up, the rest forgotten."""
         self._done.clear()
+        yield from self._take_replaced()
         for key in list(self._groups):
             yield _missing(key, self._drop(key), True)
 
@@ -172,10 +185,31 @@ class Assembler:
         key = frame.message, (frame.serial - frame.packet + 1) & 0xFFFF
         if key in self._groups:
             return key
-        for other, group in self._groups.items():  # some repeat a packet under a new serial number
-            if group.asked and other[0] == frame.message and group.packets == frame.packets:
-                return other
+        if frame.packet > 1 and key not in self._own:  # a first one may always begin a message
+            for other, group in self._groups.items():
+                same = (other[0], group.packets) == (frame.message, frame.packets)
+                if same and group.asked and frame.packet not in group.frames:
+                    return other
+        self._own[key] = None
+        self._own.move_to_end(key)
+        if len(self._own) > _OWN:
+            self._own.popitem(last=False)
         return key
+
+    def _drop_parts(self, frames: list[Frame]) -> None:
+        """What is incomplete of a message that has come anew, whole, is no loss."""
+        first = frames[0]
+        for key, group in list(self._groups.items()):
+            if (key[0], group.packets) == (first.message, first.packets) and all(
+                frames[number - 1].body == here.body for number, here in group.frames.items()
+            ):
+                self._drop(key)
+
+    def _take_replaced(self) -> Iterator[Missing]:
+        while self._replaced:
+            key, group = self._replaced.pop()
+            self._room.used -= group.size
+            yield _missing(key, group, True)
 
     def _open(self, key: Key, frame: Frame, now: float) -> _Group:
         limits = self._limits

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from carcloud.services.commands.api import (
     StateChanged,
     UnknownCommand,
 )
+from carcloud.services.commands.kinds import BY_NAME
 from carcloud.services.commands.states import delta, merged
 from carcloud.services.telemetry.api import VehicleTwin
 from carcloud.services.telemetry.types import Reading
@@ -165,6 +167,8 @@ def test_parked_is_made_sure_of(service: Commands) -> None:
         (twin(speed=(43.0, 3)), "43 km/h 3 s ago"),
         (twin(speed=(0.0, 61)), "61 s old"),
         (twin(speed=(0.0, -3600)), "in the future"),
+        (twin(speed=(-20.0, 1)), "-20 km/h"),
+        (twin(speed=(math.nan, 1)), "nan km/h"),
         (twin(speed=(0.0, 1), moving=(True, 1)), "moves"),
     ):
         with pytest.raises(NotParked, match=why):
@@ -243,14 +247,26 @@ def test_desired_and_reported_state(service: Commands) -> None:
 
 
 def test_a_state_has_bounds(service: Commands) -> None:
-    deep: Any = 1
-    for _ in range(9):
-        deep = {"a": deep}
-    for wrong in (deep, {"a": "x" * 40_000}, {"a": "\0"}):
+    service.desire(A, CAR, nested(8), actor="ann")
+    for wrong in (nested(9), nested(50_000), {"a": "x" * 40_000}, {"a": "\0"}):
         with pytest.raises(InvalidCommand, match="desired"):
             service.desire(A, CAR, wrong, actor="ann")
-    with pytest.raises(InvalidCommand, match="reported"):
-        service.reported(A, CAR, {"a": "x" * 40_000})
+    for wrong in (nested(50_000), {"a": "x" * 40_000}):
+        with pytest.raises(InvalidCommand, match="reported"):
+            service.reported(A, CAR, wrong)
+
+
+def nested(levels: int) -> Any:
+    """An object and a list in turn, so deep."""
+    deep: Any = 1
+    for at in range(levels - 1):
+        deep = [deep] if at % 2 else {"a": deep}
+    return {"a": deep}
+
+
+def test_what_sets_something_in_a_vehicle_needs_more_than_sending() -> None:
+    sets = {"set-parameters", "set-areas", "remove-areas", "set-signal", "restart", "run", "lock"}
+    assert {name for name in sets if BY_NAME[name].action != "commands:control"} == set()
 
 
 JSON = st.recursive(

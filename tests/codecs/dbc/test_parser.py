@@ -199,6 +199,31 @@ def test_what_strict_reading_refuses() -> None:
             parse(data, strict=True)
 
 
+MESSAGE = b"BO_ 1 A: 8 X\n"
+BLANKS = b" " * 20_000
+
+
+@pytest.mark.timeout(60)  # what can be taken in two ways, twice or more, would take hours
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        MESSAGE + b" SG_ B : 0|8@1+ (1,0)" + BLANKS + b'"x" "y" X\n',
+        MESSAGE + b" SG_ B" + BLANKS + b": 0|8@1+ (1,0) [" + BLANKS + b"]",
+        b"CM_ " + BLANKS + b'x ! "a";',
+        b"CM_ BO_ 1" + BLANKS + b"x;",
+        b"CM_ SG_ 1 " + b"a" * 20_000 + b' ! "a";',
+        b'CM_ "open\nCM_ SG_ ' + b"a" * 20_000 + b" x",
+        b"BO_TX_BU_ 1" + BLANKS + b"!;",
+        b"SG_MUL_VAL_ 1 a b" + BLANKS + b"!;",
+        b'BA_ "x" BO_ 1 1' + b"a" * 20_000 + b"! ;",
+        b";" * 1_000_000,
+    ],
+    ids=lambda data: repr(data[:24] + data[-6:]),
+)
+def test_a_line_costs_no_more_than_its_length(hostile: bytes) -> None:
+    parse(hostile)
+
+
 def test_abuse_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.process_time()
     for hostile in (

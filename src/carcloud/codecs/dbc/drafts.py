@@ -17,33 +17,35 @@ MAX_LENGTH = 65_535  # bytes of a message
 UNATTACHED = "VECTOR__INDEPENDENT_SIG_MSG"
 NO_NODE = "Vector__XXX"
 
+# A file may be hostile: whatever can be taken in two ways has a possessive quantifier (`*+`, `++`),
+# so that a line that does not match costs no more than its length.
 NUMBER = r"[-+]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][-+]?\d{1,4})?"
 _TEXT = r'"((?:\\"|[^"])*)"'
 _MESSAGE = re.compile(r"BO_\s+(\d{1,10})\s+(\w+)\s*:\s*(\d{1,5})(?:\s+(\w+))?\s*$")
 _SIGNAL = re.compile(
     r"SG_\s+(\w+)(?:\s+(M|m\d{0,10}M?))?\s*:\s*(\d{1,6})\s*\|\s*(\d{1,6})\s*@\s*([01])\s*([-+])"
-    rf"\s*\(\s*({NUMBER})\s*,\s*({NUMBER})\s*\)\s*(?:\[([^|\]]*)\|([^|\]]*)\])?"
-    r'\s*(?:"((?:\\"|[^"])*)")?\s*([^"]*)$'
+    rf"\s*\(\s*({NUMBER})\s*,\s*({NUMBER})\s*\)\s*+(?:\[([^|\]]*)\|([^|\]]*)\]\s*+)?"
+    r'(?:"((?:\\"|[^"])*)"\s*+)?([^"]*)$'
 )
 _SIGNAL_NAME = re.compile(r"SG_\s+(\w+)")
 _COMMENT = re.compile(
-    rf"CM_\s*(?:(BU_|BO_|SG_|EV_)\s+)?(\w+)?(?:\s+(\w+))?\s*{_TEXT}\s*$", re.DOTALL
+    rf"CM_\s*+(?:(BU_|BO_|SG_|EV_)\s++)?(\w++)?(?:\s++(\w++))?\s*+{_TEXT}\s*$", re.DOTALL
 )
 _LABELS = re.compile(r"VAL_\s+(\d{1,10})\s+(\w+)\s")
 _NODE_LABELS = re.compile(r"VAL_\s+(\w+)\s")
 _TABLE = re.compile(r"VAL_TABLE_\s+(\w+)\s?")
 _PAIR = re.compile(rf"\s*({NUMBER})\s*{_TEXT}", re.DOTALL)
 _TYPE = re.compile(r"SIG_VALTYPE_\s+(\d{1,10})\s+(\w+)\s*:?\s*(\d)$")
-_SELECTION = re.compile(r"SG_MUL_VAL_\s+(\d{1,10})\s+(\w+)\s+(\w+)\s+([-\d,\s]+)$")
+_SELECTION = re.compile(r"SG_MUL_VAL_\s+(\d{1,10})\s+(\w+)\s+(\w+)\s++([-\d,\s]+)$")
 _RANGE = re.compile(r"(-?\d{1,20})\s*-\s*(-?\d{1,20})")
-_SENDERS = re.compile(r"BO_TX_BU_\s+(\d{1,10})\s*:?\s*([\w,\s]*)$")
+_SENDERS = re.compile(r"BO_TX_BU_\s+(\d{1,10})\s*+:?\s*+([\w,\s]*)$")
 _DEFINITION = re.compile(
     r'BA_DEF_\s+(?:(?:BU_|BO_|SG_|EV_)\s+)?"([^"]*)"\s*(INT|HEX|FLOAT|STRING|ENUM)\b(.*)$',
     re.DOTALL,
 )
 _DEFAULT = re.compile(rf'BA_DEF_DEF_\s+"([^"]*)"\s*(?:{_TEXT}|({NUMBER}))\s*$', re.DOTALL)
 _VALUE = re.compile(
-    rf'BA_\s+"([^"]*)"\s*(?:(BU_|BO_|SG_|EV_)\s*(\w+)\s+(?:([A-Za-z_]\w*|\d\w*[A-Za-z_]\w*)\s+)?)?'
+    rf'BA_\s+"([^"]*)"\s*(?:(BU_|BO_|SG_|EV_)\s*(\w+)\s+(?:((?!\d+\b)\w++)\s+)?)?'
     rf"(?:{_TEXT}|({NUMBER}))\s*$",
     re.DOTALL,
 )

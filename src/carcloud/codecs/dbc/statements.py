@@ -25,11 +25,13 @@ KEYWORDS = frozenset(
     )
 )  # fmt: skip
 _WORD = re.compile(r"\s*([A-Z][A-Z_]*)(?=[\s:;\"]|$)")
+_NOTHING = re.compile(r"\s*(?:$|//|;)")
+_BLANK = re.compile(r"\s*$")
 _MARK = re.compile(r'\\"|"|;|//')
 # Lines that begin a statement even where a quote was left open.
 _CERTAIN = re.compile(
     r"\s*(?:BO_\s+\d+\s+\w+\s*:|SG_\s+\w+\s[^:\"]*:\s*\d+\|\d+@|VAL_\s+\d+\s+\w+\s+-?\d+\s+\"|"
-    r"CM_\s+(?:SG_|BO_|BU_|EV_)\s+\w+[^\"]*\"|BA_(?:DEF_|DEF_DEF_)?\s+(?:\w\w_\s+)?\"\w+\"\s)"
+    r"CM_\s+(?:SG_|BO_|BU_|EV_)\s+\w++[^\"]*\"|BA_(?:DEF_|DEF_DEF_)?\s+(?:\w\w_\s+)?\"\w+\"\s)"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -107,7 +109,7 @@ class _Cutter:
             self._mend()
             yield from self._close(ended=True)
         if not self._quoted:
-            yield from self._begin(number, line)
+            yield from self._begin(number, line, 0)
         begun, last = 0, _certain_end(line)
         for mark in _MARK.finditer(line):
             sign = mark.group()
@@ -120,20 +122,20 @@ class _Cutter:
                 self._take(line[begun : mark.start()])
                 yield from self._close(ended=True)
                 begun = mark.end()
-                yield from self._begin(number, line[begun:])
+                yield from self._begin(number, line, begun)
         self._take(line[begun:])
         if not self._quoted and self._keyword in _ONE_LINE:
             yield from self._close(ended=True)
 
-    def _begin(self, number: int, line: str) -> Iterator[Statement]:
-        """A new statement, if the line begins with a keyword."""
-        word = _WORD.match(line)
+    def _begin(self, number: int, line: str, at: int) -> Iterator[Statement]:
+        """A new statement, if a keyword stands there."""
+        word = _WORD.match(line, at)
         if word is None or word.group(1) not in KEYWORDS:
-            if not self._keyword and line.strip() and not line.lstrip().startswith(("//", ";")):
+            if not self._keyword and not _NOTHING.match(line, at):
                 yield from self._close(ended=True)
                 self._keyword, self._first = "?", number
             return
-        if self._keyword == "NS_" and not line[word.end() :].strip():
+        if self._keyword == "NS_" and _BLANK.match(line, word.end()):
             return  # a name of the list
         yield from self._close(ended=False)
         self._keyword, self._first = word.group(1), number

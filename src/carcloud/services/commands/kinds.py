@@ -11,7 +11,7 @@ from typing import Any, Final
 from carcloud.services.commands.errors import InvalidCommand
 
 SEND: Final = "commands:send"
-CONTROL: Final = "commands:control"  # what moves, opens or stops something
+CONTROL: Final = "commands:control"  # what opens, stops or sets something
 
 GBT32960, JT808, MQTT = "gbt32960", "jt808", "mqtt"
 
@@ -64,7 +64,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         arguments=(Argument("names", "list", "Numbers or names; all without it", most=200),),
     ),
     Kind(
-        "set-parameters", "Change parameters of the terminal", _ALL,
+        "set-parameters", "Change parameters of the terminal", _ALL, CONTROL,
         arguments=(Argument("parameters", "object", "Value by number or name", True),),
     ),
     Kind("restart", "Restart the terminal", _ALL, CONTROL, parked=True),
@@ -80,7 +80,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         ),
     ),
     Kind(
-        "set-areas", "Give circles, rectangles, polygons or routes to watch", (JT808,),
+        "set-areas", "Give circles, rectangles, polygons or routes to watch", (JT808,), CONTROL,
         arguments=(
             Argument("shape", "text", "Which", True,
                      choices=("circle", "rectangle", "polygon", "route")),
@@ -89,7 +89,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         ),
     ),
     Kind(
-        "remove-areas", "Forget areas or routes", (JT808,),
+        "remove-areas", "Forget areas or routes", (JT808,), CONTROL,
         arguments=(
             Argument("shape", "text", "Which", True,
                      choices=("circle", "rectangle", "polygon", "route")),

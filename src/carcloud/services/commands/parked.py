@@ -25,7 +25,8 @@ def check_parked(twin: "VehicleTwin", now_us: int, fresh_s: float) -> None:
         raise NotParked("what is known of its speed is dated in the future")
     if age > fresh_s:
         raise NotParked(f"what is known of its speed is {age:.0f} s old, {fresh_s:.0f} s at most")
-    if speed is not None and float(speed.value or 0) >= PARKED_BELOW:  # type: ignore[arg-type]
+    # Backwards is negative, and what is no number is no proof.
+    if speed is not None and not abs(float(speed.value or 0)) < PARKED_BELOW:  # type: ignore[arg-type]
         raise NotParked(f"it reported {speed.value:g} km/h {age:.0f} s ago")
     if moving is not None and moving.value is True:
         raise NotParked(f"it reported that it moves {age:.0f} s ago")

@@ -5,7 +5,7 @@ state the vehicle does not report so; what it reports beyond the desired state i
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -51,6 +51,7 @@ def desire(
     old = get(db, tenant, vehicle)
     if if_version is not None and old.desired_version != if_version:
         raise StateChanged(f"the desired state is at version {old.desired_version} now")
+    _check_depth("desired", patch)
     text = _checked("desired", merged(old.desired, patch))
     values = {"desired": text, "desired_version": old.desired_version + 1, "desired_us": now}
     same = vehicle_states.c.desired_version == old.desired_version
@@ -64,6 +65,7 @@ def report(
 ) -> VehicleState:
     """Take what a vehicle reports; raises `InvalidCommand`, `StateChanged` to be tried again."""
     old = get(db, tenant, vehicle)
+    _check_depth("reported", patch)
     text = _checked("reported", merged(old.reported, patch))
     values = {"reported": text, "reported_version": old.reported_version + 1, "reported_us": now}
     same = vehicle_states.c.reported_version == old.reported_version
@@ -140,8 +142,6 @@ def _kept(
 
 
 def _checked(field: str, state: Mapping[str, Any]) -> str:
-    if _depth(state) > _DEPTH:
-        raise InvalidCommand(field, f"objects may be nested {_DEPTH} deep")
     text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
     if len(text) > MOST:
         raise InvalidCommand(field, f"at most {MOST} characters as JSON")
@@ -150,12 +150,22 @@ def _checked(field: str, state: Mapping[str, Any]) -> str:
     return text
 
 
-def _depth(value: Any) -> int:
-    if isinstance(value, dict):
-        return 1 + max((_depth(one) for one in value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max((_depth(one) for one in value), default=0)
-    return 0
+def _check_depth(field: str, patch: Mapping[str, Any]) -> None:
+    """Level by level, since a patch may be nested deeper than the interpreter can go.
+
+    A merge nests no deeper than what it merges.
+    """
+    level: list[Any] = [patch]
+    for _ in range(_DEPTH + 1):
+        parents = [one for one in level if isinstance(one, dict | list)]
+        if not parents:
+            return
+        level = [one for each in parents for one in _under(each)]
+    raise InvalidCommand(field, f"objects may be nested {_DEPTH} deep")
+
+
+def _under(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return parent.values() if isinstance(parent, dict) else parent
 
 
 def _is(tenant: Tenant, vehicle: str) -> Any:

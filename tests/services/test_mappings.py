@@ -184,7 +184,7 @@ def test_json_is_a_mapping_too() -> None:
         ),
         (
             "Vehicle.Diagnostics.DTCList: {can: Wheels.Key}",
-            "is a list (string[]): only one value can be",
+            "is a text: say by values which number is which text",
         ),
     ],
 )  # fmt: skip

@@ -143,6 +143,39 @@ def compiled(
     return writer.function()
 
 
+class WholeList:
+    """Takes the elements of a list and gives it to its sink once each has come.
+
+    An element that comes again before that begins anew: what is not whole is not a sample.
+    """
+
+    __slots__ = ("_left", "_sink", "_size", "_values")
+
+    def __init__(self, size: int, sink: Callable[[int, Any], None]) -> None:
+        self._size = size
+        self._sink = sink
+        self._begin()
+
+    def _begin(self) -> None:
+        self._values: list[Any] = [None] * self._size
+        self._left = self._size
+
+    def element(self, at: int) -> Callable[[int, Any], None]:
+        """The sink of one element."""
+
+        def take(t: int, value: Any) -> None:
+            if self._values[at] is not None:
+                self._begin()
+            self._values[at] = value
+            self._left -= 1
+            if not self._left:
+                whole = self._values
+                self._begin()
+                self._sink(t, whole)
+
+        return take
+
+
 class FrameTable(dict[int, Handler | bool]):
     """Handlers of one bus by key, made when the first frame of a key comes."""
 
@@ -151,7 +184,13 @@ class FrameTable(dict[int, Handler | bool]):
         self._bus = bus
         self._engine = engine
         self._finder = None if model is None else model.finder(bus)
+        self._lists: dict[str, WholeList] = {}
         self._mapped: Mapping[int, list[Mapped]] = {} if model is None else _by_message(model)
+
+    def clear(self) -> None:
+        """Forget handlers: what is wanted has changed."""
+        super().clear()
+        self._lists.clear()
 
     def resolve(self, key: int) -> Handler | bool:
         """The handler of a key that came for the first time; False where nobody wants it."""
@@ -173,11 +212,19 @@ class FrameTable(dict[int, Handler | bool]):
         message, j1939 = found
         paths = set(self._engine.paths)
         wanted = [
-            (mapped, self._engine.sink(mapped.path))
+            (mapped, self._sink(mapped))
             for mapped in self._mapped.get(id(message), ())
             if mapped.path in paths
         ]
         return compiled(message, wanted, j1939) if wanted else None
+
+    def _sink(self, mapped: Mapped) -> Callable[[int, Any], None]:
+        sink = self._engine.sink(mapped.path)
+        if mapped.element is None:
+            return sink
+        if mapped.path not in self._lists:
+            self._lists[mapped.path] = WholeList(mapped.size, sink)
+        return self._lists[mapped.path].element(mapped.element)
 
 
 def _by_message(model: VehicleModel) -> dict[int, list[Mapped]]:

@@ -4,11 +4,12 @@
      "signals": [{"message": "EEC1", "signal": "EngineSpeed",
                   "path": "Vehicle.Powertrain.CombustionEngine.Speed"}]}
 
+A list has `elements`, [{"message": "Cells", "signal": "Cell_1"}, ...], in place of one source.
 A DBC is given as `text`, as the id of another `document`, or, in a local file only, as a `file`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from carcloud.codecs.dbc.parser import parse
 
 MOST_MAPPINGS = 50_000
 MOST_DBC = 50
+MOST_ELEMENTS = 1_000  # of a list
 _TEXT = 16 << 20  # characters of a DBC
 _DATATYPES = (
     "boolean", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float",
@@ -37,7 +39,8 @@ class Mapped:
     """One signal of a message and what it is in the catalogue.
 
     The value is `scale` times the physical value of the DBC, plus `offset`; or the entry of
-    `labels` for the raw value, and nothing where there is none.
+    `labels` for the raw value, and nothing where there is none. `datatype` is that of the value,
+    of a list that of its elements.
     """
 
     message: Message
@@ -47,6 +50,8 @@ class Mapped:
     scale: float = 1
     offset: float = 0
     labels: Mapping[int, Any] = field(default_factory=dict)
+    element: int | None = None  # of a list, from 0
+    size: int = 1  # elements of the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,8 @@ def parse_model(document: bytes | str | object, read_dbc: ReadDbc = no_dbc) -> V
     for _, database in databases:
         for message in database.messages:
             messages.setdefault(message.name, message)
-    mappings = fields.items("signals", MOST_MAPPINGS, lambda each: _mapped(each, messages))
+    entries = fields.items("signals", MOST_MAPPINGS, lambda each: _mapped(each, messages))
+    mappings = tuple(mapped for entry in entries for mapped in entry)
     model = VehicleModel(
         id=fields.text("id", 100, "model"),
         version=fields.integer("version", 1, 2**31 - 1, 1),
@@ -107,7 +113,7 @@ def parse_model(document: bytes | str | object, read_dbc: ReadDbc = no_dbc) -> V
     )
     fields.finish()
     seen: set[str] = set()
-    for at, each in enumerate(model.mappings):
+    for at, (each, *_) in enumerate(entries):
         if each.path in seen:
             raise DocumentError(f"signals[{at}].path", f"{each.path} is mapped twice")
         seen.add(each.path)
@@ -116,7 +122,8 @@ def parse_model(document: bytes | str | object, read_dbc: ReadDbc = no_dbc) -> V
 
 def _type(mapped: Mapped) -> SignalType:
     texts = (text for text in mapped.labels.values() if isinstance(text, str))
-    return SignalType(mapped.datatype, tuple(dict.fromkeys(texts)))
+    datatype = mapped.datatype if mapped.element is None else f"{mapped.datatype}[]"
+    return SignalType(datatype, tuple(dict.fromkeys(texts)))
 
 
 def _database(fields: Fields, read_dbc: ReadDbc) -> tuple[str | None, Database]:
@@ -135,7 +142,41 @@ def _database(fields: Fields, read_dbc: ReadDbc) -> tuple[str | None, Database]:
     return bus, database
 
 
-def _mapped(fields: Fields, messages: Mapping[str, Message]) -> Mapped:
+def _mapped(fields: Fields, messages: Mapping[str, Message]) -> tuple[Mapped, ...]:
+    """One entry: one signal, or the elements of a list."""
+
+    def source(each: Fields) -> tuple[Message, Signal]:
+        return _source(each, messages)
+
+    listed = fields.has("elements")
+    if listed:
+        sources = fields.items("elements", MOST_ELEMENTS, source)
+        if not sources:
+            raise DocumentError(fields.name("elements"), "a list has at least one element")
+    else:
+        sources = (source(fields),)
+    labels = _labels(fields)
+    texts = any(isinstance(each, str) for each in labels.values())
+    ending = "[]" if listed else ""
+    kinds = tuple(f"{kind}{ending}" for kind in _DATATYPES)
+    usual = f"{'string' if texts else 'double'}{ending}"
+    common = Mapped(
+        *sources[0],
+        path=fields.text("path", MAX_PATH),
+        datatype=fields.choice("datatype", kinds, usual).removesuffix("[]"),
+        scale=fields.number("scale", 1),
+        offset=fields.number("offset", 0),
+        labels=labels,
+    )
+    if not listed:
+        return (common,)
+    return tuple(
+        replace(common, message=message, signal=signal, element=at, size=len(sources))
+        for at, (message, signal) in enumerate(sources)
+    )
+
+
+def _source(fields: Fields, messages: Mapping[str, Message]) -> tuple[Message, Signal]:
     message = messages.get(fields.text("message", 500))
     if message is None:
         raise DocumentError(fields.name("message"), "no DBC of this model has this message")
@@ -143,17 +184,7 @@ def _mapped(fields: Fields, messages: Mapping[str, Message]) -> Mapped:
     if signal is None or not signal.decodable:
         reason = "cannot be decoded" if signal else f"{message.name} has no such signal"
         raise DocumentError(fields.name("signal"), reason)
-    labels = _labels(fields)
-    texts = any(isinstance(each, str) for each in labels.values())
-    return Mapped(
-        message=message,
-        signal=signal,
-        path=fields.text("path", MAX_PATH),
-        datatype=fields.choice("datatype", _DATATYPES, "string" if texts else "double"),
-        scale=fields.number("scale", 1),
-        offset=fields.number("offset", 0),
-        labels=labels,
-    )
+    return message, signal
 
 
 def _labels(fields: Fields) -> dict[int, Any]:

@@ -12,6 +12,7 @@ SLACK = 64  # samples that `trim` leaves above the capacity
 TIME_BYTES = 8
 NUMBER_BYTES = 8
 OBJECT_BYTES = 64  # a list's slot, and a short string or bytes
+ARRAY_BYTES = 3_200  # the values of about a hundred cells
 _WHOLE = frozenset({"int8", "int16", "int32", "uint8", "uint16", "uint32"})
 _REAL = frozenset({"float", "double"})
 
@@ -25,6 +26,8 @@ def storage(datatype: str) -> Any:
 
 def sample_bytes(datatype: str) -> int:
     """Memory of one sample with its time."""
+    if datatype.endswith("[]"):
+        return TIME_BYTES + ARRAY_BYTES
     small = datatype in _REAL or datatype in _WHOLE
     return TIME_BYTES + (NUMBER_BYTES if small else OBJECT_BYTES)
 

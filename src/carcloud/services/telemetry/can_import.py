@@ -149,20 +149,22 @@ def _import(
     def told(done: int) -> None:
         context.progress(min(0.99, done / size))
 
+    def send(rows: pa.Table) -> None:
+        if rows.num_rows:
+            _count(counts, rows, latest)
+            sending.send(rows, lambda size: work.room(context.tenant, size))
+
     try:
         for block in logs.blocks(told):
             if len(block) and block.clock == "relative":
                 detail = "the log tells times since its start alone: say a zone, or give a date"
                 raise JobFailed(detail, again=False)
             for frames in _pieces(block):
-                rows = lay_rows(reading.feed(frames))
-                if rows.num_rows:
-                    _count(counts, rows, latest)
-                    sending.send(rows, lambda size: work.room(context.tenant, size))
+                send(lay_rows(reading.feed(frames)))
     except BadLog as error:
         detail = f"{error}; {counts.rows} rows before that are imported"
         raise JobFailed(detail, again=False) from error
-    reading.finish()
+    send(lay_rows(reading.finish()))
     return counts
 
 

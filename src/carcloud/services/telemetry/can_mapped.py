@@ -7,7 +7,8 @@ from carcloud.codecs.can.frames import CanFrames
 from carcloud.codecs.canlog.decoding import LogDecoding, Tally
 from carcloud.codecs.canlog.layers import LayerName, layers_for
 from carcloud.services.vocabulary.mapping_apply import Series, apply
-from carcloud.services.vocabulary.mapping_types import CanSource, Mapping
+from carcloud.services.vocabulary.mapping_lists import Lists
+from carcloud.services.vocabulary.mapping_types import Mapping
 
 
 class MappedCan:
@@ -24,10 +25,11 @@ class MappedCan:
             obd=bool(mapping.obd),
         )
         self._mapped = {
-            (rule.source.message.id, rule.source.message.extended, rule.source.signal.name)
+            (one.message.id, one.message.extended, one.signal.name)
             for rule in mapping.can
-            if isinstance(rule.source, CanSource)
+            for one in rule.can
         }
+        self._lists = Lists(mapping.can)
         self.unmapped: Counter[str] = Counter()
         """Values by signals that the DBC files have and the mapping has not."""
 
@@ -44,8 +46,9 @@ class MappedCan:
             message = column.message
             if (message.id, message.extended, column.signal.name) not in self._mapped:
                 self.unmapped[f"{message.name}.{column.signal.name}"] += len(column.time)
-        return apply(self._mapping, columns, answers)
+        return [*apply(self._mapping, columns, answers), *self._lists.feed(columns)]
 
-    def finish(self) -> None:
-        """Counts messages that were never completed."""
+    def finish(self) -> list[Series]:
+        """Lists that nothing completed; counts messages that were never completed."""
         self._decoding.finish()
+        return self._lists.finish()

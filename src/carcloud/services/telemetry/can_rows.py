@@ -72,6 +72,8 @@ def _table(
 def _words(values: pa.Array) -> npt.NDArray[np.uint64]:
     """64 bits that are equal for equal values; a zero has no sign."""
     words: npt.NDArray[np.uint64]
+    if pa.types.is_list(values.type):
+        return _list_words(values)
     if pa.types.is_string(values.type):
         coded = values.dictionary_encode()
         known = [word(text.encode()) for text in coded.dictionary.to_pylist()]
@@ -84,3 +86,18 @@ def _words(values: pa.Array) -> npt.NDArray[np.uint64]:
         numbers = values.cast(pa.int64()).to_numpy()
     words = numbers.view(np.uint64)
     return words
+
+
+def _list_words(values: pa.Array) -> npt.NDArray[np.uint64]:
+    """Of lists without null: their elements' words and places."""
+    flat, ends = values.flatten(), values.offsets.to_numpy().astype(np.int64)
+    ends = ends - ends[0]
+    there = flat.is_valid().to_numpy(zero_copy_only=False)
+    words = np.full(len(flat), word(b"null"), np.uint64)
+    words[there] = _words(flat.drop_null())
+    within = np.arange(len(flat)) - np.repeat(ends[:-1], np.diff(ends))
+    spread = mixed(words + mixed(within.astype(np.uint64) + np.uint64(1)))
+    sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(spread)))
+    told: npt.NDArray[np.uint64] = sums[ends[1:]] - sums[ends[:-1]]
+    told += np.diff(ends).astype(np.uint64)
+    return told

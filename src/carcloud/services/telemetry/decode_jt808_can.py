@@ -72,7 +72,8 @@ def _rows(frame: Frame, received_us: int, mapping: ModelMapping) -> pa.Table:
     fields = decode(frame).fields
     time_us = moment(fields["time"], received_us)
     reading = MappedCan(mapping)
-    rows = lay_rows(reading.feed(_frames(fields["frames"], time_us)))
+    found = reading.feed(_frames(fields["frames"], time_us))
+    rows = lay_rows([*found, *reading.finish()])
     count = rows.num_rows
     at = rows.column_names.index("digest")
     rows = rows.set_column(at, "digest", pa.repeat(pa.scalar(digest(frame.body)), count))

@@ -43,7 +43,8 @@ class Series:
 def apply(
     mapping: Mapping, columns: "Iterable[Column]" = (), obd: Iterable[ObdSeries] = ()
 ) -> list[Series]:
-    """Series of decoded CAN columns (made with `mapping.databases`) and of OBD-II answers.
+    """Series of decoded CAN columns (made with `mapping.databases`) and of OBD-II answers, without
+    lists, which `mapping_lists.Lists` puts together.
 
     A signal that several buses, senders or control units report gives one series of each.
     """
@@ -65,14 +66,18 @@ def _can(
     for column in columns:
         key = column.message.id, column.message.extended, column.signal.name
         for rule in rules.get(key, ()):
-            if rule.labels:
-                source: Numbers = column.raw()
-            elif _whole(rule) and column.signal.integral:
-                source = column.exact()
-            else:
-                source = column.value
-            values, flagged = converted(rule, source, column.missing)
-            yield Series(rule, column.time, values, flagged)
+            yield Series(rule, column.time, *of_column(rule, column))
+
+
+def of_column(rule: Rule, column: "Column") -> tuple[pa.Array, Mask]:
+    """A CAN signal's values as `converted` gives them."""
+    if rule.labels:
+        source: Numbers = column.raw()
+    elif _whole(rule) and column.signal.integral:
+        source = column.exact()
+    else:
+        source = column.value
+    return converted(rule, source, column.missing)
 
 
 def _obd(rules: dict[int, list[Rule]], answers: Iterable[ObdSeries]) -> Iterator[Series]:
@@ -87,9 +92,10 @@ def _obd(rules: dict[int, list[Rule]], answers: Iterable[ObdSeries]) -> Iterator
 
 
 def converted(rule: Rule, source: Numbers, missing: Mask) -> tuple[pa.Array, Mask]:
-    """A source's physical values (raw ones for rules with labels) as the signal's column, and
-    which are flagged. source: (n,), numbers; missing: bool (n,), there is no value."""
-    kind = arrow_type(rule.signal.datatype)
+    """A source's physical values (raw ones for rules with labels) as the signal's column, of a
+    list as that of its elements, and which are flagged. source: (n,), numbers; missing: bool
+    (n,), there is no value."""
+    kind = arrow_type(rule.signal.scalar)
     if rule.labels:
         get = rule.labels.get
         meant = [get(raw) for raw in source.tolist()]
@@ -98,12 +104,12 @@ def converted(rule: Rule, source: Numbers, missing: Mask) -> tuple[pa.Array, Mas
     value = source if rule.scale == 1 and rule.offset == 0 else source * rule.scale + rule.offset
     number = value.astype(np.float64)
     nothing = missing | ~np.isfinite(number)
-    if rule.signal.datatype == "boolean":
+    if rule.signal.scalar == "boolean":
         return pa.array(number != 0, kind, mask=nothing), np.zeros(len(source), np.bool_)
     flagged = np.zeros(len(source), np.bool_)
     if rule.valid is not None:
         flagged = ((number < rule.valid[0]) | (number > rule.valid[1])) & ~nothing
-    if rule.signal.datatype not in INTEGERS:
+    if rule.signal.scalar not in INTEGERS:
         return pa.array(number, pa.float64(), mask=nothing).cast(kind, safe=False), flagged
     return _integers(kind, value, number, nothing, flagged)
 
@@ -125,4 +131,4 @@ def _integers(
 
 def _whole(rule: Rule) -> bool:
     whole = isinstance(rule.scale, int) and isinstance(rule.offset, int)
-    return whole and rule.signal.datatype in INTEGERS
+    return whole and rule.signal.scalar in INTEGERS

@@ -15,6 +15,7 @@ from carcloud.model.catalogue import INTEGERS
 from carcloud.model.signals import Signal
 from carcloud.services.vocabulary.document import Given
 from carcloud.services.vocabulary.mapping_types import (
+    CanList,
     CanSource,
     FieldSource,
     Number,
@@ -27,8 +28,10 @@ from carcloud.services.vocabulary.units import SAME, Conversion, canonical, conv
 SOURCES: Final = ("can", "obd", "field")
 KEYS: Final = (*SOURCES, "unit", "scale", "offset", "values", "valid")
 MOST_VALUES: Final = 500
+MOST_ELEMENTS: Final = 1_000
 PROTOCOLS: Final = ("jt808",)
 _HEX = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})")
+_RANGE = re.compile(r"\{(\d{1,4})\.\.(\d{1,4})\}")
 _NUMBER = re.compile(r"[-+]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][-+]?\d{1,2})?")
 
 Say = Callable[[int, str, str], None]
@@ -71,10 +74,8 @@ class RuleReader:
         for name in keys.given:
             if name not in KEYS:
                 self._say(keys.line_of(name), keys.path, f"no such key as {name}")
-        if signal.datatype.endswith("[]"):
-            self._say(line, keys.path, f"is a list ({signal.datatype}): only one value can be")
-            return None
-        source = self._source(keys, line)
+        listed = signal.datatype.endswith("[]")
+        source = self._list(signal, keys, line) if listed else self._source(keys, line)
         if source is None:
             return None
         if "values" in keys.given:
@@ -99,7 +100,37 @@ class RuleReader:
             return None
         return found
 
-    def _can(self, text: str) -> Source | str:
+    def _list(self, signal: Signal, keys: Keys, line: int) -> CanList | None:
+        """The elements of a list: texts, each one signal or a pattern of many."""
+        given = keys.one("can")
+        if given is None or [name for name in SOURCES if name in keys.given] != ["can"]:
+            text = f"is a list ({signal.datatype}): it needs can, with a pattern or a list"
+            self._say(line, keys.path, text)
+            return None
+        texts = given.value if isinstance(given.value, list) else [given]
+        elements: dict[str, CanSource] = {}
+        for one in texts:
+            for name in expanded(one.text):
+                found = self._can(name)
+                if isinstance(found, str) or name in elements:
+                    why = found if isinstance(found, str) else f"{name} is an element twice"
+                    self._say(one.line, keys.path, why)
+                    return None
+                elements[name] = found
+        return self._of_one_unit(elements, keys, given.line)
+
+    def _of_one_unit(self, elements: dict[str, CanSource], keys: Keys, line: int) -> CanList | None:
+        units = {one.unit.strip(): one for one in elements.values()}
+        if not 0 < len(elements) <= MOST_ELEMENTS:
+            self._say(line, keys.path, f"a list has 1 to {MOST_ELEMENTS:,} elements")
+        elif len(units) > 1 and "unit" not in keys.given and "values" not in keys.given:
+            told = ", ".join(f"{one.name} in {unit or 'none'}" for unit, one in units.items())
+            self._say(line, keys.path, f"the elements have several units ({told}): say unit")
+        else:
+            return CanList(tuple(elements.values()))
+        return None
+
+    def _can(self, text: str) -> CanSource | str:
         name, dot, signal_name = text.partition(".")
         if not dot:
             return f"{text!r} is not message.signal"
@@ -116,14 +147,14 @@ class RuleReader:
 
     def _numeric(self, signal: Signal, source: Source, keys: Keys, line: int) -> Rule | None:
         path = keys.path
-        if signal.datatype == "string":
+        if signal.scalar == "string":
             self._say(line, path, "is a text: say by values which number is which text")
             return None
         unit, way = self._conversion(signal, source, keys, line)
         scale, offset = self._number(keys, "scale", 1), self._number(keys, "offset", 0)
         if scale == 0:
             self._say(keys.line_of("scale"), path, "scale is not 0")
-        if signal.datatype == "boolean" and "valid" in keys.given:
+        if signal.scalar == "boolean" and "valid" in keys.given:
             self._say(keys.line_of("valid"), path, "true or false has no range")
         return Rule(
             signal,
@@ -140,7 +171,7 @@ class RuleReader:
     ) -> tuple[str | None, Conversion]:
         given = keys.one("unit")
         text = source.unit if given is None else given.text
-        if signal.datatype == "boolean":
+        if signal.scalar == "boolean":
             if given is not None:
                 self._say(given.line, keys.path, "true or false has no unit")
             return None, SAME
@@ -194,8 +225,10 @@ class RuleReader:
             text = f"values has 1 to {MOST_VALUES} pairs: raw value and value"
             self._say(keys.line_of("values"), keys.path, text)
             return {}
-        if isinstance(source, CanSource) and source.signal.kind != "int":
-            self._say(keys.line_of("values"), keys.path, f"{source.name} is no whole number")
+        elements = source.elements if isinstance(source, CanList) else (source,)
+        for one in elements:
+            if isinstance(one, CanSource) and one.signal.kind != "int":
+                self._say(keys.line_of("values"), keys.path, f"{one.name} is no whole number")
         labels: dict[int, Any] = {}
         for raw, meaning in found:
             number = _fraction(raw)
@@ -219,9 +252,9 @@ class _Refused:
 
 def _meaning(signal: Signal, given: Given) -> Any:
     """What a raw value means, as the signal's type."""
-    if signal.datatype == "string":
+    if signal.scalar == "string":
         return _meant_text(signal, given)
-    if signal.datatype == "boolean":
+    if signal.scalar == "boolean":
         if not isinstance(given.value, bool):
             return _Refused(f"{given.text!r} is not true or false")
         return given.value
@@ -242,15 +275,29 @@ def _meant_number(signal: Signal, given: Given) -> Any:
     number = _fraction(given)
     if number is None:
         return _Refused(f"{given.text!r} is no number")
-    whole = signal.datatype in INTEGERS
+    whole = signal.scalar in INTEGERS
     if whole and number.denominator != 1:
         return _Refused(f"{given.text} is no whole number")
-    least, most = INTEGERS.get(signal.datatype, (-math.inf, math.inf))
+    least, most = INTEGERS.get(signal.scalar, (-math.inf, math.inf))
     least = least if signal.minimum is None else max(least, signal.minimum)
     most = most if signal.maximum is None else min(most, signal.maximum)
     if not least <= number <= most:
         return _Refused(f"{given.text} is outside {least} to {most}")
     return int(number) if whole else float(number)
+
+
+def expanded(text: str) -> list[str]:
+    """The names of a pattern: `Cell_{1..96}` are 96, `Cell_{01..96}` have two digits each. A text
+    without one is itself; of a pattern that is too long, more than `MOST_ELEMENTS`."""
+    found = _RANGE.search(text)
+    if found is None:
+        return [text]
+    first, last = int(found[1]), int(found[2])
+    step = 1 if first <= last else -1
+    digits = len(found[1]) if found[1].startswith("0") else 0
+    numbers = range(first, last + step, step)[: MOST_ELEMENTS + 1]
+    before, after = text[: found.start()], text[found.end() :]
+    return [f"{before}{number:0{digits}d}{after}" for number in numbers]
 
 
 def _obd(text: str) -> Source | str:

@@ -33,6 +33,21 @@ class CanSource:
 
 
 @dataclass(frozen=True, slots=True)
+class CanList:
+    """Signals of messages, of one unit: the elements of a list, in order."""
+
+    elements: tuple[CanSource, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.elements[0].name} … {self.elements[-1].name}"
+
+    @property
+    def unit(self) -> str:
+        return self.elements[0].unit
+
+
+@dataclass(frozen=True, slots=True)
 class ObdSource:
     """A parameter of OBD-II, mode 01."""
 
@@ -67,14 +82,15 @@ class FieldSource:
         return self.field.unit
 
 
-Source = CanSource | ObdSource | FieldSource
+Source = CanSource | CanList | ObdSource | FieldSource
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One entry: a value of `signal` is `scale` times the source's physical value plus `offset`,
     conversion of units included; or, with `labels`, the entry of the raw value, and nothing where
-    there is none. `valid` is in the unit of the signal: what is outside is kept and flagged.
+    there is none. Of a list all this holds for each element. `valid` is in the unit of the signal:
+    what is outside is kept and flagged.
     """
 
     signal: Signal
@@ -89,6 +105,13 @@ class Rule:
     @property
     def path(self) -> str:
         return self.signal.path
+
+    @property
+    def can(self) -> tuple[CanSource, ...]:
+        """The CAN signals that it reads."""
+        if isinstance(self.source, CanList):
+            return self.source.elements
+        return (self.source,) if isinstance(self.source, CanSource) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +142,7 @@ class Mapping:
 
     @property
     def can(self) -> list[Rule]:
-        return [rule for rule in self.rules if isinstance(rule.source, CanSource)]
+        return [rule for rule in self.rules if rule.can]
 
     @property
     def obd(self) -> list[Rule]:

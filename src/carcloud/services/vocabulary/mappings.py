@@ -23,7 +23,7 @@ from carcloud.services.vocabulary.mapping_document import file_names, read_mappi
 from carcloud.services.vocabulary.mapping_store import dbc_texts, mappings
 from carcloud.services.vocabulary.mapping_suggest import Suggested, suggested
 from carcloud.services.vocabulary.mapping_types import (
-    CanSource,
+    CanList,
     Checked,
     Mapping,
     MappingVersion,
@@ -342,11 +342,10 @@ def _document(mapping: Mapping) -> dict[str, Any]:
 
 def _signals(rules: Iterable[Rule]) -> Iterable[dict[str, Any]]:
     for rule in rules:
-        if not isinstance(rule.source, CanSource):
-            continue
+        elements = [{"message": one.message.name, "signal": one.signal.name} for one in rule.can]
+        listed = isinstance(rule.source, CanList)
         entry: dict[str, Any] = {
-            "message": rule.source.message.name,
-            "signal": rule.source.signal.name,
+            **({"elements": elements} if listed else elements[0]),
             "path": rule.path,
             "datatype": rule.signal.datatype,
         }

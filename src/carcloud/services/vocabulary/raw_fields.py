@@ -7,6 +7,7 @@ from carcloud.codecs.dbc import Message
 from carcloud.codecs.dbc import Signal as DbcSignal
 from carcloud.codecs.jt808 import named
 from carcloud.services.vocabulary.mapping_types import (
+    CanList,
     CanSource,
     FieldSource,
     Mapping,
@@ -21,14 +22,18 @@ def raw_fields(mapping: Mapping) -> tuple[RawField, ...]:
     """All of the mapping's DBC files, then PIDs and protocol fields, mapped or not."""
     landing: dict[tuple[str, str], list[str]] = {}
     for rule in mapping.rules:
-        key = _KINDS[type(rule.source)], rule.source.name
-        landing.setdefault(key, []).append(rule.path)
+        if isinstance(rule.source, CanList):
+            for at, element in enumerate(rule.source.elements):
+                landing.setdefault(("can", element.name), []).append(f"{rule.path}[{at}]")
+        else:
+            key = _KINDS[type(rule.source)], rule.source.name
+            landing.setdefault(key, []).append(rule.path)
     listed = list(_listed(mapping))
     known = {(one.kind, one.name) for one in listed}
     others = [
         RawField("field", rule.source.name, "item of the vendor", rule.source.unit, ())
         for rule in mapping.rules
-        if (_KINDS[type(rule.source)], rule.source.name) not in known
+        if not rule.can and (_KINDS[type(rule.source)], rule.source.name) not in known
     ]
     return tuple(
         RawField(one.kind, one.name, one.place, one.unit, tuple(paths))

@@ -248,6 +248,27 @@ def test_a_cancelled_command_does_not_wait_for_the_vehicle(
     run(check())
 
 
+def test_an_old_command_is_sent_though_the_records_were_away_when_its_vehicle_came(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            found.token()
+            waited, post = give(found, CAR, "locate"), found.role.post
+            await until(lambda: post._after > 0)
+            post._after = 10_000  # so many commands were given since
+            report, away = post._commands.report, [Unavailable("records")]
+            post._commands.report = lambda told: fail(away.pop()) if away else report(told)  # type: ignore[method-assign]
+            client = await listening(found)
+            assert json.loads((await client.message()).payload)["id"] == waited
+            assert not away
+
+    def fail(error: Exception) -> Any:
+        raise error
+
+    run(check())
+
+
 def test_a_report_that_cannot_be_kept_stops_nobody(server: NatsServer, tmp_path: Path) -> None:
     async def check() -> None:
         async with site(server, tmp_path) as found:

@@ -1,8 +1,11 @@
 """History decoded anew: the kind `redecode` on the real stream, lake and records."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.compute as pc
@@ -111,6 +114,40 @@ def test_rows_become_what_frames_say_today(server, tmp_path):
         await twins.stop()
         again = await done(SPAN, lake, tmp_path, work(stream, records, new))
         assert again["changed_rows"] == 0
+        await stream.close()
+
+    asyncio.run(scene())
+
+
+def test_who_is_killed_behind_a_commit_tells_the_twins_the_next_time(server, tmp_path):
+    @contextmanager
+    def killed() -> Iterator[Any]:
+        yield SimpleNamespace(do=lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+
+    async def scene() -> None:
+        stream, lake = await connect(server), DeltaLake(tmp_path / "lake", None, LAKE_TABLES)
+        records = SqlRecords(f"sqlite:///{tmp_path}/records.sqlite")
+        old, new = reporting(CurrentSign.DISCHARGE), reporting(CurrentSign.CHARGE)
+        frames = [(CAR, report(CAR, s)) for s in range(3)]
+        seq = await stream.publish("frames.default.gbt32960", block(*frames), "1")
+        await until_confirmed(stream, seq, ingest(stream, lake, old))
+        was = currents(lake, CAR)
+        blobs = ObjectBlobs(str(tmp_path / "blobs"))
+        twins = Twins(lake, stream, blobs)
+        await twins.of(DEFAULT_TENANT)
+        given = replace(work(stream, records, new), streaming=killed)
+        with suppress(KeyboardInterrupt):
+            run(context(SPAN, lake, tmp_path, []), given)
+        assert currents(lake, CAR) == [-one for one in was]
+        await twins.stop()  # with a last snapshot, which has the old value
+        twins = Twins(lake, stream, blobs)
+        assert (await twins.of(DEFAULT_TENANT)).get(CAR).signals[CURRENT].value == was[-1]
+        again = await done(SPAN, lake, tmp_path, work(stream, records, new))
+        assert again["changed_rows"] == 0
+        await asyncio.sleep(0.1)
+        for each in (twins, Twins(lake, stream, blobs)):
+            assert (await each.of(DEFAULT_TENANT)).get(CAR).signals[CURRENT].value == -was[-1]
+        await twins.stop()
         await stream.close()
 
     asyncio.run(scene())

@@ -142,7 +142,11 @@ class CommandPost:
 
     async def _send(self, waiting: Sequence[Waiting]) -> None:
         marks = [Report(one.id, one.vehicle, State.SENT, time=now_us()) for one in waiting]
-        marked = await asyncio.to_thread(self._commands.report, marks)
+        try:
+            marked = await asyncio.to_thread(self._commands.report, marks)
+        except EngineError:
+            self.arrived(one.vehicle for one in waiting)  # old commands are not found by number
+            raise
         mine = {command.id for command in marked}
         gone: list[Waiting] = []
         for one in waiting:

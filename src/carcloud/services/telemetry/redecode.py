@@ -200,8 +200,8 @@ class _Anew:
         self._counts.added += done.added
         self._counts.changed += done.changed
         self._counts.removed += done.removed
-        if done.rows is not None:
-            self._tell(done.fresh)
+        # Also where nothing changes: who was killed behind the commit has told nobody.
+        self._tell(done.now)
 
     def _readable(self, frames: pa.Table, decoded: DecodedFrames) -> set[Key]:
         """The frames whose rows are replaced: not those that gave rows once and cannot now."""
@@ -247,11 +247,11 @@ class _Anew:
         others = found.filter(pa.array([one not in keys for one in keys_of(found)], pa.bool_()))
         return set(reports(others))
 
-    def _tell(self, fresh: pa.Table) -> None:
+    def _tell(self, rows: pa.Table) -> None:
         """Twins take what is not older than what they have; a snapshot does not know of it."""
         self._blobs.delete(snapshot_key(self._tenant))
         subject = live_subject(self._tenant)
-        for data in live_messages(newest(fresh), 0, 0) if fresh.num_rows else []:
+        for data in live_messages(newest(rows), 0, 0) if rows.num_rows else []:
             self._streaming.do(lambda stream, data=data: stream.broadcast(subject, data))  # type: ignore[misc]
 
 

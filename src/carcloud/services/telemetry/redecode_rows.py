@@ -25,11 +25,11 @@ Report = tuple[str, int, int]  # vehicle, us, digest
 class Replaced:
     """`rows` stand instead of those that were given; None where nothing changes.
 
-    `fresh`: of the rows, those that are new or other than before.
+    `now`: the rows of the frames as they are from now on, by seq.
     """
 
     rows: pa.Table | None
-    fresh: pa.Table
+    now: pa.Table
     added: int = 0
     changed: int = 0
     removed: int = 0
@@ -51,11 +51,10 @@ def replaced(before: pa.Table, decoded: pa.Table, keys: set[Key], known: set[Rep
     matched = int((found >= 0).sum())
     changed, added = int((~same & (found >= 0)).sum()), int((found < 0).sum())
     removed = old.num_rows - matched
-    fresh = new.filter(pa.array(~same))
     if not (changed or added or removed):
-        return Replaced(None, fresh)
+        return Replaced(None, new)
     rows = pa.concat_tables([others, new], promote_options="default")
-    return Replaced(rows, fresh, added, changed, removed)
+    return Replaced(rows, new, added, changed, removed)
 
 
 def newest(rows: pa.Table) -> pa.Table:

@@ -393,6 +393,16 @@ def test_a_replay_keeps_the_pace_and_begins_again(tmp_path):
     assert later.take(99_000) == []
 
 
+def test_a_replay_goes_on_from_a_clock_that_jumped(tmp_path):
+    log = read_log(Path(write_log(tmp_path / "a.log", 9, 1000)))
+    replay = Replay(log, loop=True)
+    for now, most in ((10_000_000, 1), (90_000_000, 4096), (20_000_000, 1), (20_005_000, 6)):
+        times = [frame[0] for _, frames in replay.take(now) for frame in frames]
+        assert len(times) <= most
+        assert all(now - 1_000_000 <= each <= now for each in times)
+    assert times
+
+
 def test_a_can_interface_is_read():
     try:
         subprocess.run(["ip", "link", "add", "vcan9", "type", "vcan"], check=True,

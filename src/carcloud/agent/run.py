@@ -95,7 +95,7 @@ class Agent:
             lambda: () if self._model is None else self._model.types,
             self._refresh,
             self._restart_soon,
-            _now_us,
+            lambda: time.monotonic_ns() // 1000,  # a while is one, whatever becomes of the clock
         )
         self._orders = Orders(
             folder / "commands.json",
@@ -342,6 +342,7 @@ class Agent:
                 "bytes": spool.size, "waiting": self._keeper.waiting, "dropped": spool.dropped,
             },
             "campaigns": {name: asdict(each) for name, each in self._engine.counters.items()},
+            "clock_steps": self._engine.steps_back,
             "missing": self._library.missing,
         }  # fmt: skip
 

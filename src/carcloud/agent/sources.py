@@ -19,6 +19,7 @@ _REMOTE_FLAG = 0x4000_0000
 _EXTENDED_FLAG = 0x8000_0000
 _CAN_FRAME = struct.Struct("=IB3x")
 _READ_AT_ONCE = 256
+_LATE_US = 1_000_000  # that a replay may be behind
 _RECEIVE_BUFFER = 4 << 20  # bytes: some seconds of a busy bus
 
 
@@ -67,7 +68,8 @@ class Replay:
     """A log, played at `speed` times its pace from now on, again and again if asked.
 
     It begins `skip_us` of the log's time after its first frame. Times of frames are those of the
-    clock that is passed in, not those of the log.
+    clock that is passed in, not those of the log. What falls behind that clock by more than a
+    second, or is ahead of one that was set back, goes on from there.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Replay:
         begin = self._first_us + self._skip_us
         self._at = bisect_left(frames, begin, key=lambda each: each[1][0]) % len(frames)
         self._start_us: int | None = None
+        self._last_us = 0
 
     def end(self) -> None:
         """Play no more."""
@@ -108,6 +111,11 @@ class Replay:
         """The frames that are due at `now`, at most so many, in runs of one bus."""
         if self._start_us is None:
             self._start_us = now - int(self._skip_us / self._speed)
+        if now < self._last_us - _LATE_US:
+            self._start_us += now - self._last_us
+        self._last_us = now
+        if not self.done:
+            self._start_us += max(now - self._due_us(self._start_us) - _LATE_US, 0)
         runs: list[tuple[str, list[Frame]]] = []
         for _ in range(most):
             if self._at == len(self._frames) or (due := self._due_us(self._start_us)) > now:

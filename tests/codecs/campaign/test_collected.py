@@ -271,6 +271,52 @@ def test_the_clock_does_not_go_back():
     assert offsets(script.records[0][1].series[0]) == [-1000, -1000]
 
 
+PERIOD = {"every_ms": 1000}
+FAST = {"when": "Vehicle.Speed > 61", "mode": "ALWAYS", "minimum_interval_ms": 1000}
+WINDOW = {"when": "LAST_WINDOW_AVG(Vehicle.Speed) > 61", "mode": "ALWAYS",
+          "minimum_interval_ms": 1000}  # fmt: skip
+
+
+@pytest.mark.parametrize("trigger", [PERIOD, FAST, WINDOW])
+@pytest.mark.parametrize("far", [1_000_000, 60])
+def test_a_clock_that_was_far_ahead_for_a_moment_goes_on_where_it_is(trigger, far):
+    signal = {"path": "Vehicle.Speed", "max_samples": 5, "min_interval_ms": 100, "window_ms": 1000}
+    script = Script(campaign(trigger=trigger, signals=[signal], expiry="2030-04-01T00:00:00Z"))
+    for at in range(1, 5):
+        script.feed(at, Speed=62)
+    script.feed(far, Speed=62)
+    before = len(script.records)
+    for at in range(6, 30):
+        script.feed(at, Speed=62)
+        script.tick(at + 0.5)
+    later = [at for at in script.events[before:] if at < 30]
+    assert len(later) >= 20
+    assert later == sorted(later)
+    assert max(offsets(script.records[-1][1].series[0])) <= 0
+    assert min(offsets(script.records[-1][1].series[0])) > -10_000
+    assert script.engine.steps_back == 1
+
+
+def test_an_event_that_waits_when_the_clock_is_set_back_is_sent():
+    signal = {"path": "Vehicle.Speed", "max_samples": 9}
+    raw = {"id": 0x123, "max_frames": 9}
+    whole = campaign(trigger=EVENT, post_trigger_ms=60_000, signals=[signal], frames=[raw])
+    script = Script(whole)
+    table = Table(script.engine)
+    script.engine.run([(time_us(99), 0x123, b"a")], table)
+    script.feed(100, Speed=1, IsMoving=False)
+    script.feed(101, Speed=2, IsMoving=True)
+    script.engine.run([(time_us(7), 0x123, b"b")], table)
+    script.feed(8, IsMoving=False)
+    script.feed(9, IsMoving=True)
+    script.tick(70)
+    (_, first), (_, second) = script.records
+    assert offsets(first.series[0]) == [-1000, 0]
+    assert [each.payload for each in first.frames] == [b"a"]
+    assert [each.payload for each in second.frames] == [b"b"], "what the old clock dated is gone"
+    assert script.engine.steps_back == 1
+
+
 def test_a_value_of_a_wrong_type_is_told():
     script = Script(campaign())
     with pytest.raises(ValueError, match="could not convert"):

@@ -57,6 +57,12 @@ class Ring:
             del self.values[:over]
             self.base += over
 
+    def clear(self) -> None:
+        """Forget what is there: its times are those of another clock."""
+        self.base += len(self.times)
+        del self.times[:], self.values[:]
+        self.next_us = -(2**62)
+
 
 class FrameRing:
     """The newest raw frames that one item of a campaign asks for."""
@@ -99,6 +105,13 @@ class FrameRing:
                 del each[:over]
             self.base += over
 
+    def clear(self) -> None:
+        """Forget what is there: its times are those of another clock."""
+        self.base += len(self.times)
+        for each in (self.times, self.ids, self.origins, self.payloads):
+            del each[:]
+        self.next_us = -(2**62)
+
 
 class Window:
     """Fixed windows of one signal, one after the other from its first sample.
@@ -121,6 +134,11 @@ class Window:
         self._least = float("inf")
         self._greatest = float("-inf")
         self._sum = 0.0
+
+    def begin_again(self) -> None:
+        """Give the window up that is open; the next one begins with the next sample."""
+        self.end_us = None
+        self._empty()
 
     def add(self, t: int, value: float) -> bool:
         """Take a sample; True where a window has ended before it."""

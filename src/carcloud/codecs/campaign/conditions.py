@@ -136,6 +136,14 @@ class Condition:
             self.fired = tuple(name for each in self.bound.rises for name in each.fired)
         return wanted
 
+    def step_back(self, now: int) -> None:
+        """The clock was set back to `now`: what it said later than that counts as now."""
+        self.activated_us = min(self.activated_us, now)
+        if self.last_us is not None:
+            self.last_us = min(self.last_us, now)
+            if self.again_us != NEVER:
+                self.again_us = self.last_us + self.minimum_us
+
     def begin(self, now: int, counter: int) -> None:
         """A trigger at `now`: what belongs to it is gathered after the post-trigger time."""
         campaign = self.prepared.campaign

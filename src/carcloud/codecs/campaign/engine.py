@@ -1,8 +1,11 @@
 """Campaigns at work: samples and frames in, records out.
 
-The clock comes from outside, in microseconds since 1970 UTC, and never goes back: an earlier time
-counts as the latest one. Every `feed`, `tick`, and every frame of `run` is one cycle: what came is
-stored, conditions whose inputs changed are evaluated, then what is due is done.
+The clock comes from outside, in microseconds since 1970 UTC. A time that is a little earlier counts
+as the latest one. One that is earlier by more than `STEP_US` means that the clock was set back, or
+was wrong for a moment: samples of the old clock are forgotten, and the engine goes on from there.
+
+Every `feed`, `tick`, and every frame of `run` is one cycle: what came is stored, conditions whose
+inputs changed are evaluated, then what is due is done.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +24,7 @@ from carcloud.codecs.campaign.slots import Slots
 from carcloud.codecs.campaign.uploads import Uploads
 
 TRIM_EVERY = 8192  # frames
+STEP_US = 5_000_000  # beyond what buses and timers that are read in turn lag behind each other
 
 Handler = Callable[[int, bytes], None]
 
@@ -74,6 +78,7 @@ class Engine:
         self._boundary = NEVER  # the next start or expiry of a campaign
         self._events = 0
         self._frames_taken = 0
+        self.steps_back = 0  # of the clock
 
     # What is wanted
 
@@ -95,7 +100,7 @@ class Engine:
         rest = [each for each in campaigns if each.campaign.id in refused]
         self._prepared, self._resting = tuple(taken), (*paused, *rest)
         self._watched = dict(watched or {})
-        self._now = max(self._now, now)
+        self._forward(now)
         self._rebuild()
         self.cycle(self._now)
         return refused
@@ -252,14 +257,33 @@ class Engine:
         self._rings.trim()
 
     def _forward(self, t: int) -> int:
+        if t < self._now - STEP_US:
+            self._step_back(t)
         self._now = max(self._now, t)
         return self._now
+
+    def _step_back(self, t: int) -> None:
+        """Send the events that wait for their end, then forget what the old clock has dated."""
+        self._done += [each for each in self._active.values() if each.waiting]
+        self._done = list(dict.fromkeys(self._done))
+        self._gather_all()
+        self.steps_back += 1
+        self._now = t
+        self._rings.clear()
+        for window in self._windows.values():
+            window.begin_again()
+        for each in self._active.values():
+            each.step_back(t)
+        self._rebuild()
 
     def run(self, frames: Iterable[tuple[int, int, bytes]], handlers: Handlers) -> int:
         """Frames of one bus as (time, key, payload), each a cycle; returns how many were wanted."""
         get, resolve, now, wanted = handlers.get, handlers.resolve, self._now, 0
         for t, key, payload in frames:
-            if t > now:  # noqa: PLR1730 - twice as quick as max
+            if t > now:
+                now = t
+            elif t < now - STEP_US:
+                self._step_back(t)
                 now = t
             if now >= self._boundary:
                 self._now = now

@@ -81,6 +81,13 @@ class Rings:
         for frames in self.frames.values():
             frames.trim()
 
+    def clear(self) -> None:
+        """Forget every sample and frame."""
+        for ring in self.samples.values():
+            ring.clear()
+        for frames in self.frames.values():
+            frames.clear()
+
     @property
     def bytes(self) -> int:
         """What samples and frames take now, by estimate."""

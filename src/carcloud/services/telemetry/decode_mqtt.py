@@ -8,6 +8,7 @@ same values sent again, in whatever form or grouping of moments, are recognised.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from itertools import compress
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 from carcloud.codecs.campaign.record import RecordError
 from carcloud.codecs.mqtt.message import unpack_message
 from carcloud.codecs.samples.batch import Batch, Form, InvalidBatch
-from carcloud.codecs.samples.read import read
+from carcloud.codecs.samples.block import read_block
 from carcloud.model.catalogue import CATALOGUE, Signal
 from carcloud.model.ids import Tenant
 from carcloud.model.time import DAY, iso
@@ -69,6 +70,7 @@ def decoder(
         pairs = zip(vehicles.to_pylist(), frames.to_pylist(), strict=True)
         for index, (vehicle, frame) in enumerate(pairs):
             found.take(index, vehicle, frame)
+        found.read()
         return found.decoded(vehicles, catalogue(tenant))
 
     return decode
@@ -87,6 +89,8 @@ class _Reading:
         self._campaigns = campaigns
         self._collected = CollectedRows()
         self._least, self._most = received - past_us, received + future_us
+        self._taken: list[tuple[int, str, int, bytes]] = []
+        # frame, vehicle, bytes before the payload, payload
         self._frame: list[int] = []
         self._time: list[int] = []
         self._values: list[dict[str, Any]] = []
@@ -108,17 +112,26 @@ class _Reading:
         self._kinds.append(kind)
         if kind == _UNKNOWN:
             self._faults[index] = Fault("no such topic of this vehicle", "topics, version 1", 2)
-        if kind == _COLLECTED:
-            self._take_collected(index, vehicle, payload)
-        if kind != _SIGNALS:
+        if kind in (_SIGNALS, _COLLECTED):
+            self._taken.append((index, vehicle, len(frame) - len(payload), payload))
+
+    def read(self) -> None:
+        """The payloads that were taken, in order."""
+        is_batch = [self._kinds[index] == _SIGNALS for index, *_ in self._taken]
+        batches = iter(read_block([one[3] for one in compress(self._taken, is_batch)]))
+        for (index, vehicle, before, payload), batch in zip(self._taken, is_batch, strict=True):
+            if batch:
+                self._take_batch(index, before, next(batches))
+            else:
+                self._take_collected(index, vehicle, payload)
+
+    def _take_batch(self, index: int, before: int, batch: Batch | InvalidBatch) -> None:
+        """`before`: bytes of the frame before the payload."""
+        if isinstance(batch, Batch):
+            self._rows(index, batch)
             return
-        try:
-            batch = read(payload)
-        except InvalidBatch as error:
-            at = None if error.at is None else len(frame) - len(payload) + error.at
-            self._faults[index] = Fault(f"no batch of samples: {error}", _CLAUSE, at)
-            return
-        self._rows(index, batch)
+        at = None if batch.at is None else before + batch.at
+        self._faults[index] = Fault(f"no batch of samples: {batch}", _CLAUSE, at)
 
     def _take_collected(self, index: int, vehicle: str, payload: bytes) -> None:
         try:

@@ -142,5 +142,5 @@ def test_rows_that_memory_does_not_hold_come_in_several_commits(
         assert "more than" in letter["reason"], "in one message by itself it is too much"
         await stream.close()
 
-    monkeypatch.setattr("carcloud.services.telemetry.ingest.MOST_CELLS", 60)
+    monkeypatch.setattr("carcloud.services.telemetry.ingest_batch.MOST_CELLS", 60)
     asyncio.run(scene())

@@ -75,7 +75,9 @@ async def _approved(found: Site, service: Campaigns) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_a_campaign_collects_until_it_is_paused(server: NatsServer, tmp_path: Path) -> None:
+def test_a_campaign_collects_until_it_is_paused_and_all_of_it_arrives(
+    server: NatsServer, tmp_path: Path
+) -> None:
     async def check() -> None:
         async with site(server, tmp_path / "cloud") as found:
             records, stream = found.engines.records, found.stream
@@ -93,15 +95,27 @@ def test_a_campaign_collects_until_it_is_paused(server: NatsServer, tmp_path: Pa
             service.pause(T, "every", actor="ann")
             await service.wake()
             await until(lambda: not agent.status()["campaigns"], 10)
-            await until(lambda: not follow.vehicles(T, "every", after=None, limit=5), 10)
+            await until(lambda: _result(follow) == "paused", 10)
+            kept = agent.status()["records"]["kept"]
+            await until(lambda: _rows(found, "campaign_events").num_rows == kept, 10)
+            assert agent.status()["spool"]["dropped"] == 0
+            service.end(T, "every", actor="ann")
+            await service.wake()
+            await until(lambda: _result(follow) is None, 10)
             stop.set()
             await running
             ingest.stop()
             await end([working[0]])
             await working[1]
-            assert service.get(T, "every").state == "paused"
+            assert service.get(T, "every").state == "ended"
 
     run(check())
+
+
+def _result(follow: Follow) -> str | None:
+    """What the vehicle says of the campaign; None = it does not hold it."""
+    found = follow.vehicles(T, "every", after=None, limit=5)
+    return found[0][0].result if found else None
 
 
 def _look_at_what_was_collected(found: Site, follow: Follow) -> None:

@@ -63,7 +63,7 @@ def test_documents_reach_the_target_and_only_what_changed_is_put(
 
 
 def test_a_paused_campaign_stays_with_the_vehicles_until_it_is_ended(
-    service: Campaigns, cars: Vehicles, records: SqlRecords, clock: Clock
+    service: Campaigns, cars: Vehicles, records: SqlRecords, clock: Clock, tmp_path: Any
 ) -> None:
     bring = Distribution(records, now=clock)
     running(service, Target(labels=("depot:north",)))
@@ -74,6 +74,14 @@ def test_a_paused_campaign_stays_with_the_vehicles_until_it_is_ended(
     assert kept(records, "car-0")[""] == {"documents": [], "paused": [entry]}
     assert kept(records, "car-0")["speeding"]["version"] == 1
     assert kept(records, "car-5") == {}  # it never had it
+    library = Library(tmp_path)  # the vehicle's side
+    library.take_list(json.dumps(kept(records, "car-0")[""]).encode())
+    assert library.take("speeding", json.dumps(kept(records, "car-0")["speeding"]).encode())
+    library.settle("speeding", "paused")
+    assert (library.paused, library.missing) == ({"speeding"}, [])
+    clock.now += 61 * SECOND
+    told = CheckIn("car-0", tuple(library.acknowledgements()), (), {}, {})
+    assert service.check_in(A, told) == []
     assert bring.round(A)[0].vehicles == 0
     service.resume(A, "speeding", actor="ann")
     assert bring.round(A)[0].documents == 4

@@ -104,7 +104,9 @@ test('a vehicle stands as what it says of the version that it should have', () =
   expect(standing(vehicle({ result: 'waiting' }))).toBe('waiting')
   expect(standing(vehicle({ held: 1 }))).toBe('older')
   expect(standing(vehicle({ held: null, result: '' }))).toBe('waiting')
+  expect(standing(vehicle({ result: 'paused' }))).toBe('waiting')
   expect(standing(vehicle({ wanted: null }))).toBe('leaving')
+  expect(standing(vehicle({ wanted: null, result: 'paused' }))).toBe('paused')
 })
 
 test('the samples of an event lie around its trigger', () => {

@@ -138,7 +138,7 @@ export interface VehicleProgress {
   wanted: number | null
   put: number | null
   held: number | null
-  result: '' | 'active' | 'waiting' | 'refused'
+  result: '' | 'active' | 'paused' | 'waiting' | 'refused'
   reason: string
   told: string | null
   counters: Record<string, number>
@@ -244,17 +244,18 @@ export function nextSteps(one: Campaign): NextStep[] {
 }
 
 /** How a vehicle stands to a campaign, in one word. */
-export type Standing = 'holding' | 'waiting' | 'refused' | 'older' | 'leaving'
+export type Standing = 'holding' | 'paused' | 'waiting' | 'refused' | 'older' | 'leaving'
 
 export function standing(one: VehicleProgress): Standing {
-  if (one.wanted === null) return 'leaving'
+  if (one.wanted === null) return one.result === 'paused' ? 'paused' : 'leaving'
   if (one.result === 'refused' && one.held === one.wanted) return 'refused'
-  if (one.held === one.wanted) return one.result === 'waiting' ? 'waiting' : 'holding'
+  if (one.held === one.wanted) return one.result === 'active' ? 'holding' : 'waiting'
   return one.held === null ? 'waiting' : 'older'
 }
 
 export const STANDING_TONES: Record<Standing, Tone> = {
   holding: 'good',
+  paused: 'warn',
   waiting: 'plain',
   refused: 'bad',
   older: 'warn',

@@ -6,7 +6,9 @@ The cloud says on `documents` which the vehicle should hold, and sends each on `
     {"id": "braking", "kind": "campaign", "version": 3, "hash": "…", "document": {…}}
 
 `hash` is the SHA-256 of the document's canonical JSON; see `document_hash`. What is no longer in
-the list is thrown away. Each document is acknowledged in the next check-in.
+the list is thrown away. Campaigns that are listed under `paused` instead are held as the others,
+collect nothing, and have what they collected sent. Each document is acknowledged in the next
+check-in.
 """
 
 import os
@@ -36,7 +38,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A document that is held, and what became of it: active, waiting or refused, and why."""
+    """A document that is held, and what became of it: active, paused, waiting or refused, and
+    why."""
 
     wanted: Wanted
     document: Any
@@ -63,13 +66,14 @@ class Library:
         self.held: dict[str, Held] = {}
         self.refused: dict[str, tuple[Wanted, str]] = {}
         self._wanted: dict[str, Wanted] | None = None
+        self.paused: frozenset[str] = frozenset()  # of what is wanted, campaigns that rest
         for file in sorted(folder.glob("*.json")):
             try:
                 self._keep(_read_document(file.read_bytes()))
             except (DocumentError, OSError):
                 file.unlink(missing_ok=True)  # it comes again with the next list
         try:
-            self._wanted = _read_list((folder / "list").read_bytes())
+            self._wanted, self.paused = _read_list((folder / "list").read_bytes())
         except (DocumentError, OSError):
             self._wanted = None
 
@@ -78,7 +82,7 @@ class Library:
 
     def take_list(self, payload: bytes) -> None:
         """The cloud's complete list; raises `DocumentError`."""
-        self._wanted = _read_list(payload)
+        self._wanted, self.paused = _read_list(payload)
         write_safely(self._folder / "list", payload.decode())
         for name, held in list(self.held.items()):
             if name not in self._wanted:
@@ -171,10 +175,14 @@ def _wanted(fields: Fields) -> Wanted:
     )
 
 
-def _read_list(payload: bytes) -> dict[str, Wanted]:
+def _read_list(payload: bytes) -> tuple[dict[str, Wanted], frozenset[str]]:
+    """What is wanted, and the ids of what is paused of it."""
     fields = Fields(parse_json(payload))
     found = fields.items("documents", MOST_DOCUMENTS, _wanted, required=True)
-    return {each.id: each for each in found}
+    rest = fields.items("paused", MOST_DOCUMENTS, _wanted)
+    listed = {each.id: each for each in found}
+    paused = {each.id: each for each in rest if each.id not in listed}
+    return listed | paused, frozenset(paused)
 
 
 def _read_document(payload: bytes) -> Held:

@@ -116,6 +116,7 @@ class Agent:
         """Take up the documents that are held now: the model first, then campaigns."""
         self._take_model()
         prepared: list[Prepared] = []
+        paused: list[Prepared] = []
         self._campaigns = {}
         listed: frozenset[str] | None = self._library.listed
         for name, document, held in self._campaign_documents():
@@ -127,8 +128,10 @@ class Agent:
                 if self._model is None:
                     self._library.settle(name, "waiting", "no model yet")
                     continue
-                prepared.append(prepare(campaign, self._model.catalogue))
-                self._library.settle(name, "active")
+                rests = held and name in self._library.paused
+                into = paused if rests else prepared
+                into.append(prepare(campaign, self._model.catalogue))
+                self._library.settle(name, "paused" if rests else "active")
             except DocumentError as error:
                 log.warning("campaign %s: %s", name, error)
                 self._library.settle(name, "refused", str(error))
@@ -138,7 +141,7 @@ class Agent:
         self._tables = {}
         self._paced.set()
         for name, reason in self._engine.configure(
-            prepared, _now_us(), watched=self._watched()
+            prepared, _now_us(), watched=self._watched(), paused=paused
         ).items():
             log.warning("campaign %s: %s", name, reason)
             self._library.settle(name, "refused", reason)

@@ -221,7 +221,7 @@ def start(campaign: str, version: int | None, percent: float, client: Client) ->
 @click.argument("campaign")
 @with_client
 def pause(campaign: str, client: Client) -> None:
-    """Take a campaign away from the vehicles for now."""
+    """Have vehicles collect nothing for a campaign for now; what they have is still sent."""
     _state(client.send("POST", f"{_path(campaign)}/pause").json())
 
 
@@ -229,7 +229,7 @@ def pause(campaign: str, client: Client) -> None:
 @click.argument("campaign")
 @with_client
 def resume(campaign: str, client: Client) -> None:
-    """Bring a paused campaign to the vehicles again."""
+    """Have vehicles collect for a paused campaign again."""
     _state(client.send("POST", f"{_path(campaign)}/resume").json())
 
 
@@ -237,7 +237,7 @@ def resume(campaign: str, client: Client) -> None:
 @click.argument("campaign")
 @with_client
 def end(campaign: str, client: Client) -> None:
-    """Take a campaign away from the vehicles for good."""
+    """Take a campaign away from the vehicles for good, with what they have not sent."""
     _state(client.send("POST", f"{_path(campaign)}/end").json())
 
 

@@ -335,7 +335,7 @@ class _Campaigns:
 
     @call
     def pause(self, campaign: str) -> Call[Campaign]:
-        """Take it away from the vehicles for now."""
+        """Have vehicles collect nothing for now; what they have is still sent."""
         return send("POST", f"{_ONE}/pause", Campaign, place={"campaign": campaign})
 
     @call
@@ -345,7 +345,7 @@ class _Campaigns:
 
     @call
     def end(self, campaign: str) -> Call[Campaign]:
-        """Take it away from the vehicles for good."""
+        """Take it away from the vehicles for good, with what they have not sent."""
         return send("POST", f"{_ONE}/end", Campaign, place={"campaign": campaign})
 
     @call

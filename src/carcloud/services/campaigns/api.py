@@ -285,7 +285,10 @@ class Campaigns:
             return rows.change(db, before, "start", actor, now, **values)
 
     def pause(self, tenant: Tenant, campaign: str, *, actor: str) -> Campaign:
-        """Take it away from the vehicles for now; raises `WrongState`, `UnknownCampaign`."""
+        """Nothing is collected for now, and what was is still sent.
+
+        Raises `WrongState`, `UnknownCampaign`.
+        """
         return self._go(tenant, campaign, "pause", (State.RUNNING,), State.PAUSED, actor)
 
     def resume(self, tenant: Tenant, campaign: str, *, actor: str) -> Campaign:
@@ -293,7 +296,10 @@ class Campaigns:
         return self._go(tenant, campaign, "resume", (State.PAUSED,), State.RUNNING, actor)
 
     def end(self, tenant: Tenant, campaign: str, *, actor: str) -> Campaign:
-        """Take it away from the vehicles for good; raises `WrongState`, `UnknownCampaign`."""
+        """Take it away from the vehicles for good, with what they have not sent.
+
+        Raises `WrongState`, `UnknownCampaign`.
+        """
         return self._go(tenant, campaign, "end", OPEN, State.ENDED, actor)
 
     def _go(

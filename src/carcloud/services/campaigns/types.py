@@ -137,7 +137,7 @@ class VehicleProgress:
     """How one vehicle stands to a campaign; versions are None where there is none.
 
     `put`: the version that waits for it or has reached it; `result` is what it says of it: active,
-    waiting or refused with `reason`, "" before it has said anything.
+    paused, waiting or refused with `reason`, "" before it has said anything.
     """
 
     vehicle: str

@@ -238,7 +238,8 @@ class ProgressView(msgspec.Struct, frozen=True):
 class VehicleView(msgspec.Struct, frozen=True):
     """How a vehicle stands: versions that it should have, that is put for it, that it holds.
 
-    `result`: active, waiting, refused, or empty before it has told. `counters` are the agent's.
+    `result`: active, paused, waiting, refused, or empty before it has told. `counters` are those
+    of the agent.
     """
 
     vehicle: str

@@ -345,14 +345,14 @@ async def start_campaign(
     "/campaigns/{campaign:str}/pause",
     status_code=200,
     summary="Pause a campaign",
-    description="It is taken away from the vehicles, with what they have not sent of it yet.",
+    description="Vehicles collect nothing for it; what they have collected is still sent.",
     responses=errors(400, 401, 403, 404, 409, 503, 507),
     opt=allows("campaigns:write"),
 )
 async def pause_campaign(
     campaign: FromPath[str], caller: TheCaller, campaigns: TheCampaigns
 ) -> CampaignView:
-    """Take a campaign away from the vehicles for now."""
+    """Have vehicles collect nothing for a campaign for now."""
     return await _go(campaigns.service.pause, campaign, caller, campaigns)
 
 
@@ -366,7 +366,7 @@ async def pause_campaign(
 async def resume_campaign(
     campaign: FromPath[str], caller: TheCaller, campaigns: TheCampaigns
 ) -> CampaignView:
-    """Bring a paused campaign to the vehicles again."""
+    """Have vehicles collect for a paused campaign again."""
     return await _go(campaigns.service.resume, campaign, caller, campaigns)
 
 
@@ -374,7 +374,8 @@ async def resume_campaign(
     "/campaigns/{campaign:str}/end",
     status_code=200,
     summary="End a campaign",
-    description="It is taken away from the vehicles; a new version begins it again.",
+    description="It is taken away from the vehicles, with what they have not sent of it yet; "
+    "a new version begins it again.",
     responses=errors(400, 401, 403, 404, 409, 503, 507),
     opt=allows("campaigns:write"),
 )

@@ -24,6 +24,7 @@ from carcloud.services.storage.api import (
     Storage,
     Unreadable,
     WriteConditions,
+    media_bucket,
 )
 from carcloud.services.tenancy.api import Tenancy
 
@@ -268,6 +269,15 @@ def test_a_bucket_that_was_removed_takes_nothing_more(site):
         site.get(again, "a")
     with pytest.raises(BucketTaken):
         site.bucket("box", BETA)
+
+
+def test_the_bucket_of_media_of_vehicles_is_kept_for_its_tenant(site):
+    for name in ("media-beta", "media-of-others", "media-alpha-2"):
+        with pytest.raises(BucketTaken, match="'media-alpha'"):
+            site.bucket(name)
+    assert site.bucket("media-alpha").name == media_bucket(ALPHA)
+    assert site.bucket("media-beta", BETA).name == media_bucket(BETA)
+    assert site.bucket("mediathek").name == "mediathek"
 
 
 def test_limits(site):

@@ -29,6 +29,7 @@ from carcloud.services.storage.api import (
     ObjectFacts,
     Storage,
     StorageRefusal,
+    media_bucket,
 )
 from carcloud.services.tenancy.api import KnownLimits
 
@@ -150,7 +151,7 @@ class MediaBuckets:
 
 
 def _bucket(storage: Storage, tenant: Tenant) -> Bucket:
-    name = f"media-{tenant}"
+    name = media_bucket(tenant)
     try:
         return storage.buckets.find(tenant, name)
     except NoBucket:

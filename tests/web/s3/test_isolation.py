@@ -90,6 +90,14 @@ def test_lists_hold_only_ones_own(store, owned, refused):
     assert store.boto("a").get_object(Bucket="of-alpha", Key="k")["Body"].read() == b"secret"
 
 
+def test_the_bucket_of_anothers_media_cannot_be_made(store, refused):
+    assert refused(store.boto("a").create_bucket, Bucket="media-beta") == "BucketAlreadyExists"
+    for who, tenant in (("a", "alpha"), ("b", "beta")):
+        s3 = store.boto(who)
+        s3.create_bucket(Bucket=f"media-{tenant}")
+        s3.delete_bucket(Bucket=f"media-{tenant}")
+
+
 def test_a_reader_may_not_write_and_a_project_is_a_wall(store, owned, refused):
     name, _ = owned
     reader, side = store.boto("c"), store.boto("d")

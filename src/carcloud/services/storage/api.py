@@ -20,7 +20,7 @@ from carcloud.ports.blobs import Blobs
 from carcloud.ports.records import Records
 from carcloud.services.storage import upkeep
 from carcloud.services.storage.bodies import Body
-from carcloud.services.storage.buckets import Buckets, Limit
+from carcloud.services.storage.buckets import Buckets, Limit, media_bucket
 from carcloud.services.storage.commits import GroupCommit
 from carcloud.services.storage.errors import (
     BucketFull,
@@ -76,7 +76,7 @@ __all__ = [
     "Listing", "Moved", "NoBucket", "NoKey", "NoUpload", "NoVersion", "ObjectFacts", "ObjectInfo",
     "Part", "PartClaim", "PartPage", "Rule", "SmallPart", "Storage", "StorageRefusal", "StoredBody",
     "Summary", "TablePreview", "TenantStorage", "TooLarge", "Unreadable", "Upload", "UploadPage",
-    "WriteConditions", "WrongChecksum", "WrongPart", "metadata",
+    "WriteConditions", "WrongChecksum", "WrongPart", "media_bucket", "metadata",
 ]  # fmt: skip
 
 

@@ -31,6 +31,12 @@ REMEMBER_S = 1.0  # a bucket that another process changed is seen so after so lo
 _REMEMBERED = 10_000
 Limit = Callable[[Tenant, str], int]  # the value of a tenant's limit
 _VERSIONING = ("Enabled", "Suspended")
+_MEDIA = "media-"  # names that begin so are kept for the tenants they name
+
+
+def media_bucket(tenant: Tenant) -> str:
+    """The name of the bucket that media of a tenant's vehicles go to: nobody else may have it."""
+    return f"{_MEDIA}{tenant}"
 
 
 class Buckets:
@@ -48,6 +54,11 @@ class Buckets:
         if not is_bucket_name(name):
             raise Invalid(
                 "name", "3 to 63 lower-case letters, digits, dots and hyphens, as S3 allows them"
+            )
+        if name.startswith(_MEDIA) and name != media_bucket(tenant):
+            raise BucketTaken(
+                f"names that begin with {_MEDIA!r} are kept for media of vehicles: "
+                f"choose another one, or your own {media_bucket(tenant)!r}"
             )
         made = Bucket(new_id(), name, tenant, project, self._now(), actor)
         try:

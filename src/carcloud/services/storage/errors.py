@@ -14,7 +14,7 @@ class NoBucket(StorageRefusal):
 
 
 class BucketTaken(StorageRefusal):
-    """Another tenant has a bucket of this name."""
+    """Another tenant has a bucket of this name, or it is kept for one."""
 
     code = "BucketAlreadyExists"
 

@@ -190,7 +190,7 @@ def _values(out: bytearray, values: Sequence[Any]) -> None:
     elif kinds == {str}:
         for value in values:
             put_bytes(out, 6, value.encode("utf-8", "replace"))
-    elif kinds <= {int, float} and kinds:
+    elif kinds == {int, float} and all(type(one) is float or one in _INT64 for one in values):
         put_bytes(out, 3, _doubles(list(map(float, values))))
     else:
         for value in values:
@@ -306,10 +306,17 @@ def _read_series(data: bytes) -> Series:
             case 6:
                 values.append(inner.decode())
             case 7:
-                values.append(json.loads(inner))
+                values.append(_read_json(inner))
     if len(values) != len(offsets):
         raise WireError(f"{len(offsets)} offsets and {len(values)} values")
     return Series(path, tuple(offsets), tuple(values))
+
+
+def _read_json(data: bytes) -> Any:
+    value = json.loads(data.decode())
+    if b"\\u" in data:
+        json.dumps(value, ensure_ascii=False).encode()  # no half of a surrogate pair
+    return value
 
 
 def _read_doubles(data: bytes) -> "array[float]":

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from carcloud.codecs.campaign.gathering import RISEN_PATH
-from carcloud.codecs.campaign.record import RawFrame, Record, decode
+from carcloud.codecs.campaign.record import RawFrame, Record, RecordError, decode
 from carcloud.services.telemetry.protocols import FurtherRows
 from carcloud.services.telemetry.tables import CAMPAIGN_EVENTS, TABLES
 
@@ -23,6 +24,10 @@ _SCHEMA: Final = pa.schema(
         if each.name not in ("received", "seq")
     ]
 )
+
+_LATEST_US: Final = 253_402_300_800_000_000  # the year 10000
+_BUS: Final = re.compile(r"[A-Za-z0-9_.-]{1,15}")  # as Linux names interfaces
+_CLASSIC, _MOST_PAYLOAD = 8, 64  # bytes of a frame of classic CAN, of CAN FD
 
 
 class UnknownCampaignRecord(ValueError):
@@ -74,7 +79,35 @@ def records_of(payload: bytes, known: Collection[str]) -> list[Record]:
     for record in found:
         if record.campaign not in known:
             raise UnknownCampaignRecord(f"there is no campaign {record.campaign[:100]!r}")
+        for series in record.series:
+            _check_times(record, series.offsets_us)
+            if series.path == RISEN_PATH and not all(map(_names, series.values)):
+                raise RecordError(f"{RISEN_PATH}: a value is a list of texts")
+        _check_times(record, [frame.offset_us for frame in record.frames])
+        for frame in record.frames:
+            _check_frame(frame)
     return found
+
+
+def _check_times(record: Record, offsets_us: Sequence[int]) -> None:
+    first = record.time_us + min(0, min(offsets_us, default=0))
+    last = record.time_us + max(0, max(offsets_us, default=0))
+    if first < 0 or last >= _LATEST_US:
+        raise RecordError(f"a record of {record.campaign} has a time that cannot be")
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _check_frame(frame: RawFrame) -> None:
+    """What makes a line of candump, and no other than that of the frame."""
+    if frame.bus and not _BUS.fullmatch(frame.bus):
+        raise RecordError(f"{frame.bus[:40]!r} is no name of a bus: 1 to 15 letters, digits, _ . -")
+    if frame.can_id >> (29 if frame.extended else 11):
+        raise RecordError(f"a frame has the id {frame.can_id:X}, too large for its kind")
+    if len(frame.payload) > _MOST_PAYLOAD:
+        raise RecordError(f"a frame has {len(frame.payload):,} bytes, more than {_MOST_PAYLOAD}")
 
 
 def moments(record: Record) -> dict[int, dict[str, Any]]:
@@ -97,7 +130,8 @@ def sizes(payload: bytes, records: Sequence[Record]) -> list[int]:
 def _candump(time_us: int, frame: RawFrame) -> str:
     at = time_us + frame.offset_us
     width = 8 if frame.extended else 3
-    name = f"{frame.can_id:0{width}X}#{frame.payload.hex().upper()}"
+    mark = "#" if len(frame.payload) <= _CLASSIC else "##0"
+    name = f"{frame.can_id:0{width}X}{mark}{frame.payload.hex().upper()}"
     return f"({at // 1_000_000}.{at % 1_000_000:06d}) {frame.bus or 'can'} {name}"
 
 

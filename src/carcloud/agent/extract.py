@@ -65,7 +65,7 @@ class _Writer:
             indent += "    "
             below = switch
         self.raw(signal, "r", indent)
-        limit = missing_from(signal) if self._j1939 else None
+        limit = missing_from(self._message, signal) if self._j1939 else None
         if limit is not None:
             self.lines.append(f"{indent}if r < {limit}:")
             indent += "    "

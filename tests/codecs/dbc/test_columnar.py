@@ -198,7 +198,8 @@ def _message(draw: st.DrawFn, number: int) -> str:
     j1939 = draw(st.booleans())
     signals = [draw(_signal(f"S{at}", size)) for at in range(draw(st.integers(1, 6)))]
     lines, rules = [], []
-    file_id = number | (1 << 31 if j1939 else 0)
+    page = draw(st.sampled_from([0, 0x09F80000])) if j1939 else 0  # the second: of NMEA 2000
+    file_id = number | page | (1 << 31 if j1939 else 0)
     whole = [one for one in signals if one.kind == "int" and one.length <= 64]
     switches = whole[: draw(st.integers(0, 2))]
     for at, one in enumerate(signals):

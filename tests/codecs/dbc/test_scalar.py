@@ -5,11 +5,15 @@ import gzip
 import json
 import math
 
+import numpy as np
 import pytest
 from tests.codecs.dbc.layouts import LAYOUTS, PAYLOAD, SYNTHETIC, database_of
 from tests.data import shared_data
 
+from carcloud.codecs.can.frames import CanFrames
 from carcloud.codecs.dbc import EncodingError, Message, parse
+from carcloud.codecs.dbc.columnar import decode
+from carcloud.codecs.dbc.j1939 import pgn
 from carcloud.codecs.dbc.scalar import FrameDecoder, MessageCodec
 
 
@@ -172,6 +176,50 @@ def test_j1939_values_that_are_none() -> None:
     assert [(one.signal.name, one.raw, one.missing) for one in missing] == [
         ("Speed", 0, False), ("Gear", 255, True), ("Switch", 3, True),
     ]  # fmt: skip
+
+
+NMEA = """BA_DEF_ BO_ "VFrameFormat" ENUM "StandardCAN","ExtendedCAN","reserved","J1939PG";
+BA_ "VFrameFormat" BO_ 2314277630 3;
+VAL_ 2314277630 Kind 6 "six" 7 "none" ;"""
+
+
+@pytest.mark.parametrize(
+    ("payload", "wanted"),
+    [
+        # all ones less two are data, whatever J1939 makes of a high byte of 0xFB and more
+        ("fdff fd7f fd fdffffffffffff7f 0d", {
+            "Heading": 0xFFFD, "Rate": 0x7FFD, "Sid": 0xFD, "Far": 2**63 - 3, "Kind": 5, "On": 1}),
+        ("feff fe7f fe feffffffffffff7f 06", {"Kind": 6, "On": 0}),  # out of range; six has a label
+        ("ffff ff7f ff ffffffffffffff7f 0f", {"On": 1}),  # not available
+        ("0000 ffff 00 0000000000000080 00", {
+            "Heading": 0, "Rate": -1, "Sid": 0, "Far": -(2**63), "Kind": 0, "On": 0}),
+    ],
+)  # fmt: skip
+def test_nmea_2000_has_no_value_in_the_two_highest(payload: str, wanted: dict[str, int]) -> None:
+    database, findings = database_of(
+        [
+            'Heading : 0|16@1+ (1,0) [0|0] "" E',
+            'Rate : 16|16@1- (1,0) [0|0] "" E',
+            'Sid : 32|8@1+ (1,0) [0|0] "" E',
+            'Far : 40|64@1- (1,0) [0|0] "" E',
+            'Kind : 104|3@1+ (1,0) [0|0] "" E',
+            'On : 107|1@1+ (1,0) [0|0] "" E',
+        ],
+        rest=NMEA,
+        file_id=2314277630,  # group 127250
+        length=14,
+    )
+    assert not findings
+    (message,) = database.messages
+    assert pgn(message.id) == 127250
+    data = bytes.fromhex(payload)
+    assert MessageCodec(message).decode(data) == wanted
+    frames = CanFrames.build(
+        [0], [message.id], np.frombuffer(data, np.uint8), [len(data)], extended=[True]
+    )
+    columns = decode(frames, [database]).columns
+    found = {one.signal.name: one.exact()[0] for one in columns if not one.missing[0]}
+    assert found == wanted
 
 
 def test_j1939_is_found_by_group() -> None:

@@ -34,6 +34,7 @@ class Group:
     def __init__(self, message: Message, *, j1939: bool) -> None:
         self._message = message
         self._j1939 = j1939
+        self._absent = message if j1939 else None  # whose values may be none
         self._place = {signal.name: at for at, signal in enumerate(message.signals)}
         self._plans: dict[int, list[_Bucket]] = {}
 
@@ -72,7 +73,7 @@ class Group:
             )
             values += zip(read.signals, out, strict=True)
         for signal in bucket.exact:
-            values.append((signal, exact_values(frames, index, signal, j1939=self._j1939)))
+            values.append((signal, exact_values(frames, index, signal, self._absent)))
         return values
 
     def _buckets(self, shortest: int) -> list[_Bucket]:
@@ -84,10 +85,12 @@ class Group:
                     needed = signal.needed_bytes if signal.needed_bytes > shortest else 0
                     condition = (signal.parent, signal.ranges, needed)
                     bucket = buckets.setdefault(condition, _Bucket(condition))
-                    (bucket.direct if is_direct(signal) else bucket.exact).append(signal)
+                    (bucket.direct if is_direct(signal, self._absent) else bucket.exact).append(
+                        signal
+                    )
             for bucket in buckets.values():
                 if bucket.direct:
-                    bucket.plan = plan(bucket.direct, j1939=self._j1939)
+                    bucket.plan = plan(bucket.direct, self._absent)
             self._plans[shortest] = list(buckets.values())
         return self._plans[shortest]
 

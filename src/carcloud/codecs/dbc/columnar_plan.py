@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carcloud.codecs.dbc import columnar_kernel as kernel
-from carcloud.codecs.dbc.database import Signal
+from carcloud.codecs.dbc.database import Message, Signal
 from carcloud.codecs.dbc.j1939 import missing_from
 
 _EXACT = 2**53  # integers up to here are exact in a float64
@@ -29,8 +29,8 @@ class Plan:
     reals: NDArray[np.float64]
 
 
-def plan(signals: Sequence[Signal], *, j1939: bool) -> Plan:
-    """A plan for signals of up to 64 bits."""
+def plan(signals: Sequence[Signal], message: Message | None = None) -> Plan:
+    """A plan for signals of up to 64 bits; of a J1939 `message`, whose values may be none."""
     ordered = sorted(signals, key=_window)
     windows: list[tuple[int, ...]] = []
     at = 0
@@ -39,12 +39,16 @@ def plan(signals: Sequence[Signal], *, j1939: bool) -> Plan:
         windows.append((*window, at, at + count))
         at += count
     specs = np.array([_spec(one) for one in ordered], np.uint64).reshape(-1, 4)
-    reals = np.array([_reals(one, j1939=j1939) for one in ordered], np.float64).reshape(-1, 4)
+    reals = np.array([_reals(one, message) for one in ordered], np.float64).reshape(-1, 4)
     return Plan(tuple(ordered), np.array(windows, np.int64).reshape(-1, 5), specs, reals)
 
 
-def is_direct(signal: Signal) -> bool:
-    """Whether the kernel's float64 arithmetic gives what exact integers would, rounded once."""
+def is_direct(signal: Signal, message: Message | None = None) -> bool:
+    """Whether the kernel's float64 arithmetic gives what exact integers would, rounded once, and
+    finds all values that mean none; `message` as in `plan`."""
+    limit = None if message is None else missing_from(message, signal)
+    if limit is not None and signal.length > kernel.SMALL_BITS:
+        return False
     if signal.length > _WORD or (abs(signal.factor) > _EXACT and isinstance(signal.factor, int)):
         return False
     if signal.kind != "int":
@@ -80,8 +84,8 @@ def _kind(signal: Signal) -> int:
     return kernel.SIGNED if signal.signed else kernel.UNSIGNED
 
 
-def _reals(signal: Signal, *, j1939: bool) -> tuple[float, float, float, float]:
-    limit = missing_from(signal) if j1939 else None
+def _reals(signal: Signal, message: Message | None) -> tuple[float, float, float, float]:
+    limit = None if message is None else missing_from(message, signal)
     bias = 2.0**52 + (2.0 ** (signal.length - 1) if signal.signed else 0.0)
     return (
         bias if signal.kind == "int" else 0.0,

@@ -56,7 +56,7 @@ class Column:
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Where the frame says that there is no value (n,)."""
-        limit = missing_from(self.signal) if self.j1939 else None
+        limit = missing_from(self.message, self.signal) if self.j1939 else None
         return np.zeros(len(self.time), np.bool_) if limit is None else np.isnan(self.value)
 
     def labels(self) -> list[str | None]:
@@ -71,7 +71,7 @@ def raw_values(frames: CanFrames, index: NDArray[np.int64], signal: Signal) -> R
     """Raw values of a signal that fits into all of the frames `index`."""
     if signal.length > 64:
         return np.array([raw_of(signal, frames.payload_of(at)) for at in index], object)
-    one = plan([signal], j1939=False)
+    one = plan([signal])
     words = np.empty(len(index), np.uint64)
     kernel.read_words(frames.payload, frames.start, index, one.windows[0], one.specs[0], words)
     if signal.kind == "float32":
@@ -82,10 +82,11 @@ def raw_values(frames: CanFrames, index: NDArray[np.int64], signal: Signal) -> R
 
 
 def exact_values(
-    frames: CanFrames, index: NDArray[np.int64], signal: Signal, *, j1939: bool
+    frames: CanFrames, index: NDArray[np.int64], signal: Signal, message: Message | None = None
 ) -> NDArray[np.float64]:
-    """Physical values by way of Python's integers, where float64 arithmetic rounds too often."""
-    limit = missing_from(signal) if j1939 else None
+    """Physical values by way of Python's integers, where float64 arithmetic rounds too often;
+    of a J1939 `message`, whose values may be none."""
+    limit = None if message is None else missing_from(message, signal)
     raw_array = raw_values(frames, index, signal)
     if limit is None and signal.integral and _fits_int64(signal):
         exact = raw_array.astype(np.int64) * int(signal.factor) + int(signal.offset)

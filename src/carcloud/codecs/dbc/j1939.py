@@ -1,6 +1,7 @@
-"""J1939 identifiers, and the raw values that mean "no value" (SAE J1939-21, J1939-71)."""
+"""J1939 identifiers, and the raw values that mean "no value" (SAE J1939-21, -71, NMEA 2000)."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from carcloud.codecs.dbc.database import Database, Message, Signal
 
@@ -16,20 +17,38 @@ _RESERVED = {
 }
 
 
+NMEA2000: Final = range(126208, 130816)
+"""Groups of the second data page that NMEA 2000 has; the makers' own are not among them."""
+
+
 def pgn(can_id: int) -> int:
     """The parameter group number of a 29-bit id; a destination address is taken out of it."""
     number = (can_id >> 8) & 0x3FFFF
     return number if (number >> 8) & 0xFF >= PDU2 else number & 0x3FF00
 
 
-def missing_from(signal: Signal) -> int | None:
-    """The raw value from which on a J1939 signal has no value; None where every value counts.
+def missing_from(message: Message, signal: Signal) -> int | None:
+    """The raw value from which on a signal of a J1939 message has no value; None where every
+    value counts. In a group of NMEA 2000 that are the two highest: out of range, not available.
 
     Errors and reserved values that the file gives a label count as values.
     """
+    if pgn(message.id) in NMEA2000:
+        return _missing_of_nmea2000(signal)
     if signal.kind != "int" or signal.signed or signal.length not in _RESERVED:
         return None
     reserved, absent = _RESERVED[signal.length]
+    return _unlabelled(signal, reserved, absent)
+
+
+def _missing_of_nmea2000(signal: Signal) -> int | None:
+    if signal.kind != "int" or signal.length < 2:
+        return None
+    absent = (1 << (signal.length - 1 if signal.signed else signal.length)) - 1
+    return None if absent < 2 else _unlabelled(signal, absent - 1, absent)
+
+
+def _unlabelled(signal: Signal, reserved: int, absent: int) -> int:
     return max([reserved, *(raw + 1 for raw in signal.labels if reserved <= raw < absent)])
 
 

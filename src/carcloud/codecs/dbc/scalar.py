@@ -32,7 +32,7 @@ class MessageCodec:
         self.message = message
         self._j1939 = message.j1939 if j1939 is None else j1939
         self._steps = [
-            (signal, signal.first_bit, missing_from(signal) if self._j1939 else None)
+            (signal, signal.first_bit, missing_from(message, signal) if self._j1939 else None)
             for signal in message.signals
             if signal.decodable
         ]
@@ -157,10 +157,10 @@ def _decode_quickly(steps: list[_Quick], payload: bytes) -> dict[str, Number]:
         if unused < 0:
             continue
         raw = (little_word >> first if little else big_word >> unused) & mask
-        if raw >= limit:
-            continue
         if raw >= half:
             raw -= mask + 1
+        if raw >= limit:
+            continue
         values[name] = raw if plain else raw * factor + offset
     return values
 

@@ -67,7 +67,7 @@ ARGUMENTS: dict[str, Any] = {  # one for each name of an argument of a method
     "before": "2026-05-01T00:00:00Z", "paths": ["Vehicle.Speed"], "start": "2026-05-01T00:00:00Z",
     "end": "2026-05-02T00:00:00Z", "points": 9, "maker": "m", "datum": "GCJ02",
     "datatype": "float", "unit": "V", "origin": "vss", "reported": True,
-    "deprecated": False, "path": "Vehicle.Speed",
+    "deprecated": False, "path": "Vehicle.Speed", "overlay": "{}",
     "current_sign": "charge", "kind": "script", "params": {"a": 1}, "after": ["j"], "queue": "q",
     "priority": 6, "retries": 1, "backoff_s": 2.0, "timeout_s": 3.0, "cpus": 2.0,
     "memory_mb": 600, "project": "p", "jobs": [JOB], "state": "failed", "attempt": 1, "offset": 2,

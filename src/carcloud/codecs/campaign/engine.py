@@ -19,7 +19,7 @@ from carcloud.codecs.campaign.gathering import gather
 from carcloud.codecs.campaign.prepare import Prepared
 from carcloud.codecs.campaign.record import Record
 from carcloud.codecs.campaign.rings import FrameSink, Rings, fitting
-from carcloud.codecs.campaign.sinks import Sink, sink
+from carcloud.codecs.campaign.sinks import Sink, sink, typed
 from carcloud.codecs.campaign.slots import Slots
 from carcloud.codecs.campaign.uploads import Uploads
 
@@ -247,7 +247,7 @@ class Engine:
         for path, value in samples.items():
             take = self._sinks.get(path)
             if take is not None:
-                take(t, _typed(value, self._types[path].datatype))
+                take(t, typed(value, self._types[path].datatype))
         self.cycle(t)
 
     def tick(self, t: int) -> None:
@@ -389,17 +389,3 @@ class Engine:
     def memory_bytes(self) -> int:
         """Bytes that samples and frames take now, by estimate."""
         return self._rings.bytes
-
-
-_INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
-
-
-def _typed(value: Any, datatype: str) -> Any:
-    """A value as its signal's type; raises `ValueError` or `TypeError`."""
-    if datatype in ("float", "double"):
-        return float(value)
-    if datatype in _INTEGERS:
-        return value if type(value) is int else round(value)
-    if datatype == "boolean":
-        return bool(value)
-    return value

@@ -8,6 +8,8 @@ from typing import Any
 
 from carcloud.codecs.campaign.buffers import Ring
 
+_INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
+
 Sink = Callable[[int, Any], None]
 """Takes time in microseconds and value."""
 
@@ -55,3 +57,14 @@ def sink(
     exec("\n".join(lines), names)  # noqa: S102 - every part is written above
     take: Sink = names["take"]
     return take
+
+
+def typed(value: Any, datatype: str) -> Any:
+    """A value as its signal's type; raises `ValueError` or `TypeError`."""
+    if datatype in ("float", "double"):
+        return float(value)
+    if datatype in _INTEGERS:
+        return value if type(value) is int else round(value)
+    if datatype == "boolean":
+        return bool(value)
+    return value

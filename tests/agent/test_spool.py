@@ -1,5 +1,6 @@
 """The spool: order, torn tails, kill -9, bounds."""
 
+import json
 import random
 import signal
 import subprocess
@@ -118,6 +119,44 @@ def test_a_partition_has_bounds_of_its_own(tmp_path):
     assert spool.streams["small"].waiting == 0
     spool.remove("small")
     assert not (tmp_path / "small").exists()
+
+
+FULL = """
+import json, resource, sys
+from pathlib import Path
+from carcloud.agent.spool import Spool
+
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+spool = Spool(Path(sys.argv[1]), 1 << 20)
+numbers = [spool.append("a", b"r%d" % at * 400, at) for at in range(3)]
+limit(spool.size + 500)  # half of a record
+numbers.append(spool.append("a", b"X" * 900, 3))  # the oldest goes, and makes room
+limit(100)
+numbers += [spool.append("a", b"Y" * 900, at) for at in (4, 5)]
+limit(resource.RLIM_INFINITY)
+numbers += [spool.append("a", b"Z%d" % at * 9, at) for at in (6, 7)]
+stream = spool.streams["a"]
+stream.acknowledge(3)
+stream._recent.clear()
+again = Spool(Path(sys.argv[1]), 1 << 20).streams["a"]
+print(json.dumps({
+    "numbers": numbers, "dropped": spool.dropped,
+    "read": [stream.peek(at).payload[:2].decode() for at in (4, 5)],
+    "again": [again._find(at).payload[:1].decode() for at in range(again.position, again.next)],
+}))
+"""
+
+
+def test_a_record_that_cannot_be_written_is_lost_alone_and_counted(tmp_path):
+    told = subprocess.check_output([sys.executable, "-c", FULL, tmp_path / "s"], text=True)
+    assert json.loads(told) == {
+        "numbers": [0, 1, 2, 3, None, None, 4, 5],
+        "dropped": 3 + 1 + 2,  # the oldest segment twice, then the new ones
+        "read": ["Z6", "Z7"],
+        "again": ["Z", "Z"],
+    }
 
 
 WRITER = """

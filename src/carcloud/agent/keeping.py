@@ -115,15 +115,18 @@ class Keeper:
         touched: dict[str, int] = {}
         for campaign, record in pending:
             self._keep(campaign, record, touched)
-        if reports:
-            self.spool.append(SIGNALS, _report(reports), self.clock())
+        if reports and self.spool.append(SIGNALS, _report(reports), self.clock()) is not None:
             self.tally.reports += len(reports)
             touched[SIGNALS] = 0  # synced, counted above
         self.work.set()
         for name, count in touched.items():
             stream = self.spool.streams.get(name)
-            if stream is not None:
-                await asyncio.to_thread(stream.sync)
+            try:
+                if stream is not None:
+                    await asyncio.to_thread(stream.sync)
+            except (OSError, ValueError) as error:  # ValueError: closed meanwhile, as data removed
+                log.warning("records of %s may not be safe: %s", name, error)
+                continue
             self.tally.kept += count
 
     def _keep(self, campaign: Campaign, record: Record, touched: dict[str, int]) -> None:
@@ -137,8 +140,8 @@ class Keeper:
         name = stream_of(campaign.id, record.partition)
         for payload in parts:
             if campaign.spooling == "disk":
-                self.spool.append(name, payload, self.clock())
-                touched[name] = touched.get(name, 0) + 1
+                if self.spool.append(name, payload, self.clock()) is not None:
+                    touched[name] = touched.get(name, 0) + 1
             else:
                 self._loose.append(Parcel("collected", payload, _PROTOBUF, name, None))
                 if len(self._loose) > _LOOSE:

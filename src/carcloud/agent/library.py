@@ -11,6 +11,8 @@ collect nothing, and have what they collected sent. Each document is acknowledge
 check-in.
 """
 
+import contextlib
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +21,8 @@ from typing import Any
 
 from carcloud.codecs.campaign.document import document_hash, parse_json
 from carcloud.codecs.campaign.fields import DocumentError, Fields
+
+log = logging.getLogger(__name__)
 
 KINDS = ("campaign", "model", "dbc")
 MOST_DOCUMENTS = 1000
@@ -50,11 +54,24 @@ class Held:
 def write_safely(file: Path, text: str) -> None:
     """Replace a file at once: after a power cut it is the old one or the new one."""
     new = file.with_suffix(file.suffix + ".new")
-    with new.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    new.replace(file)
+    try:
+        with new.open("w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        new.replace(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
+
+
+def write_if_possible(file: Path, text: str) -> None:
+    """Replace a file as `write_safely` does; where that fails, it is told and the old one stays."""
+    try:
+        write_safely(file, text)
+    except OSError as error:
+        log.warning("%s cannot be written: %s", file, error)
 
 
 class Library:
@@ -62,7 +79,8 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # what is taken is told then, one by one
+            folder.mkdir(parents=True, exist_ok=True)
         self.held: dict[str, Held] = {}
         self.refused: dict[str, tuple[Wanted, str]] = {}
         self._wanted: dict[str, Wanted] | None = None
@@ -71,7 +89,7 @@ class Library:
             try:
                 self._keep(_read_document(file.read_bytes()))
             except (DocumentError, OSError):
-                file.unlink(missing_ok=True)  # it comes again with the next list
+                _remove(file)  # it comes again with the next list
         try:
             self._wanted, self.paused = _read_list((folder / "list").read_bytes())
         except (DocumentError, OSError):
@@ -83,11 +101,11 @@ class Library:
     def take_list(self, payload: bytes) -> None:
         """The cloud's complete list; raises `DocumentError`."""
         self._wanted, self.paused = _read_list(payload)
-        write_safely(self._folder / "list", payload.decode())
+        write_if_possible(self._folder / "list", payload.decode())
         for name, held in list(self.held.items()):
             if name not in self._wanted:
                 del self.held[name]
-                self._file(held.wanted).unlink(missing_ok=True)
+                _remove(self._file(held.wanted))
         self.refused = {
             name: each for name, each in self.refused.items() if self._wanted.get(name) == each[0]
         }
@@ -110,7 +128,7 @@ class Library:
             return False  # an old one that is still under way
         self.refused.pop(name, None)
         self._keep(held)
-        write_safely(self._file(held.wanted), payload.decode())
+        write_if_possible(self._file(held.wanted), payload.decode())
         return True
 
     def refuse(self, wanted: Wanted, reason: str) -> None:
@@ -152,6 +170,11 @@ class Library:
             if each.wanted.id not in self.refused
         ]
         return rows + [_row(wanted, "refused", why) for wanted, why in self.refused.values()]
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):  # of a disk that is read-only: it is not listed
+        file.unlink(missing_ok=True)
 
 
 def _row(wanted: Wanted, result: str, reason: str) -> dict[str, Any]:

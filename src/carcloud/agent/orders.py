@@ -161,6 +161,13 @@ class Orders:
         kept = {name: asdict(entry) for name, entry in self._entries.items()}
         write_safely(self._file, json.dumps(kept))
 
+    def _save_if_possible(self) -> None:
+        """Where it fails, a result may be told twice after a restart."""
+        try:
+            self._save()
+        except OSError as error:
+            log.warning("commands cannot be kept: %s", error)
+
     def tell_again(self) -> None:
         """Answer with each result that the cloud has not acknowledged."""
         for name, entry in list(self._entries.items()):
@@ -171,7 +178,7 @@ class Orders:
         def told() -> None:
             if not entry.told:
                 entry.told = True
-                self._save()
+                self._save_if_possible()
 
         if entry.result is not None:
             self._answer(name, entry.result, told)
@@ -200,9 +207,9 @@ class Orders:
         self._entries[command.id] = _Entry(asdict(command))
         try:
             self._save()
-        except OSError:
-            del self._entries[command.id]  # it is not acknowledged, and comes again
-            raise
+        except OSError as error:
+            self._end(command.id, _not_kept("refused", error))
+            return
         self._queue.put_nowait(command)
         self._answer(command.id, self._stamped(_result("received", 0, "")), lambda: None)
 
@@ -211,7 +218,7 @@ class Orders:
 
     def _end(self, name: str, result: dict[str, Any]) -> None:
         entry = self._entries[name] = _Entry(None, result=self._stamped(result))
-        self._save()
+        self._save_if_possible()
         self._tell(name, entry)
 
     def _expired(self, command: Command) -> bool:
@@ -273,7 +280,11 @@ class Orders:
                 )
                 continue
             self._entries[command.id].begun = True  # it is not begun a second time
-            self._save()
+            try:
+                self._save()
+            except OSError as error:
+                self._end(command.id, _not_kept("failed", error))
+                continue
             self._end(command.id, await self._carry_out(command))
 
     async def _carry_out(self, command: Command) -> dict[str, Any]:
@@ -302,6 +313,11 @@ class Orders:
 
 def _result(state: str, code: int, reason: str) -> dict[str, Any]:
     return {"state": state, "code": code, "reason": reason}
+
+
+def _not_kept(state: str, error: OSError) -> dict[str, Any]:
+    """A command that is not on disk is not carried out: it might be carried out twice."""
+    return _result(state, UNAVAILABLE, f"it cannot be kept: {error.strerror}")
 
 
 def _id_of(payload: bytes) -> str | None:

@@ -352,10 +352,14 @@ class Agent:
     async def _show(self) -> None:
         file = self._folder / STATUS_FILE
         while True:
-            new = file.with_suffix(".new")
-            new.write_text(json.dumps({**self.status(), "documents":
-                                       self._library.acknowledgements()}))  # fmt: skip
-            new.replace(file)
+            new, status = file.with_suffix(".new"), self.status()
+            try:
+                new.write_text(
+                    json.dumps({**status, "documents": self._library.acknowledgements()})
+                )
+                new.replace(file)
+            except OSError as error:
+                log.debug("the state cannot be written: %s", error)
             await asyncio.sleep(_STATUS_S)
 
     async def run(self, stop: asyncio.Event | None = None) -> bool:

@@ -4,9 +4,14 @@ Each stream is a folder of segments that are only appended to. A record is lengt
 bytes; a torn one at the end is cut off when the stream is opened. `position` names the first record
 that is not acknowledged; it is written after the acknowledgement, so a record may be sent twice,
 but never not at all. When the spool is full, its oldest segment goes, and its records are counted.
+
+A full or broken disk ends nothing: what cannot be written is lost and counted, what is there can
+be read and sent, which makes room.
 """
 
+import errno
 import json
+import logging
 import os
 import shutil
 import struct
@@ -15,11 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+log = logging.getLogger(__name__)
+
 _HEADER = struct.Struct(">IIQ")  # bytes of the payload, CRC-32 of time and payload, time in us
 _SEGMENT_BYTES = 1 << 20
 _SAVE_EVERY = 32  # acknowledgements
 _RECENT = 256  # records that are not read back from disk
 _RECENT_BYTES = 4096  # of each of them
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what dropping the oldest may mend
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +64,40 @@ def _records(path: Path, first: int) -> tuple[list[Kept], int]:
     return found, at
 
 
+def _write(file: BinaryIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _cut(path: Path, size: int) -> None:
+    """Cut a torn end off. Where that fails it stays: nothing is added behind it."""
+    try:
+        os.truncate(path, size)
+    except OSError as error:
+        log.warning("%s cannot be cut: %s", path, error)
+
+
 def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", path, error)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be made: %s", folder, error)  # appending tells and counts it
 
 
 class Stream:
@@ -78,7 +114,7 @@ class Stream:
         self._recent: dict[int, Kept] = {}
         self.dropped = 0
         self.damaged = 0
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         for path in sorted(folder.glob("*.seg")):
             self._open(path)
         self.position = max(self._saved(), self._segments[0].first if self._segments else 0)
@@ -91,9 +127,9 @@ class Stream:
         over = path.stat().st_size - size
         if over:
             self.damaged += 1
-            os.truncate(path, size)
+            _cut(path, size)
         if not found:
-            path.unlink()
+            _remove(path)
             return
         times = [each.time_us for each in found]
         self._segments.append(_Segment(path, first, len(found), size, min(times), max(times)))
@@ -123,15 +159,21 @@ class Stream:
         return self._segments[0].oldest_us if self._segments else None
 
     def append(self, payload: bytes, time_us: int) -> int:
-        """Add a record; it is safe after `sync`. Returns its number."""
+        """Add a record; it is safe after `sync`. Returns its number.
+
+        Raises `OSError`, and then nothing of the record is kept.
+        """
         if self._file is None or self._segments[-1].bytes >= self.segment_bytes:
             self._begin(time_us)
         assert self._file is not None  # noqa: S101 - begun above
         segment = self._segments[-1]
         stamp = struct.pack(">Q", time_us)
         checksum = zlib.crc32(payload, zlib.crc32(stamp))
-        self._file.write(_HEADER.pack(len(payload), checksum, time_us) + payload)
-        self._file.flush()
+        try:
+            _write(self._file, _HEADER.pack(len(payload), checksum, time_us) + payload)
+        except OSError:
+            self._give_up(segment)
+            raise
         segment.count += 1
         segment.bytes += _HEADER.size + len(payload)
         segment.newest_us = max(segment.newest_us, time_us)
@@ -141,14 +183,31 @@ class Stream:
         self.next += 1
         return self.next - 1
 
+    def _give_up(self, segment: _Segment) -> None:
+        """A record is half written: cut it off, and begin another segment with the next one."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        _cut(segment.path, segment.bytes)
+        if not segment.count:
+            self._segments.remove(segment)
+            _remove(segment.path)
+
     def _begin(self, time_us: int) -> None:
         if self._file is not None:
             self.sync()
             self._file.close()
+            self._file = None
+        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{self.next:020d}.seg"
-        self._file = path.open("ab")
+        # Unbuffered: what fails must not be written later, with the next record.
+        self._file = path.open("wb", buffering=0)
         self._segments.append(_Segment(path, self.next, 0, 0, time_us, time_us))
-        _sync_folder(self._folder)
+        try:
+            _sync_folder(self._folder)
+        except OSError:
+            self._give_up(self._segments[-1])
+            raise
 
     def sync(self) -> None:
         """Wait until all that was added is on disk."""
@@ -201,15 +260,18 @@ class Stream:
             return
         self._since_save = 0
         new = self._folder / "position.new"
-        new.write_text(json.dumps({"next": self.position}))
-        new.replace(self._folder / "position")
-        self._forget()
+        try:
+            new.write_text(json.dumps({"next": self.position}))
+            new.replace(self._folder / "position")
+        except OSError as error:
+            log.debug("the position of %s cannot be written: %s", self._folder, error)
+        self._forget()  # in any case: it makes room
 
     def _forget(self) -> None:
         while self._segments and self._segments[0].first + self._segments[0].count <= self.position:
             if self._file is not None and len(self._segments) == 1:
                 break  # still written to
-            self._segments.pop(0).path.unlink(missing_ok=True)
+            _remove(self._segments.pop(0).path)
 
     def drop_oldest(self) -> int:
         """Remove the oldest segment; returns how many records that were not sent are lost."""
@@ -227,7 +289,7 @@ class Stream:
         self.dropped += lost
         self.position = max(self.position, end)
         self._acknowledged = {each for each in self._acknowledged if each >= self.position}
-        segment.path.unlink(missing_ok=True)
+        _remove(segment.path)
         self._since_save += 1
         self.save()
         return lost
@@ -242,8 +304,11 @@ class Stream:
     def close(self) -> None:
         """Write down what is known."""
         self.save()
-        if self._file is not None:
+        try:
             self.sync()
+        except OSError as error:
+            log.warning("%s cannot be synced: %s", self._folder, error)
+        if self._file is not None:
             self._file.close()
             self._file = None
 
@@ -264,13 +329,13 @@ class Spool:
     most_bytes: int
     streams: dict[str, Stream] = field(default_factory=dict)
     bounds: dict[str, Bounds] = field(default_factory=dict)
-    _removed: int = 0  # records that were lost with their streams
+    _lost: int = 0  # records that went with their streams, or could not be written
+    _failing: bool = False  # the last record could not be written
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for found in sorted(self.folder.iterdir()):
-            if found.is_dir():
-                self.stream(found.name)
+        _make(self.folder)
+        for found in sorted(self.folder.glob("*/")):
+            self.stream(found.name)
 
     def stream(self, name: str) -> Stream:
         """The stream of a name, made if need be."""
@@ -286,9 +351,29 @@ class Spool:
         self.bounds[name] = bounds
         self.stream(name).segment_bytes = self._segment_bytes(bounds.most_bytes)
 
-    def append(self, name: str, payload: bytes, time_us: int) -> int:
-        """Add a record, and make room if that was too much."""
-        number = self.stream(name).append(payload, time_us)
+    def append(self, name: str, payload: bytes, time_us: int) -> int | None:
+        """Add a record, and make room if that was too much.
+
+        None: the disk does not take it, and it is lost. Where the disk is full, the oldest segment
+        goes first; if that does not help, no other goes until the disk takes records again.
+        """
+        stream = self.stream(name)
+        try:
+            try:
+                number = stream.append(payload, time_us)
+            except OSError as error:
+                if error.errno not in _FULL or self._failing or not self._drop_oldest():
+                    raise
+                number = stream.append(payload, time_us)
+        except OSError as error:
+            if not self._failing:
+                log.warning("records cannot be kept: %s", error)
+            self._failing = True
+            self._lost += 1
+            return None
+        if self._failing:
+            log.warning("records are kept again")
+        self._failing = False
         self._make_room(name)
         return number
 
@@ -297,11 +382,19 @@ class Spool:
         while most is not None and stream.size > most:
             stream.drop_oldest()
         while self.size > self.most_bytes:
-            oldest = min(
-                (each for each in self.streams.values() if each.oldest_us is not None),
-                key=lambda each: each.oldest_us or 0,
-            )
-            oldest.drop_oldest()
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> bool:
+        """Remove the oldest segment of all; False where there is none."""
+        oldest = min(
+            (each for each in self.streams.values() if each.oldest_us is not None),
+            key=lambda each: each.oldest_us or 0,
+            default=None,
+        )
+        if oldest is None:
+            return False
+        oldest.drop_oldest()
+        return True
 
     def sweep(self, now_us: int) -> int:
         """Remove what is older than its bounds allow; returns how many records are lost."""
@@ -315,9 +408,9 @@ class Spool:
         """Forget a stream and its records."""
         stream = self.streams.pop(name, None)
         if stream is not None:
-            self._removed += stream.dropped + stream.waiting
+            self._lost += stream.dropped + stream.waiting
             stream.close()
-            shutil.rmtree(self.folder / name)
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @property
     def size(self) -> int:
@@ -332,7 +425,7 @@ class Spool:
     @property
     def dropped(self) -> int:
         """Records lost for want of room, for age or with their campaign, since the start."""
-        return self._removed + sum(each.dropped for each in self.streams.values())
+        return self._lost + sum(each.dropped for each in self.streams.values())
 
     def close(self) -> None:
         """Write down what is known."""

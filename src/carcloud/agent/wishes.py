@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from carcloud.agent.library import write_safely
+from carcloud.agent.library import write_if_possible
 from carcloud.agent.settings import AgentSettings
 from carcloud.codecs.campaign.document import parse_json
 from carcloud.codecs.campaign.fields import DocumentError, Fields
@@ -92,7 +92,7 @@ class Wishes:
         self.checkin_s = values.get("checkin_s", self.checkin_s)
 
     def _keep(self) -> None:
-        write_safely(self._file, json.dumps(self.document()))
+        write_if_possible(self._file, json.dumps(self.document()))
 
     def document(self) -> dict[str, Any]:
         """The reported state."""

@@ -51,7 +51,8 @@ def test_messages_wait_in_order_until_they_are_delivered(
     assert service.waiting(B, CAR) == []
     service.delivered([(B, CAR, first.id), (A, OTHER, first.id)])
     assert service.waiting(A, CAR) == [first, second]
-    service.delivered([(A, CAR, first.id)])
+    service.delivered([])
+    service.delivered([(A, CAR, first.id), (A, CAR, first.id), (A, OTHER, 1)])
     assert service.waiting(A, CAR) == [second]
     assert service.withdraw(A, CAR, second.id, actor="ann")
     assert not service.withdraw(A, CAR, second.id, actor="ann")

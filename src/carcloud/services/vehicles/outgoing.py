@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select
 
 from carcloud.codecs.mqtt.topics import matches
 from carcloud.model.ids import Tenant, VehicleId
@@ -103,10 +103,14 @@ class Outgoing:
 
     def delivered(self, had: Iterable[tuple[Tenant, str, int]]) -> None:
         """These are with their vehicles (tenant, vehicle, id), or can never be."""
-        with self._records.transaction() as db:
-            for tenant, vehicle, message in had:
-                mine = _of(tenant, vehicle) & (messages.c.id == message)
-                db.execute(delete(messages).where(mine))
+        gone = [
+            {"whose": tenant, "of": vehicle, "number": number} for tenant, vehicle, number in had
+        ]
+        if gone:
+            whose = messages.c.tenant == bindparam("whose")
+            one = (messages.c.vehicle == bindparam("of")) & (messages.c.id == bindparam("number"))
+            with self._records.transaction() as db:
+                db.execute(delete(messages).where(whose & one), gone)
 
     def changed_since(self, since: int, among: Sequence[str]) -> list[str]:
         """Those of these vehicles for which something was put since (us)."""

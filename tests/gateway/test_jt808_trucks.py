@@ -154,7 +154,7 @@ def test_a_truck_obeys_commands_and_answers(server, edition):
                 ("remove-areas", {"shape": "route"}),
             ):
                 assert (await give(name, arguments)).states == ["sent", "executed"], name
-            told = await give("recorder-command", {"command": 8, "data": b""})
+            told = await give("read-recorder", {"code": 8})
             assert told.states == ["sent", "refused"]
             told = await give("photo", {"channel": 2})
             assert told.reports[-1].answer["media_ids"] == [1]
@@ -186,9 +186,9 @@ def test_orders_that_cannot_be_or_are_not_answered(server):
                 ("set-areas", {"shape": "circle", "areas": ["here"]}),
             ):
                 assert give(name, arguments).states == ["refused"], name
-            assert give("link-check", expires_us=1).states == ["timed_out"]
+            assert give("check-link", expires_us=1).states == ["timed_out"]
 
-            told = give("link-check")
+            told = give("check-link")
             sent = await one.reply()
             one.send(0x0001, bytes.fromhex("ffff820400"))  # names another message
             one.send(0x0001, sent.serial.to_bytes(2) + b"\x82\x04\x01")
@@ -206,7 +206,7 @@ def test_orders_that_cannot_be_or_are_not_answered(server):
             one.send(0x0500, sent.serial.to_bytes(2) + POSITION)
             assert "not locked" in (await wrong.end()).reason
 
-            lost = give("query-attributes")
+            lost = give("read-attributes")
             one.writer.close()
             assert (await lost.end()).reason == "the connection ended before the answer"
 
@@ -220,8 +220,8 @@ def test_a_long_command_goes_in_packets_that_can_be_asked_for_again(server):
             (session,) = site.gateway.sessions
             corner = {"latitude_deg": 31.2, "longitude_deg": 121.4}
             told = Told()
-            arguments = {"id": 1, "attr": 0, "vertices": [corner] * 300, "name": "yard"}
-            session.deliver(order("set-polygon", arguments), told)
+            area = {"id": 1, "attr": 0, "vertices": [corner] * 300, "name": "yard"}
+            session.deliver(order("set-areas", {"shape": "polygon", "areas": [area]}), told)
             frames = [await one.reply() for _ in range(3)]
             assert [frame.packet for frame in frames] == [1, 2, 3]
             whole = decode(parse_message(b"".join(frame.raw for frame in frames)))

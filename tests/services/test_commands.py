@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from carcloud.services.commands.api import (
     StateChanged,
     UnknownCommand,
 )
-from carcloud.services.commands.kinds import BY_NAME
+from carcloud.services.commands.kinds import BY_NAME, KINDS
 from carcloud.services.commands.states import delta, merged
 from carcloud.services.telemetry.api import VehicleTwin
 from carcloud.services.telemetry.types import Reading
@@ -32,6 +33,7 @@ from carcloud.services.tenancy.api import AuditFilter, Tenancy
 from carcloud.services.vehicles.api import NewVehicle, Vehicles
 
 A, B = Tenant("a"), Tenant("b")
+CONSOLE = Path(__file__).parents[2] / "frontend" / "src"
 CAR = "LTESTCMD000000001"
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
@@ -267,6 +269,15 @@ def nested(levels: int) -> Any:
 def test_what_sets_something_in_a_vehicle_needs_more_than_sending() -> None:
     sets = {"set-parameters", "set-areas", "remove-areas", "set-signal", "restart", "run", "lock"}
     assert {name for name in sets if BY_NAME[name].action != "commands:control"} == set()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_console_has_words_for_every_command(language: str) -> None:
+    texts = (CONSOLE / "i18n" / language / "commands.ts").read_text()
+    for kind in KINDS:
+        assert f"'command.{kind.name}':" in texts
+        for argument in kind.arguments:
+            assert f"'argument.{argument.name}':" in texts
 
 
 JSON = st.recursive(

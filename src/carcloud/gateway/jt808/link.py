@@ -7,6 +7,7 @@ from carcloud.codecs.jt808.frame import Frame
 from carcloud.gateway.jt808 import media
 from carcloud.gateway.jt808.rules import (
     ANSWERS,
+    REPORTED_ANSWERS,
     REPORTS,
     SHORTEST,
     Down,
@@ -57,6 +58,8 @@ class Link:
         elif message in REPORTS or is_vendor(frame):
             session.gateway.figures.frames["report"] += 1
             session.keep(frame, session.reply(frame, Result.SUCCESS))
+            if message in REPORTED_ANSWERS:
+                session.orders.answered(frame)
         elif message in ANSWERS:
             session.gateway.figures.frames["answer"] += 1
             session.keep(frame, None)

@@ -34,8 +34,10 @@ class Up(IntEnum):
     POSITION = 0x0200
     LOCATED = 0x0201
     CONTROLLED = 0x0500
+    QUESTION_ANSWER = 0x0302
     AREAS = 0x0608
     RECORDER = 0x0700
+    DRIVER = 0x0702
     BATCH = 0x0704
     CAN = 0x0705
     MEDIA = 0x0801
@@ -82,11 +84,24 @@ ANSWERS: Final = frozenset(
 
 REPORTS: Final = frozenset(
     (
-        *(0x0108, Up.POSITION, 0x0301, 0x0302, 0x0303, 0x0701, 0x0702, Up.BATCH, Up.CAN),
+        *(
+            0x0108,
+            Up.POSITION,
+            0x0301,
+            Up.QUESTION_ANSWER,
+            0x0303,
+            0x0701,
+            Up.DRIVER,
+            Up.BATCH,
+            Up.CAN,
+        ),
         *(0x0800, Up.MEDIA, 0x0900, 0x0901),
     )
 )
 """They are kept and answered."""
+
+REPORTED_ANSWERS: Final = (Up.QUESTION_ANSWER, Up.DRIVER)
+"""Reports that may answer a command too."""
 
 SHORTEST: Final[dict[int, int]] = {
     Up.REPLY: 5,

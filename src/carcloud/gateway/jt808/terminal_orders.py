@@ -10,7 +10,7 @@ from carcloud.codecs.jt808.decode import decode
 from carcloud.codecs.jt808.encode import encode
 from carcloud.codecs.jt808.errors import EncodeError
 from carcloud.codecs.jt808.frame import Frame, build_message
-from carcloud.gateway.jt808.order_messages import message_of, wants_locked
+from carcloud.gateway.jt808.order_messages import Unmet, asked_parameters, message_of, wants_locked
 from carcloud.gateway.jt808.rules import Result, Up
 from carcloud.gateway.orders import OnReport, Order, OrderState, report
 from carcloud.model.time import now_us
@@ -25,15 +25,18 @@ _SPECIAL: Final[Mapping[int, int]] = {
     0x8106: Up.PARAMETERS,
     0x8107: Up.ATTRIBUTES,
     0x8201: Up.LOCATED,
+    0x8302: Up.QUESTION_ANSWER,
     0x8500: Up.CONTROLLED,
     0x8608: Up.AREAS,
     0x8700: Up.RECORDER,
+    0x8702: Up.DRIVER,
     0x8801: Up.PICTURES,
     0x8802: Up.STORED_MEDIA,
 }
 """Commands that have an answer of their own, besides the general reply that may come first."""
 
-_NO_SERIAL = (Up.ATTRIBUTES, Up.AREAS)  # such an answer does not say what it answers
+_SHOOT_2011: Final = (0x8801, 2011)  # 2011 has no 0x0805: a general reply ends it
+_NO_SERIAL = (Up.ATTRIBUTES, Up.AREAS, Up.DRIVER)  # such an answer does not say what it answers
 _DOORS_LOCKED = 1 << 12  # status bit
 _RESULTS: Final[Mapping[int, tuple[OrderState, str]]] = {
     Result.SUCCESS: ("executed", ""),
@@ -50,7 +53,9 @@ class _Waiting:
     message: int
     serial: int
     packets: int
+    answer: int | None = None  # message that answers it, besides a general reply
     locks: bool | None = None  # doors: what was asked for
+    parameters: frozenset[int] = frozenset()  # that were asked for; empty: all
 
     def is_at(self, serial: int) -> bool:
         """Whether a serial number is of one of its packets."""
@@ -88,15 +93,14 @@ class TerminalOrders:
             end("failed", f"{_MOST} commands wait for the terminal's answer")
         else:
             try:
-                message = message_of(order, link.edition)
-                body = b"" if message is None else encode(message[0], link.edition, message[1])
+                number, fields = message_of(order, link.edition)
+                body = encode(number, link.edition, fields)
+            except Unmet as error:
+                end("refused", str(error))
             except (EncodeError, KeyError, TypeError, AttributeError) as error:  # of the arguments
                 end("refused", f"the arguments do not fit: {error}")
-                return
-            if message is None:
-                end("refused", f"JT/T 808 has no command {order.name}")
             else:
-                self._send(order, on_report, message[0], body)
+                self._send(order, on_report, number, body)
 
     def _send(self, order: Order, on_report: OnReport, number: int, body: bytes) -> None:
         session = self._session
@@ -110,7 +114,12 @@ class TerminalOrders:
             self._long[serial] = frames
             if len(self._long) > _LONG:
                 self._long.popitem(last=False)
-        waiting = _Waiting(order, on_report, number, serial, count, wants_locked(order))
+        answer = None if (number, link.edition) == _SHOOT_2011 else _SPECIAL.get(number)
+        waiting = _Waiting(
+            *(order, on_report, number, serial, count, answer),
+            wants_locked(order),
+            asked_parameters(order, link.edition),
+        )
         self._waiting.append(waiting)
         session.reply_later(b"".join(frames))  # never before the answer to the authentication
         waiting.tell("sent")
@@ -130,6 +139,9 @@ class TerminalOrders:
             found.tell("failed", f"the answer cannot be read: {error}")
             return
         answer, wrong = message.to_json()["fields"], _wrong_doors(found, message.fields)
+        if found.parameters:
+            told = [one for one in answer["items"] if int(one["parameter"], 0) in found.parameters]
+            answer |= {"items": told, "count": len(told)}
         if frame.message == Up.PICTURES and message.fields.get("result"):
             wrong = "the camera could not do it"
         found.tell("failed" if wrong else "executed", wrong, answer)
@@ -146,7 +158,7 @@ class TerminalOrders:
         if found is None:
             return
         result = frame.body[4]
-        if result == Result.SUCCESS and number in _SPECIAL:
+        if result == Result.SUCCESS and found.answer is not None:
             found.tell("received")
             return
         self._waiting.remove(found)
@@ -157,7 +169,7 @@ class TerminalOrders:
 
     def _find(self, frame: Frame) -> _Waiting | None:
         """The command that this answers, by serial number; else the oldest of its kind."""
-        wanted = [one for one in self._waiting if _SPECIAL.get(one.message) == frame.message]
+        wanted = [one for one in self._waiting if one.answer == frame.message]
         serial = int.from_bytes(frame.body[:2])
         named = next((one for one in wanted if one.is_at(serial)), None)
         if named is None and (frame.message in _NO_SERIAL or self._edition == 2011):

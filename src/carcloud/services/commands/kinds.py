@@ -42,6 +42,30 @@ class Kind:
 
 
 _ALL = (GBT32960, JT808, MQTT)
+_AREAS = ("circle", "rectangle", "polygon", "route")
+_SERVER = (
+    Argument("apn", "text", "Access point of the mobile network", most=100),
+    Argument("user", "text", "Its user name", most=100),
+    Argument("password", "text", "Its password", most=100),
+    Argument("address", "text", "Host of the server", most=255),
+    Argument("tcp_port", "whole", "Its TCP port", least=0, most=65_535),
+    Argument("udp_port", "whole", "Its UDP port", least=0, most=65_535),
+)
+_MINUTES = Argument("minutes", "whole", "min until it gives up; 0 = never", least=0, most=65_535)
+_STORED = (
+    Argument("medium", "text", "What", True, choices=("picture", "audio", "video")),
+    Argument("channel", "whole", "Camera or microphone; all without it", least=0, most=255),
+    Argument("event", "text", "Why it was recorded",
+             choices=("platform", "timer", "robbery", "collision", "door-opened", "door-closed",
+                      "doors-closed", "distance")),
+    Argument("after", "text", "Not before this time, such as 2026-05-01T08:00:00Z", most=40),
+    Argument("before", "text", "Not after this time", most=40),
+)  # fmt: skip
+_DELETE = Argument("delete", "flag", "Then delete it in the terminal")
+_CODE = Argument("code", "whole", "Command word of GB/T 19056", True, 0, 255)
+_DATA = Argument("data", "text", "Bytes in hex digits", most=20_000)
+_LIST_ACTIONS = ("delete-all", "replace", "add", "modify")
+_ENTRIES = Argument("entries", "list", "The entries, by the fields of the protocol", most=255)
 
 KINDS: Final[tuple[Kind, ...]] = (
     Kind("locate", "Report the position now", (JT808, MQTT)),
@@ -82,8 +106,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         "set-areas", "Give circles, rectangles, polygons or routes to watch", (JT808,), CONTROL,
         arguments=(
-            Argument("shape", "text", "Which", True,
-                     choices=("circle", "rectangle", "polygon", "route")),
+            Argument("shape", "text", "Which", True, choices=_AREAS),
             Argument("areas", "list", "The areas, by the fields of the protocol", True, 1, 100),
             Argument("replace", "flag", "Instead of those it has"),
         ),
@@ -91,8 +114,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         "remove-areas", "Forget areas or routes", (JT808,), CONTROL,
         arguments=(
-            Argument("shape", "text", "Which", True,
-                     choices=("circle", "rectangle", "polygon", "route")),
+            Argument("shape", "text", "Which", True, choices=_AREAS),
             Argument("ids", "list", "Their numbers; all without it", most=125),
         ),
     ),
@@ -100,8 +122,125 @@ KINDS: Final[tuple[Kind, ...]] = (
         "confirm-alarm", "Confirm an alarm so that the terminal clears it", (JT808,),
         arguments=(
             Argument("serial", "whole", "Serial number of the report", least=0, most=65_535),
-            Argument("kinds", "list", "Names of alarms", True, 1, 32),
+            Argument("kinds", "list", "Of sos, danger, area, route, segment_time, "
+                     "illegal_ignition, illegal_move", True, 1, 32),
         ),
+    ),
+    Kind("power-off", "Turn the terminal off", (JT808,), CONTROL, parked=True),
+    Kind("close-data", "Close the terminal's data connections", (JT808,), CONTROL),
+    Kind("close-radio", "Close all radio of the terminal", (JT808,), CONTROL),
+    Kind(
+        "change-server", "Have the terminal connect to another server, or to its own again",
+        (JT808,), CONTROL,
+        arguments=(
+            Argument("back", "flag", "To its own again"),
+            Argument("code", "text", "Authentication code of the other server", most=100),
+            *_SERVER,
+            _MINUTES,
+        ),
+    ),
+    Kind(
+        "update-terminal", "Have the terminal fetch and install its firmware", (JT808,),
+        CONTROL, parked=True,
+        arguments=(
+            Argument("url", "text", "Where the firmware is", True, 1, 500),
+            *_SERVER,
+            Argument("maker", "text", "Maker code of the terminal", most=11),
+            Argument("hardware", "text", "Hardware version it is for", most=100),
+            Argument("firmware", "text", "Its version", most=100),
+            _MINUTES,
+        ),
+    ),
+    Kind("check-link", "Have the terminal answer, to see that it does", (JT808,)),
+    Kind("read-attributes", "Read maker, model, card and versions of the terminal", (JT808,)),
+    Kind("read-driver", "Read the driver's identity from the card", (JT808,)),
+    Kind(
+        "read-areas", "Read the areas or routes that the terminal watches", (JT808,),
+        arguments=(
+            Argument("shape", "text", "Which", True, choices=_AREAS),
+            Argument("ids", "list", "Their numbers; all without it", most=125),
+        ),
+    ),
+    Kind("read-recorder", "Read data of the driving recorder", (JT808,), arguments=(_CODE, _DATA)),
+    Kind(
+        "set-recorder", "Set parameters of the driving recorder", (JT808,), CONTROL,
+        arguments=(_CODE, _DATA),
+    ),
+    Kind(
+        "pass-through", "Pass bytes to a device behind the terminal", (JT808,), CONTROL,
+        arguments=(
+            Argument("code", "whole", "Kind of message; 240 to 255 are the user's", True, 0, 255),
+            Argument("data", "text", "Bytes in hex digits", True, 0, 20_000),
+        ),
+    ),
+    Kind(
+        "record-video", "Record a video", (JT808,),
+        arguments=(
+            Argument("seconds", "whole", "s it lasts", True, 1, 65_535),
+            Argument("channel", "whole", "Camera", least=1, most=255),
+        ),
+    ),
+    Kind(
+        "record-sound", "Record the sound in the cabin, or stop it", (JT808,), CONTROL,
+        arguments=(
+            Argument("stop", "flag", "Stop it"),
+            Argument("seconds", "whole", "s it lasts; 0 = until stopped", least=0, most=65_535),
+            Argument("store", "flag", "Keep it in the terminal, instead of uploading it"),
+            Argument("rate_khz", "text", "Sampling, kHz", choices=("8", "11", "23", "32")),
+        ),
+    ),
+    Kind(
+        "find-media", "List pictures, sound or videos that the terminal keeps", (JT808,),
+        arguments=_STORED,
+    ),
+    Kind(
+        "upload-media", "Upload pictures, sound or videos that the terminal keeps", (JT808,),
+        CONTROL,
+        arguments=(*_STORED, _DELETE),
+    ),
+    Kind(
+        "upload-media-item", "Upload one item that the terminal keeps", (JT808,), CONTROL,
+        arguments=(
+            Argument("media_id", "whole", "Its number", True, 1, 0xFFFFFFFF),
+            _DELETE,
+        ),
+    ),
+    Kind(
+        "call-back", "Have the terminal call a telephone", (JT808,), CONTROL,
+        arguments=(
+            Argument("phone", "text", "Its number", True, 1, 20),
+            Argument("listen", "flag", "Only listen to the cabin"),
+        ),
+    ),
+    Kind(
+        "question", "Ask the driver, who chooses an answer", (JT808,),
+        arguments=(
+            Argument("text", "text", "The question", True, 1, 120),
+            Argument("answers", "list", "Answers to choose from, numbered from 1", True, 1, 20),
+            Argument("speak", "flag", "Speak it too"),
+        ),
+    ),
+    Kind(
+        "information", "Tell the driver information of a kind in the menu", (JT808,),
+        arguments=(
+            Argument("code", "whole", "Kind of information", True, 0, 255),
+            Argument("text", "text", "What to tell", True, 1, 500),
+        ),
+    ),
+    Kind(
+        "set-events", "Change the events that a driver can report", (JT808,), CONTROL,
+        arguments=(
+            Argument("action", "text", "How", True, choices=(*_LIST_ACTIONS, "delete")),
+            _ENTRIES,
+        ),
+    ),
+    Kind(
+        "set-menu", "Change the menu of information", (JT808,), CONTROL,
+        arguments=(Argument("action", "text", "How", True, choices=_LIST_ACTIONS), _ENTRIES),
+    ),
+    Kind(
+        "set-phone-book", "Change the telephone book", (JT808,), CONTROL,
+        arguments=(Argument("action", "text", "How", True, choices=_LIST_ACTIONS), _ENTRIES),
     ),
     Kind(
         "set-signal", "Write an actuator", (MQTT,), CONTROL, parked=True,

@@ -80,11 +80,11 @@ class Kills:
     ) -> None:
         seed = int.from_bytes(os.urandom(4), "big")
         print("seed", seed)
-        self._dice = random.Random(seed)
+        self.dice = random.Random(seed)
         self._supervisor = supervisor
         self._pause_s = pause_s
-        self._victims = [r for _ in range(turns) for r in self._dice.sample(roles, len(roles))]
-        self._due = time.monotonic() + self._dice.uniform(*pause_s)
+        self._victims = [r for _ in range(turns) for r in self.dice.sample(roles, len(roles))]
+        self._due = time.monotonic() + self.dice.uniform(*pause_s)
         self.done: Counter[str] = Counter()
         self.over = threading.Event()
 
@@ -96,7 +96,7 @@ class Kills:
             role = self._victims.pop(0)
             os.kill(self._supervisor.pids()[role], signal.SIGKILL)
             self.done[role] += 1
-            self._due = time.monotonic() + self._dice.uniform(*self._pause_s)
+            self._due = time.monotonic() + self.dice.uniform(*self._pause_s)
         else:
             self.over.set()
 

@@ -12,7 +12,7 @@ import pytest
 from carcloud.app.engines import LAKE_TABLES
 from carcloud.app.job_telemetry import OpenLogs
 from carcloud.codecs.can.frames import CanFrames
-from carcloud.codecs.can.obd import PIDS
+from carcloud.codecs.can.obd_pids import PIDS
 from carcloud.codecs.canlog.decoding import OBD, LogDecoding
 from carcloud.codecs.dbc import parse
 from carcloud.engines.canlog_files import read_log

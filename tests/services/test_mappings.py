@@ -12,7 +12,8 @@ import pytest
 from carcloud.agent.extract import compiled
 from carcloud.agent.model import parse_model
 from carcloud.codecs.can.frames import CanFrames
-from carcloud.codecs.can.obd import PIDS, ObdSeries
+from carcloud.codecs.can.obd import ObdSeries
+from carcloud.codecs.can.obd_pids import PARTS, PIDS
 from carcloud.codecs.dbc.columnar import decode
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.catalogue import UNITS
@@ -90,6 +91,31 @@ def test_a_mapping_is_read_with_its_units_converted() -> None:
     assert landing["Wheels.Odd"] == ()
     assert landing["0C"] == ("Vehicle.Powertrain.CombustionEngine.Speed",)
     assert landing["jt808.door1_open"] == ()
+
+
+def test_the_page_maps_parameters_of_obd_to_signals_of_the_standard() -> None:
+    page = (Path(__file__).parents[2] / "docs/models.md").read_text()
+    text = page.split("## Parameters of OBD-II")[1].split("```")[1].removeprefix("yaml\n")
+    read = read_mapping(text, {}, CATALOGUE)
+    assert read.checked.findings == ()
+    assert read.checked.signals == text.count("{obd: ") == 14
+    rules = {rule.path: rule for rule in read.mapping.rules}
+    assert rules["Vehicle.TraveledDistance"].scale == 1000
+
+
+def test_a_parameter_with_several_values_is_read_by_their_numbers() -> None:
+    node = "Vehicle.LowVoltageBattery.CurrentVoltage"
+    mapping = read_mapping(f"signals:\n  {node}: {{obd: 24.2}}\n", {}, CATALOGUE).mapping
+    assert [rule.source.name for rule in mapping.rules] == ["24.2"]
+    both = [
+        ObdSeries(0x7E8, 0x24, one, np.array([7]), np.array([value]), part)
+        for part, (one, value) in enumerate(zip(PARTS[0x24], (1.0, 2.5), strict=True))
+    ]
+    [series] = apply(mapping, obd=both)
+    assert series.values.to_pylist() == [2.5]
+    assert lines(f"signals:\n  {node}: {{obd: 24.3}}\n", {}) == [
+        (2, "'24.3': PID 24 has no value 3")
+    ]
 
 
 def test_json_is_a_mapping_too() -> None:

@@ -10,51 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carcloud.codecs.can.frames import CanFrames
+from carcloud.codecs.can.obd_pids import PARTS, PIDS, Pid
 
 ANSWER = 0x40  # added to the mode that was asked
 REFUSED = 0x7F
 LIVE, STORED_CODES, PENDING_CODES, VEHICLE, PERMANENT_CODES = 0x01, 0x03, 0x07, 0x09, 0x0A
 VIN_BYTES = 17
 
-
-@dataclass(frozen=True, slots=True)
-class Pid:
-    """A parameter of mode 01: value = number * factor / divisor + offset.
-
-    size: bytes; the number is big-endian
-    """
-
-    name: str
-    unit: str
-    size: int
-    factor: int = 1
-    divisor: int = 1
-    offset: int = 0
-
-
-# SAE J1979, appendix B
-PIDS: dict[int, Pid] = {
-    0x04: Pid("EngineLoad", "%", 1, 100, 255),
-    0x05: Pid("CoolantTemperature", "degC", 1, offset=-40),
-    0x0B: Pid("IntakeManifoldPressure", "kPa", 1),
-    0x0C: Pid("EngineSpeed", "rpm", 2, 1, 4),
-    0x0D: Pid("VehicleSpeed", "km/h", 1),
-    0x0E: Pid("TimingAdvance", "deg", 1, 1, 2, -64),
-    0x0F: Pid("IntakeAirTemperature", "degC", 1, offset=-40),
-    0x10: Pid("MassAirFlow", "g/s", 2, 1, 100),
-    0x11: Pid("ThrottlePosition", "%", 1, 100, 255),
-    0x1F: Pid("RunTime", "s", 2),
-    0x2F: Pid("FuelLevel", "%", 1, 100, 255),
-    0x31: Pid("DistanceSinceCodesCleared", "km", 2),
-    0x33: Pid("BarometricPressure", "kPa", 1),
-    0x42: Pid("ControlModuleVoltage", "V", 2, 1, 1000),
-    0x46: Pid("AmbientAirTemperature", "degC", 1, offset=-40),
-    0x49: Pid("AcceleratorPedalD", "%", 1, 100, 255),
-    0x5B: Pid("HybridBatteryRemaining", "%", 1, 100, 255),
-    0x5C: Pid("OilTemperature", "degC", 1, offset=-40),
-    0x5E: Pid("FuelRate", "l/h", 2, 1, 20),
-    0xA6: Pid("Odometer", "km", 4, 1, 10),
-}
 
 # ISO 14229-1, table of negative response codes
 REASONS = {
@@ -73,9 +35,10 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObdSeries:
-    """Answers of one control unit for one parameter.
+    """Answers of one control unit for one value of a parameter.
 
-    time: int64 (k,), ns as in the frames. value: float64 (k,).
+    time: int64 (k,), ns as in the frames. value: float64 (k,). part: which of the parameter's
+    values, from 0.
     """
 
     ecu: int  # identifier of its answers
@@ -83,6 +46,7 @@ class ObdSeries:
     parameter: Pid
     time: NDArray[np.int64]
     value: NDArray[np.float64]
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +132,7 @@ def decode_obd(messages: CanFrames) -> ObdAnswers:
 
 def _live(answers: CanFrames) -> Iterator[ObdSeries]:
     """Mode 01; an answer may hold up to six parameters, one after the other."""
-    found: dict[tuple[int, int], list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {}
+    found: dict[tuple[int, int, int], list[tuple[NDArray[np.int64], NDArray[np.int64]]]] = {}
     at = np.ones(len(answers), np.int64)
     rows = answers
     while len(rows):
@@ -179,23 +143,35 @@ def _live(answers: CanFrames) -> Iterator[ObdSeries]:
         rows, at, pids, size = rows.select(good), at[good], pids[good], size[good]
         for pid in np.unique(pids).tolist():
             mine = pids == pid
-            number = np.zeros(int(mine.sum()), np.int64)
-            some = rows.select(mine)
-            for byte in range(PIDS[pid].size):
-                number = number << 8 | _byte(some, at[mine] + 1 + byte)
-            for ecu in np.unique(some.can_id).tolist():
-                one = some.can_id == ecu
-                found.setdefault((ecu, pid), []).append((some.time[one], number[one]))
+            some, start = rows.select(mine), at[mine] + 1
+            for part, value in enumerate(PARTS[pid]):
+                number = _number(some, start, value)
+                for ecu in np.unique(some.can_id).tolist():
+                    one = some.can_id == ecu
+                    key = ecu, pid, part
+                    found.setdefault(key, []).append((some.time[one], number[one]))
         at = at + 1 + size
         more = at < rows.length
         rows, at = rows.select(more), at[more]
-    for (ecu, pid), pieces in sorted(found.items()):
+    for (ecu, pid, part), pieces in sorted(found.items()):
         time = np.concatenate([piece[0] for piece in pieces])
         number = np.concatenate([piece[1] for piece in pieces])
         order = np.argsort(time, kind="stable")
-        scale = PIDS[pid]
-        value = number[order] * scale.factor / scale.divisor + scale.offset
-        yield ObdSeries(ecu, pid, scale, time[order], value)
+        scale = PARTS[pid][part]
+        values = number[order] * scale.factor / scale.divisor + scale.offset
+        yield ObdSeries(ecu, pid, scale, time[order], values, part)
+
+
+def _number(frames: CanFrames, start: NDArray[np.int64], value: Pid) -> NDArray[np.int64]:
+    """The number of a value of the parameter whose bytes begin at `start` of each payload."""
+    number = np.zeros(len(frames), np.int64)
+    for byte in value.bytes:
+        number = number << 8 | _byte(frames, start + byte)
+    number &= value.mask
+    if value.signed:
+        half = 1 << (8 * len(value.bytes) - 1)
+        number = (number ^ half) - half
+    return number
 
 
 def _byte(frames: CanFrames, at: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -53,10 +53,10 @@ def apply(
         if isinstance(rule.source, CanSource):
             message, name = rule.source.message, rule.source.signal.name
             by_signal.setdefault((message.id, message.extended, name), []).append(rule)
-    by_pid: dict[int, list[Rule]] = {}
+    by_pid: dict[tuple[int, int], list[Rule]] = {}
     for rule in mapping.obd:
         if isinstance(rule.source, ObdSource):
-            by_pid.setdefault(rule.source.pid, []).append(rule)
+            by_pid.setdefault((rule.source.pid, rule.source.part), []).append(rule)
     return [*_can(by_signal, columns), *_obd(by_pid, obd)]
 
 
@@ -80,9 +80,11 @@ def of_column(rule: Rule, column: "Column") -> tuple[pa.Array, Mask]:
     return converted(rule, source, column.missing)
 
 
-def _obd(rules: dict[int, list[Rule]], answers: Iterable[ObdSeries]) -> Iterator[Series]:
+def _obd(
+    rules: dict[tuple[int, int], list[Rule]], answers: Iterable[ObdSeries]
+) -> Iterator[Series]:
     for one in answers:
-        for rule in rules.get(one.pid, ()):
+        for rule in rules.get((one.pid, one.part), ()):
             source: Numbers = one.value
             if rule.labels:
                 known = one.parameter

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from carcloud.codecs.can.obd import PIDS
+from carcloud.codecs.can.obd_pids import PARTS, PIDS
 from carcloud.codecs.dbc import Database, Message
 from carcloud.codecs.jt808 import named
 from carcloud.model.catalogue import INTEGERS
@@ -30,7 +30,7 @@ KEYS: Final = (*SOURCES, "unit", "scale", "offset", "values", "valid")
 MOST_VALUES: Final = 500
 MOST_ELEMENTS: Final = 1_000
 PROTOCOLS: Final = ("jt808",)
-_HEX = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})")
+_HEX = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})(?:\.([2-9]))?")
 _RANGE = re.compile(r"\{(\d{1,4})\.\.(\d{1,4})\}")
 _NUMBER = re.compile(r"[-+]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][-+]?\d{1,2})?")
 
@@ -303,8 +303,11 @@ def expanded(text: str) -> list[str]:
 def _obd(text: str) -> Source | str:
     match = _HEX.fullmatch(text.strip())
     pid = int(match[1], 16) if match else -1
-    if pid in PIDS:
-        return ObdSource(pid)
+    part = int(match[2]) - 1 if match and match[2] else 0
+    if part < len(PARTS.get(pid, ())):
+        return ObdSource(pid, part)
+    if pid in PARTS:
+        return f"{text!r}: PID {pid:02X} has no value {part + 1}"
     return f"{text!r} is no PID that can be read: {', '.join(f'{one:02X}' for one in PIDS)}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from carcloud.codecs.can.obd import PIDS, Pid
+from carcloud.codecs.can.obd_pids import PARTS, Pid
 from carcloud.codecs.dbc import Database, Message
 from carcloud.codecs.dbc import Signal as DbcSignal
 from carcloud.codecs.jt808.named import Field
@@ -49,17 +49,19 @@ class CanList:
 
 @dataclass(frozen=True, slots=True)
 class ObdSource:
-    """A parameter of OBD-II, mode 01."""
+    """A value of a parameter of OBD-II, mode 01."""
 
     pid: int
+    part: int = 0  # which of its values
 
     @property
     def parameter(self) -> Pid:
-        return PIDS[self.pid]
+        return PARTS[self.pid][self.part]
 
     @property
     def name(self) -> str:
-        return f"{self.pid:02X}"
+        """The PID, and from the second value on which it is: 14, 14.2."""
+        return f"{self.pid:02X}.{self.part + 1}" if self.part else f"{self.pid:02X}"
 
     @property
     def unit(self) -> str:

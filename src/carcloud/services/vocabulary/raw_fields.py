@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from carcloud.codecs.can.obd import PIDS
+from carcloud.codecs.can.obd_pids import PARTS
 from carcloud.codecs.dbc import Message
 from carcloud.codecs.dbc import Signal as DbcSignal
 from carcloud.codecs.jt808 import named
@@ -53,8 +53,9 @@ def _listed(mapping: Mapping) -> Iterator[RawField]:
             for signal in message.signals:
                 name = f"{message.name}.{signal.name}"
                 yield RawField("can", name, _place(message, signal), signal.unit, ())
-    for pid, known in PIDS.items():
-        yield RawField("obd", f"{pid:02X}", known.name, known.unit, ())
+    for pid, values in PARTS.items():
+        for part, known in enumerate(values):
+            yield RawField("obd", ObdSource(pid, part).name, known.name, known.unit, ())
     for field in named.table().values():
         yield RawField("field", f"jt808.{field.name}", field.what, field.unit, ())
 

@@ -39,7 +39,7 @@ class NoRoom(Full):
 class Session(Protocol):
     """What the outbox knows of the sender of a frame."""
 
-    unconfirmed: int  # frames of this session that are not durable yet
+    unconfirmed: int  # answers to this session that wait for its frames to be durable
 
     def send(self, data: bytes) -> None:
         """Write replies to the peer; a closed peer is ignored."""
@@ -125,7 +125,28 @@ class Outbox:
         block.replies.append((session, reply))
         session.unconfirmed += 1
         self.figures.frames += 1
-        self._grow(tenant, block, len(frame))
+        self._grow(tenant, block, len(frame) + _FRAME_OVERHEAD)
+
+    def add_all(
+        self,
+        tenant: Tenant,
+        vehicle: str,
+        received: int,
+        frames: list[bytes],
+        session: Session,
+        replies: bytes,
+    ) -> None:
+        """Keep frames that came together; send `replies` once all of them are durable."""
+        queue, count = self._queues.get(tenant) or self._queue(tenant), len(frames)
+        block = queue.opened or queue.open()
+        block.vehicles += [vehicle] * count
+        block.received += [received] * count
+        block.faults += [None] * count
+        block.frames += frames
+        block.replies.append((session, replies))
+        session.unconfirmed += 1
+        self.figures.frames += count
+        self._grow(tenant, block, sum(map(len, frames)) + count * _FRAME_OVERHEAD)
 
     def after_earlier(self, tenant: Tenant, session: Session, reply: bytes) -> None:
         """Send `reply` once every earlier frame of the session is durable."""
@@ -145,11 +166,11 @@ class Outbox:
         session.unconfirmed += 1
         block = self._queue(tenant).open()
         block.replies.append((session, reply))
-        self._grow(tenant, block, len(reply))
+        self._grow(tenant, block, len(reply) + _FRAME_OVERHEAD)
 
     def _grow(self, tenant: Tenant, block: _Block, size: int) -> None:
-        block.bytes += size + _FRAME_OVERHEAD
-        self.pending_bytes += size + _FRAME_OVERHEAD
+        block.bytes += size
+        self.pending_bytes += size
         if block.bytes >= self._block_bytes:
             self.figures.blocks_full += 1
             self._flush(tenant)

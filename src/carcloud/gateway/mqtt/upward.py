@@ -48,8 +48,10 @@ class Upward:
         link, names, v5 = self._link, self._names, self._v5
         session, tenant, vehicle = link.session, link.tenant, link.vehicle
         gateway = session.gateway
-        add, now, most = gateway.outbox.add, now_us(), gateway.rules.receive_maximum
-        at, count, end = 0, 0, len(data)
+        most = gateway.rules.receive_maximum
+        at, end = 0, len(data)
+        frames: list[bytes] = []
+        answers = b""
         while end - at >= 8 and data[at] == _QOS_1:
             size, start = data[at + 1], at + 2
             if size >= 0x80:
@@ -74,13 +76,14 @@ class Upward:
                 if self._unanswered + len(link.state.received) >= most:
                     break
                 self._unanswered += 1
-            add(tenant, vehicle, now, name + data[body:stop], session, _PUBACK + number)
+            frames.append(name + data[body:stop])
+            answers += _PUBACK + number
             at = stop
-            count += 1
-        if count:
-            gateway.quotas.spend(tenant, count)
-            gateway.figures.frames["report"] += count
-        return at, count
+        if frames:
+            gateway.outbox.add_all(tenant, vehicle, now_us(), frames, session, answers)
+            gateway.quotas.spend(tenant, len(frames))
+            gateway.figures.frames["report"] += len(frames)
+        return at, len(frames)
 
     def _agrees(self, name: bytes, said: bytes, payload: bytes) -> bool:
         """Whether what is said of a payload was said before of one that begins so."""

@@ -173,7 +173,7 @@ async def _commands(found: Site, agent: Agent) -> None:
     assert (refused.state, "50 km/h" in refused.reason) == (State.REFUSED, True)
     agent.feed("can0", _speed(0))
     located = await _ended(found, "locate")
-    assert located.state == State.EXECUTED
+    assert (located.state, located.reason) == (State.EXECUTED, "")
     assert located.result[f"{PLACE}Latitude"] == pytest.approx(31.2)
     assert located.received is not None
     assert (await _ended(found, "track", interval_s=1, duration_s=60)).state == State.EXECUTED

@@ -86,6 +86,7 @@ export class CampaignDraft {
   /** Asked soon, for what stands in the form then; the answer goes to the fields of `form`. */
   checkSoon(form: FormState): void {
     this.checked = false
+    this.#asked?.abort() // its answer is about what stood there before
     clearTimeout(this.#resting)
     this.#resting = setTimeout(() => void this.check(form), REST_MS)
   }

@@ -42,6 +42,7 @@ export abstract class VersionedText<
   #next: string | null = null
   #waiting: ReturnType<typeof setTimeout> | undefined
   #questions = 0
+  #looks = 0
 
   changed = $derived(this.held !== null && (this.text !== this.held.text || this.extra()))
   /** somebody saved another since */
@@ -68,9 +69,9 @@ export abstract class VersionedText<
 
   /** What holds now; a text that somebody has changed stays. */
   load = async (): Promise<void> => {
-    const keep = this.changed
     await this.attempt(async () => {
       const { value, etag } = await this.read()
+      const keep = this.changed
       const kept = keep || this.held ? null : draft<Draft>(this.name)
       this.held = value
       this.#etag = etag
@@ -91,7 +92,9 @@ export abstract class VersionedText<
 
   look = (version: number): Promise<void> =>
     this.attempt(async () => {
-      this.looked = version === this.held?.version ? this.held : await this.one(version)
+      const look = ++this.#looks
+      const found = version === this.held?.version ? this.held : await this.one(version)
+      if (look === this.#looks) this.looked = found
     })
 
   /** Another text, or another of what belongs to it; it is checked when typing rests. */

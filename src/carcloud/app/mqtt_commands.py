@@ -133,7 +133,7 @@ class MqttCommands:
         if state is None:
             raise InvalidCommand("state", f"one of {', '.join(_STATES)}")
         command = one.topic[len(_COMMANDS) : -len(_RESULT)]
-        reason = told.reason if told.code is None else f"{told.reason} (0x{told.code:x})".strip()
+        reason = f"{told.reason} (0x{told.code:x})".strip() if told.code else told.reason
         self._commands.report([Report(command, one.vehicle, state, reason, told.result)])
 
     def _check_in(self, one: Told) -> None:

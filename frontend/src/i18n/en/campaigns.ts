@@ -228,5 +228,6 @@ export default {
   'campaign.approver': 'Approved by',
   'campaign.notApproved': 'not approved',
   'campaign.runs': 'Runs',
+  'campaign.backToForm': 'Show what the form has',
   'campaign.restored': 'What you wrote here before, and did not save, is back.',
 } as const

@@ -126,6 +126,8 @@ export default {
   'desired.reported': 'Reported',
   'desired.noReport': 'It has not reported its state.',
   'desired.json': 'Desired state, JSON',
+  'desired.hint': 'A key for each setting that the vehicle knows. What you take away is desired no longer.',
+  'desired.known': 'The vehicle reports {names}. What you take away here is desired no longer.',
   'desired.notObject': 'It must be a JSON object, such as {"reporting": {"interval_s": 30}}.',
   'desired.saved': 'Desired state saved',
 } as const

@@ -228,5 +228,6 @@ export default {
   'campaign.approver': '批准人',
   'campaign.notApproved': '未批准',
   'campaign.runs': '运行中',
+  'campaign.backToForm': '显示表单内容',
   'campaign.restored': '已恢复您之前在此填写但未保存的内容。',
 }

@@ -125,6 +125,8 @@ export default {
   'desired.reported': '上报状态',
   'desired.noReport': '车辆还没有上报状态。',
   'desired.json': '期望状态（JSON）',
+  'desired.hint': '每个键对应车辆支持的一项设置。在此删除的项不再期望。',
+  'desired.known': '车辆上报的设置：{names}。在此删除的项不再期望。',
   'desired.notObject': '必须是 JSON 对象，例如 {"reporting": {"interval_s": 30}}。',
   'desired.saved': '期望状态已保存',
 } as const

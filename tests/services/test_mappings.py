@@ -242,6 +242,17 @@ def test_wrong_files_keys_and_doubles_are_told() -> None:
     assert lines("x" * 300_000)[0][1] == "a mapping has at most 256,000 bytes"
 
 
+def test_only_the_first_wrong_names_are_compared_with_all_there_are() -> None:
+    paths = [path for path, one in CATALOGUE.items() if one.scalar == "float"][:150]
+    entries = [f"  {path}: {{can: Wheels.Sped}}\n" for path in paths]
+    right = "  Vehicle.Cabin.Door.Row1.DriverSide.IsOpen: {can: Wheels.Door}\n"
+    text = f"dbc: [drive.dbc]\nsignals:\n{''.join(entries)}{right}"
+    read = read_mapping(text, FILES, CATALOGUE)
+    hinted = ["do you mean Speed?" in one.text for one in read.checked.findings]
+    assert hinted == [True] * 20 + [False] * 80
+    assert len(read.mapping.rules) == 1  # what is right further down still holds
+
+
 def test_findings_of_the_dbc_are_told_beside() -> None:
     broken = DBC + ' SG_ X : 0|0@1+ (1,0) [0|0] "" ECU\nBO_ nonsense\n'
     read = read_mapping(GOOD, {"drive.dbc": broken}, CATALOGUE)

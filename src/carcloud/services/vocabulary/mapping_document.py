@@ -6,7 +6,6 @@ signals:
   Vehicle.Speed: {can: Wheels.Speed, unit: mph, valid: [0, 300]}
 """
 
-import difflib
 import re
 from collections.abc import Mapping as Map
 from typing import Any, Final
@@ -24,7 +23,7 @@ from carcloud.services.vocabulary.document import (
     line_of,
     pairs,
 )
-from carcloud.services.vocabulary.mapping_rules import Keys, RuleReader
+from carcloud.services.vocabulary.mapping_rules import Hints, Keys, RuleReader
 from carcloud.services.vocabulary.mapping_types import (
     Checked,
     DbcFile,
@@ -85,6 +84,7 @@ class _Reader:
         self._dbc = dbc
         self._catalogue = catalogue
         self._folded: dict[str, str] | None = None
+        self._hints = Hints()
         self.findings: list[Finding] = []
         self.file_findings: list[DbcFinding] = []
         self.named: list[str] = []
@@ -166,7 +166,7 @@ class _Reader:
         if not isinstance(node, yaml.MappingNode):
             self.say(line_of(key), "signals", "a mapping of paths to sources")
             return
-        rules = RuleReader([one.database for one in self.files], self.say)
+        rules = RuleReader([one.database for one in self.files], self.say, self._hints)
         for name, value in pairs("signals", node, self.findings):
             if len(self.rules) >= MOST_SIGNALS:
                 self.say(line_of(name), name.value, f"at most {MOST_SIGNALS:,} signals")
@@ -190,10 +190,8 @@ class _Reader:
         if self._folded is None:
             self._folded = {path.lower(): path for path in self._catalogue}
         near = self._folded.get(name.value.lower())
-        if near is None:
-            close = difflib.get_close_matches(name.value, self._catalogue, 1, 0.85)
-            near = close[0] if close else None
         hint = f"; do you mean {near}?" if near else ""
+        hint = hint or self._hints.near(name.value, self._catalogue, 0.85)
         self.say(line_of(name), name.value, f"the catalogue has no such signal{hint}")
         return None
 

@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -30,12 +30,30 @@ KEYS: Final = (*SOURCES, "unit", "scale", "offset", "values", "valid")
 MOST_VALUES: Final = 500
 MOST_ELEMENTS: Final = 1_000
 PROTOCOLS: Final = ("jt808",)
+_MOST_NAME: Final = 200  # characters of a name that is compared
 _HEX = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})(?:\.([2-9]))?")
 _RANGE = re.compile(r"\{(\d{1,4})\.\.(\d{1,4})\}")
 _NUMBER = re.compile(r"[-+]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][-+]?\d{1,2})?")
 
+MOST_HINTS: Final = 20  # of one document: each compares a name with all there are
+
 Say = Callable[[int, str, str], None]
 """Tell of something wrong: line, path, text."""
+
+
+class Hints:
+    """What a wrong name may mean, for the first of a document."""
+
+    def __init__(self) -> None:
+        self._left = MOST_HINTS
+
+    def near(self, name: str, among: Iterable[str], likeness: float = 0.75) -> str:
+        """The end of a sentence, with the name of these that is most like it; or nothing."""
+        if not self._left or len(name) > _MOST_NAME:
+            return ""
+        self._left -= 1
+        close = difflib.get_close_matches(name, list(among), 1, likeness)
+        return f"; do you mean {close[0]}?" if close else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +80,9 @@ class Keys:
 class RuleReader:
     """Reads entries of one mapping."""
 
-    def __init__(self, databases: Sequence[Database], say: Say) -> None:
+    def __init__(self, databases: Sequence[Database], say: Say, hints: Hints) -> None:
         self._say = say
+        self._hints = hints
         self._messages: dict[str, Message] = {}
         for database in databases:  # the first that has a name decides
             for message in database.messages:
@@ -93,7 +112,7 @@ class RuleReader:
         if given is None or isinstance(given.value, list) or not given.text:
             self._say(keys.line_of(kind), keys.path, f"{kind} is one text")
             return None
-        find = {"can": self._can, "obd": _obd, "field": _field}[kind]
+        find = {"can": self._can, "obd": _obd, "field": self._field}[kind]
         found = find(given.text)
         if isinstance(found, str):
             self._say(given.line, keys.path, found)
@@ -136,14 +155,24 @@ class RuleReader:
             return f"{text!r} is not message.signal"
         message = self._messages.get(name)
         if message is None:
-            return f"no DBC has a message {name}{_near(name, self._messages)}"
+            return f"no DBC has a message {name}{self._hints.near(name, self._messages)}"
         signal = message.signal_by_name.get(signal_name)
         if signal is None:
-            near = _near(signal_name, message.signal_by_name)
+            near = self._hints.near(signal_name, message.signal_by_name)
             return f"{name} has no signal {signal_name}{near}"
         if not signal.decodable:
             return f"{text} cannot be decoded: see what is told of the DBC file"
         return CanSource(message, signal)
+
+    def _field(self, text: str) -> Source | str:
+        protocol, _, name = text.partition(".")
+        if protocol not in PROTOCOLS:
+            return f"no protocol {protocol!r} has fields: {', '.join(PROTOCOLS)}"
+        found = named.find(name)
+        if found is None:
+            near = self._hints.near(name, named.table())
+            return f"{protocol} has no field {name!r}{near}"
+        return FieldSource(protocol, found)
 
     def _numeric(self, signal: Signal, source: Source, keys: Keys, line: int) -> Rule | None:
         path = keys.path
@@ -309,21 +338,6 @@ def _obd(text: str) -> Source | str:
     if pid in PARTS:
         return f"{text!r}: PID {pid:02X} has no value {part + 1}"
     return f"{text!r} is no PID that can be read: {', '.join(f'{one:02X}' for one in PIDS)}"
-
-
-def _field(text: str) -> Source | str:
-    protocol, _, name = text.partition(".")
-    if protocol not in PROTOCOLS:
-        return f"no protocol {protocol!r} has fields: {', '.join(PROTOCOLS)}"
-    found = named.find(name)
-    if found is None:
-        return f"{protocol} has no field {name!r}{_near(name, named.table())}"
-    return FieldSource(protocol, found)
-
-
-def _near(name: str, among: Any) -> str:
-    close = difflib.get_close_matches(name, list(among), 1, 0.75)
-    return f"; do you mean {close[0]}?" if close else ""
 
 
 def _fraction(given: Given) -> Fraction | None:

@@ -60,7 +60,8 @@ ELSEWHERE = {
     r"carcloud can import drive\.mf4\b": "tests/services/test_can_import.py, which has such a log",
     r"carcloud tables drop\b": "tests/web/test_table_routes.py",
     r"carcloud tenants approve-deletion\b": "tests/web/test_tenant_deletions.py",
-    r"(python|cc) .*mqtt_device|\./mqtt_device": "tests/gateway/test_mqtt_devices.py",
+    r"(device/bin/python|cc) .*mqtt_device|\./mqtt_device": "tests/gateway/test_mqtt_devices.py",
+    r"python3 -m venv device|device/bin/pip": "these reach a registry of packages",
     r"carcloud jobs submit script\b": "tests/test_docs_compute.py, where a sandbox is available",
 }
 # command -> what must have been done before; it may have been done already

@@ -196,6 +196,9 @@ def test_each_raw_field_lands_at_its_place() -> None:
         (f"{CELLS}: {{obd: 0C}}",
          "is a list (float[]): it needs can, with a pattern or a list"),
         (f"{CELLS}: {{can: Last.Amps}}", "is in V: no way there from A"),
+        ("Vehicle.Diagnostics.DTCList: {obd: stored-codes, scale: 2}",
+         "codes of OBD-II have no scale"),
+        ("Vehicle.Speed: {obd: stored-codes}", "'stored-codes' is no PID that can be read"),
         ("Vehicle.Speed: {can: [Groups.Cell_1]}", "can is one text"),
         (f"{CODES}: {{can: Probes.State_1}}",
          "is a text: say by values which number is which text"),
@@ -206,6 +209,23 @@ def test_what_is_wrong_of_a_list_is_told_with_its_line(entry: str, wanted: str) 
     (finding,) = read.checked.findings
     assert finding.line == 3
     assert finding.text.startswith(wanted)
+
+
+def test_trouble_codes_are_a_list_also_an_empty_one() -> None:
+    node = "Vehicle.Diagnostics.DTCList"
+    read = read_mapping(f"signals:\n  {node}: {{obd: stored-codes}}\n", {}, CATALOGUE)
+    assert read.checked.findings == ()
+    landing = {one.name: one.paths for one in read.checked.fields if one.kind == "obd"}
+    assert (landing["stored-codes"], landing["pending-codes"]) == ((node,), ())
+    log = frames(
+        (1, 0x7E8, bytes.fromhex("0643020301c10000")),
+        (2, 0x7E8, bytes.fromhex("0247000000000000")),  # pending: not mapped
+        (3, 0x7E8, bytes.fromhex("0243000000000000")),
+    )
+    rows = lay_rows(MappedCan(read.mapping).feed(log))
+    assert rows["time"].cast(pa.int64()).to_pylist() == [1, 3]
+    assert rows[node].to_pylist() == [["P0301", "U0100"], []]
+    assert len(set(rows["digest"].to_pylist())) == 2
 
 
 def test_patterns() -> None:

@@ -98,7 +98,7 @@ def test_the_page_maps_parameters_of_obd_to_signals_of_the_standard() -> None:
     text = page.split("## Parameters of OBD-II")[1].split("```")[1].removeprefix("yaml\n")
     read = read_mapping(text, {}, CATALOGUE)
     assert read.checked.findings == ()
-    assert read.checked.signals == text.count("{obd: ") == 14
+    assert read.checked.signals == text.count("{obd: ") == 15
     rules = {rule.path: rule for rule in read.mapping.rules}
     assert rules["Vehicle.TraveledDistance"].scale == 1000
 

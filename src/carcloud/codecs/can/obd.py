@@ -97,6 +97,9 @@ class ObdAnswers:
     counts: dict[tuple[int, int], int]
 
 
+NO_ANSWERS = ObdAnswers((), (), (), (), {})
+
+
 def answers_of(messages: CanFrames) -> CanFrames:
     """Those of the identifiers with which control units answer a tester."""
     standard = ~messages.extended & (messages.can_id >= 0x7E8) & (messages.can_id <= 0x7EF)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from carcloud.codecs.can.assembly import Assembler
 from carcloud.codecs.can.frames import CanFrames
 from carcloud.codecs.can.isotp import IsoTp
-from carcloud.codecs.can.obd import ObdSeries, decode_obd
+from carcloud.codecs.can.obd import NO_ANSWERS, ObdAnswers, ObdSeries, decode_obd
 from carcloud.codecs.canlog.layers import Layer
 from carcloud.codecs.dbc.columnar import BusDatabase, Decoded, LogDecoder
 from carcloud.codecs.dbc.columnar_values import Column
@@ -94,7 +94,7 @@ class LogDecoding:
         """All values that this block completes."""
         decoded, answers = self.columns(frames)
         found: list[Values] = []
-        for series in answers:
+        for series in answers.series:
             base, self._next_frame = self._next_frame, self._next_frame + len(series.time)
             found.append(_answers(series, base))
         for one in decoded:
@@ -106,16 +106,16 @@ class LogDecoding:
             self.tally.by_message[values.message] += len(values.time)
         return found
 
-    def columns(self, frames: CanFrames) -> tuple[list[Decoded], tuple[ObdSeries, ...]]:
+    def columns(self, frames: CanFrames) -> tuple[list[Decoded], ObdAnswers]:
         """What this block completes: columns as the databases have them, layer by layer, and
         answers of OBD-II. `tally` counts no values here."""
         if self._buses is not None:
             frames = frames.select(np.isin(frames.bus, sorted(self._buses)))
         self.tally.see(frames)
         ordinary = frames.messages()
-        answers: tuple[ObdSeries, ...] = ()
+        answers = NO_ANSWERS
         if self._obd is not None:
-            answers = decode_obd(self._obd.feed(ordinary)).series
+            answers = decode_obd(self._obd.feed(ordinary))
         found: list[Decoded] = []
         left = np.ones(len(ordinary), np.bool_)
         for layer, assembler in self._layers:

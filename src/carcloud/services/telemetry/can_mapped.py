@@ -46,7 +46,8 @@ class MappedCan:
             message = column.message
             if (message.id, message.extended, column.signal.name) not in self._mapped:
                 self.unmapped[f"{message.name}.{column.signal.name}"] += len(column.time)
-        return [*apply(self._mapping, columns, answers), *self._lists.feed(columns)]
+        found = apply(self._mapping, columns, answers.series, answers.codes)
+        return [*found, *self._lists.feed(columns)]
 
     def finish(self) -> list[Series]:
         """Lists that nothing completed; counts messages that were never completed."""

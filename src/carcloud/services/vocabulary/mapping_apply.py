@@ -8,10 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from carcloud.codecs.can.obd import ObdSeries
+from carcloud.codecs.can.obd import ObdCodes, ObdSeries
 from carcloud.model.catalogue import INTEGERS
 from carcloud.model.signals import arrow_type
-from carcloud.services.vocabulary.mapping_types import CanSource, Mapping, ObdSource, Rule
+from carcloud.services.vocabulary.mapping_types import (
+    CanSource,
+    Mapping,
+    ObdCodeSource,
+    ObdSource,
+    Rule,
+)
 
 if TYPE_CHECKING:
     from carcloud.codecs.dbc.columnar_values import Column
@@ -41,10 +47,13 @@ class Series:
 
 
 def apply(
-    mapping: Mapping, columns: "Iterable[Column]" = (), obd: Iterable[ObdSeries] = ()
+    mapping: Mapping,
+    columns: "Iterable[Column]" = (),
+    obd: Iterable[ObdSeries] = (),
+    codes: Iterable[ObdCodes] = (),
 ) -> list[Series]:
     """Series of decoded CAN columns (made with `mapping.databases`) and of OBD-II answers, without
-    lists, which `mapping_lists.Lists` puts together.
+    lists of CAN signals, which `mapping_lists.Lists` puts together.
 
     A signal that several buses, senders or control units report gives one series of each.
     """
@@ -57,7 +66,7 @@ def apply(
     for rule in mapping.obd:
         if isinstance(rule.source, ObdSource):
             by_pid.setdefault((rule.source.pid, rule.source.part), []).append(rule)
-    return [*_can(by_signal, columns), *_obd(by_pid, obd)]
+    return [*_can(by_signal, columns), *_obd(by_pid, obd), *_codes(mapping.obd, codes)]
 
 
 def _can(
@@ -91,6 +100,16 @@ def _obd(
                 source = np.rint((one.value - known.offset) * known.divisor / known.factor)
             values, flagged = converted(rule, source, np.zeros(len(source), np.bool_))
             yield Series(rule, one.time, values, flagged)
+
+
+def _codes(rules: Iterable[Rule], told: Iterable[ObdCodes]) -> Iterator[Series]:
+    """An answer is one list, also an empty one."""
+    by_mode = {one.source.mode: one for one in rules if isinstance(one.source, ObdCodeSource)}
+    for answer in told:
+        rule = by_mode.get(answer.mode)
+        if rule is not None:
+            values = pa.array([list(answer.codes)], arrow_type(rule.signal.datatype))
+            yield Series(rule, np.array([answer.time]), values, np.zeros(1, np.bool_))
 
 
 def converted(rule: Rule, source: Numbers, missing: Mask) -> tuple[pa.Array, Mask]:

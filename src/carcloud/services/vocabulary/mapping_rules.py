@@ -15,10 +15,12 @@ from carcloud.model.catalogue import INTEGERS
 from carcloud.model.signals import Signal
 from carcloud.services.vocabulary.document import Given
 from carcloud.services.vocabulary.mapping_types import (
+    CODES,
     CanList,
     CanSource,
     FieldSource,
     Number,
+    ObdCodeSource,
     ObdSource,
     Rule,
     Source,
@@ -97,6 +99,10 @@ class RuleReader:
         source = self._list(signal, keys, line) if listed else self._source(keys, line)
         if source is None:
             return None
+        if isinstance(source, ObdCodeSource):
+            for name in keys.given.keys() - {"obd"}:
+                self._say(keys.line_of(name), keys.path, f"codes of OBD-II have no {name}")
+            return Rule(signal, source, line, None)
         if "values" in keys.given:
             labels = self._labels(signal, source, keys)
             return Rule(signal, source, line, None, labels=labels)
@@ -119,8 +125,11 @@ class RuleReader:
             return None
         return found
 
-    def _list(self, signal: Signal, keys: Keys, line: int) -> CanList | None:
-        """The elements of a list: texts, each one signal or a pattern of many."""
+    def _list(self, signal: Signal, keys: Keys, line: int) -> CanList | ObdCodeSource | None:
+        """The elements of a list: texts, each one signal or a pattern of many; or codes."""
+        codes = keys.one("obd")
+        if codes is not None and codes.text in CODES and signal.scalar == "string":
+            return ObdCodeSource(codes.text)
         given = keys.one("can")
         if given is None or [name for name in SOURCES if name in keys.given] != ["can"]:
             text = f"is a list ({signal.datatype}): it needs can, with a pattern or a list"

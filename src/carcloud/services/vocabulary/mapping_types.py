@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -68,6 +68,25 @@ class ObdSource:
         return self.parameter.unit
 
 
+CODES: Final = {"stored-codes": 3, "pending-codes": 7, "permanent-codes": 10}
+"""Trouble codes by the mode of OBD-II that tells them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObdCodeSource:
+    """Trouble codes of OBD-II, a list of texts; `name` is one of `CODES`."""
+
+    name: str
+
+    @property
+    def mode(self) -> int:
+        return CODES[self.name]
+
+    @property
+    def unit(self) -> str:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldSource:
     """A named field of a protocol; `field` says how it is read."""
@@ -84,7 +103,7 @@ class FieldSource:
         return self.field.unit
 
 
-Source = CanSource | CanList | ObdSource | FieldSource
+Source = CanSource | CanList | ObdSource | ObdCodeSource | FieldSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +167,7 @@ class Mapping:
 
     @property
     def obd(self) -> list[Rule]:
-        return [rule for rule in self.rules if isinstance(rule.source, ObdSource)]
+        return [rule for rule in self.rules if isinstance(rule.source, ObdSource | ObdCodeSource)]
 
     def fields(self, protocol: str) -> list[Rule]:
         """The rules whose sources are fields of a protocol."""

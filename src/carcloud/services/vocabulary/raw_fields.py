@@ -7,15 +7,17 @@ from carcloud.codecs.dbc import Message
 from carcloud.codecs.dbc import Signal as DbcSignal
 from carcloud.codecs.jt808 import named
 from carcloud.services.vocabulary.mapping_types import (
+    CODES,
     CanList,
     CanSource,
     FieldSource,
     Mapping,
+    ObdCodeSource,
     ObdSource,
     RawField,
 )
 
-_KINDS = {CanSource: "can", ObdSource: "obd", FieldSource: "field"}
+_KINDS = {CanSource: "can", ObdSource: "obd", ObdCodeSource: "obd", FieldSource: "field"}
 
 
 def raw_fields(mapping: Mapping) -> tuple[RawField, ...]:
@@ -56,6 +58,8 @@ def _listed(mapping: Mapping) -> Iterator[RawField]:
     for pid, values in PARTS.items():
         for part, known in enumerate(values):
             yield RawField("obd", ObdSource(pid, part).name, known.name, known.unit, ())
+    for name, mode in CODES.items():
+        yield RawField("obd", name, f"trouble codes, mode {mode:02X}", "", ())
     for field in named.table().values():
         yield RawField("field", f"jt808.{field.name}", field.what, field.unit, ())
 

@@ -13,6 +13,7 @@ from carcloud.services.vehicles.api import (
     Outgoing,
     Unknown,
     Vehicles,
+    Waits,
     Wanted,
     put_again,
     put_many_in,
@@ -79,9 +80,9 @@ def test_one_message_is_retained_on_a_topic(service: Outgoing, records: SqlRecor
 def test_what_is_too_late_is_not_given_out_and_forgotten(service: Outgoing, clock: Clock) -> None:
     wanted = [Wanted(A, CAR, (COMMANDS,), frozenset())]
     message = service.send(A, CAR, COMMANDS, b"go", actor="ann", expires=START + SECOND)
-    assert service.look(wanted) == [([message], False)]
+    assert service.look(wanted) == [Waits([message], False)]
     clock.now += SECOND
-    assert service.look(wanted) == [([], False)]
+    assert service.look(wanted) == [Waits((), False)]
     assert service.forget_expired() == 1
     assert service.waiting(A, CAR) == []
 
@@ -92,9 +93,9 @@ def test_a_gateway_gets_what_its_filters_cover_and_it_does_not_know(service: Out
     service.send(A, OTHER, f"v1/{OTHER}/commands", b"go", actor="ann")
 
     def look(*filters: str, known: frozenset[int] = frozenset()) -> list[int]:
-        ((found, more),) = service.look([Wanted(A, CAR, filters, known)])
-        assert not more
-        return [one.id for one in found]
+        (found,) = service.look([Wanted(A, CAR, filters, known)])
+        assert not found.more
+        return [one.id for one in found.messages]
 
     assert look(COMMANDS) == []
     assert look(f"v1/{CAR}/#") == [listed.id, document.id]
@@ -102,8 +103,20 @@ def test_a_gateway_gets_what_its_filters_cover_and_it_does_not_know(service: Out
     assert look(f"v1/{CAR}/#", known=frozenset({listed.id})) == [document.id]
     for _ in range(70):
         service.send(A, CAR, COMMANDS, b"go", actor="ann")  # more than go into one answer
-    ((found, more),) = service.look([Wanted(A, CAR, (COMMANDS,), frozenset())])
-    assert (len(found), more) == (64, True)
+    (found,) = service.look([Wanted(A, CAR, (COMMANDS,), frozenset())])
+    assert (len(found.messages), found.more) == (64, True)
+
+
+def test_a_gateway_is_told_what_it_holds_in_vain(service: Outgoing) -> None:
+    first = service.send(A, CAR, COMMANDS, b"go", actor="ann")
+    listed = service.retain(A, CAR, LIST, b"[]", actor="ann")
+    wanted = Wanted(A, CAR, (), frozenset(), frozenset({first.id, listed.id}))
+    assert service.look([wanted]) == [Waits((), False)]
+    service.withdraw(A, CAR, first.id, actor="ann")
+    assert service.look([wanted]) == [Waits((), False, frozenset({first.id}))]
+    service.retain(A, CAR, LIST, b"[1]", actor="ann")
+    foreign = Wanted(B, CAR, (), frozenset(), wanted.held)
+    assert [one.gone for one in service.look([wanted, foreign])] == [wanted.held] * 2
 
 
 def test_gateways_find_what_was_put_since(service: Outgoing, clock: Clock) -> None:

@@ -10,7 +10,7 @@ from carcloud.codecs.mqtt.topics import prefix
 from carcloud.gateway.mqtt.downlink import Given, Told
 from carcloud.model.limits import OverLimit
 from carcloud.services.campaigns.api import Campaigns, CheckIn
-from carcloud.services.commands.api import Commands, InvalidCommand, Report, State
+from carcloud.services.commands.api import Commands, InvalidCommand, Report, State, UnknownCommand
 from carcloud.services.vehicles.api import Invalid, Outgoing, Unknown
 
 _ACTOR: Final = "gateway"
@@ -92,12 +92,20 @@ class MqttCommands:
         if self._is_put(one, topic):
             return ""  # the batch is tried again after a failure
         try:
-            self._outgoing.send(
+            put = self._outgoing.send(
                 one.tenant, one.vehicle, topic, payload, actor=_ACTOR, expires=order.expires_us
             )
         except (OverLimit, Invalid, Unknown) as error:
             return str(error)
+        if self._is_cancelled(one):  # while it was put
+            self._outgoing.withdraw(one.tenant, one.vehicle, put.id, actor=_ACTOR)
         return ""
+
+    def _is_cancelled(self, one: Given) -> bool:
+        try:
+            return self._commands.get(one.tenant, one.order.id).state == State.CANCELLED
+        except UnknownCommand:
+            return False
 
     def _is_put(self, one: Given, topic: str) -> bool:
         waiting = self._outgoing.waiting(one.tenant, one.vehicle)

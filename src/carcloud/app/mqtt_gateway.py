@@ -169,8 +169,11 @@ class MqttListener:
 
     def _look(self, looks: Sequence[Look]) -> list[Found]:
         """In a thread."""
-        wanted = [Wanted(one.tenant, one.vehicle, one.filters, one.known) for one in looks]
-        return [Found(messages, more) for messages, more in self._outgoing.look(wanted)]
+        wanted = [
+            Wanted(one.tenant, one.vehicle, one.filters, one.known, one.held) for one in looks
+        ]
+        found = self._outgoing.look(wanted)
+        return [Found(one.messages, one.more, one.gone) for one in found]
 
     def _delivered(self, had: Sequence[Delivered]) -> list[bool]:
         """In a thread."""

@@ -44,20 +44,23 @@ class Message(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Which messages wait for a vehicle, on topics that `filters` cover, besides those `known`."""
+    """Which messages wait for a vehicle, on topics that `filters` cover, besides those `known`;
+    and which of those `held`, which are about to be sent, are not wanted any more."""
 
     tenant: Tenant
     vehicle: str
     filters: tuple[str, ...]
     known: frozenset[int]
+    held: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The oldest of them in order, and whether there are more."""
+    """The oldest of them in order, whether there are more, and which of those held are gone."""
 
     messages: Sequence[Message] = ()
     more: bool = False
+    gone: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from carcloud.gateway.mqtt.link import VehicleLink
 
 _QOS = 1  # the best that is granted to a vehicle
+_FRESH_S = 2  # for which what waits to be sent is not looked up again
 
 
 class Downward:
     """The subscribing half of a link."""
 
-    __slots__ = ("_again", "_fresh", "_largest", "_link", "_looking", "_window", "live")
+    __slots__ = (
+        "_again", "_fresh", "_largest", "_link", "_looked", "_looking", "_resuming", "_stale",
+        "_window", "live",
+    )  # fmt: skip
 
     def __init__(self, link: "VehicleLink", connect: Connect) -> None:
         properties = connect.properties
@@ -42,6 +46,9 @@ class Downward:
         self._fresh: dict[str, bool] = {}  # new filters; whether retained messages are wanted
         self._looking = False
         self._again = False
+        self._looked = 0.0  # s of the loop's clock, when what waits was last known to be wanted
+        self._stale = True  # something may have been withdrawn since
+        self._resuming = False
         self.live = True  # the state is this link's
 
     def fits(self, size: int) -> bool:
@@ -92,7 +99,20 @@ class Downward:
     # messages
 
     def resume(self) -> None:
-        """[MQTT-4.4.0-1]: send again what was not acknowledged, then look for more."""
+        """[MQTT-4.4.0-1]: send again what was not acknowledged, then look for more.
+
+        What was withdrawn, replaced or is past its time is not sent again, though the standard
+        would have it: it must not reach the vehicle. Its packet identifier is free, as a receiver
+        keeps nothing under an identifier of QoS 1 (4.3.2).
+        """
+        state = self._link.state
+        if state.held() and self._link.session.gateway.downlink is not None:
+            self._resuming = True
+            self._ask(tuple(state.subscriptions))
+        elif state.subscriptions:
+            self.look()
+
+    def _send_again(self) -> None:
         state = self._link.state
         again = list(state.sent.items())
         for number, message in reversed(again[self._window :]):
@@ -100,27 +120,39 @@ class Downward:
             state.queue.appendleft((message, False))
         for number, message in again[: self._window]:
             self._write(message, 1, number, retain=False, dup=True)
-        if state.subscriptions:
-            self.look()
 
     def look(self) -> None:
-        """Ask for what waits for the vehicle; once at a time."""
+        """Something was put or withdrawn for the vehicle: ask for it; once at a time."""
+        if self._link.session.gateway.downlink is None or not self.live:
+            return
+        self._stale = True
+        self._again = self._looking or bool(self._link.state.queue)
+        if not self._again:
+            self._ask(tuple(self._link.state.subscriptions))
+
+    def _ask(self, filters: tuple[str, ...]) -> None:
+        """What waits on these topics; in any case, which of those held are still wanted."""
         link, state = self._link, self._link.state
         downlink = link.session.gateway.downlink
-        if downlink is None or not self.live:
+        if downlink is None:
             return
-        self._again = self._looking or bool(state.queue)
-        if self._again:
-            return
-        self._looking = True
-        fresh, self._fresh = self._fresh, {}
-        question = Look(link.tenant, link.vehicle, tuple(state.subscriptions), state.known())
+        self._looking, self._stale = True, False
+        fresh: dict[str, bool] = {}
+        if filters:
+            fresh, self._fresh = self._fresh, {}
+        held = state.held() if self._resuming else state.queued()
+        question = Look(link.tenant, link.vehicle, filters, state.known(), held)
         downlink.looks.ask(question, lambda found: self._found(found, fresh))
 
     def _found(self, found: Found, fresh: dict[str, bool]) -> None:
         self._looking = False
         if not self.live:
             return
+        self._looked = self._link.session.gateway.clock()
+        self._forget(found.gone)
+        if self._resuming:
+            self._resuming = False
+            self._send_again()
         known = self._link.state.known()
         for message in found.messages:
             if message.id not in known:
@@ -129,6 +161,23 @@ class Downward:
             self._again = True
             self._fresh = fresh | self._fresh
         self.pump()
+
+    def _forget(self, gone: frozenset[int]) -> None:
+        """Messages that are not wanted any more; of those sent only before a new connection goes
+        on with them: on this one their PUBACK may be on its way."""
+        state, dropped = self._link.state, self._link.session.gateway.mqtt.dropped
+        for pair in [pair for pair in state.queue if pair[0].id in gone]:
+            dropped["withdrawn"] += 1
+            state.queue.remove(pair)
+        if not self._resuming:
+            return
+        for number, message in list(state.sent.items()):
+            if _is_over(message):
+                dropped["expired"] += 1
+                self._done(state.sent.pop(number))
+            elif message.id in gone:
+                dropped["withdrawn"] += 1
+                del state.sent[number]
 
     def _queue(self, message: Message, fresh: dict[str, bool]) -> None:
         state = self._link.state
@@ -150,18 +199,30 @@ class Downward:
     def pump(self) -> None:
         """Send what the vehicle has room for (4.9)."""
         state, session = self._link.state, self._link.session
+        if self._resuming:
+            return
         while self.live and state.queue and len(state.sent) < self._window and not session.deaf:
+            if self._is_stale():
+                if not self._looking:
+                    self._ask(())
+                return
             message, retain = state.queue.popleft()
             self._send(message, retain=retain)
         if self._again and not state.queue and not self._looking:
             self.look()
+
+    def _is_stale(self) -> bool:
+        """Whether what is queued may have been withdrawn meanwhile."""
+        if self._link.session.gateway.downlink is None:
+            return False
+        return self._stale or self._link.session.gateway.clock() - self._looked > _FRESH_S
 
     def _send(self, message: Message, *, retain: bool) -> None:
         state, figures = self._link.state, self._link.session.gateway.mqtt
         levels = [
             one.qos for one in state.subscriptions.values() if matches(one.filter, message.topic)
         ]
-        if message.expires is not None and message.expires <= now_us():
+        if _is_over(message):
             figures.dropped["expired"] += 1
             self._done(message)
             return
@@ -212,3 +273,8 @@ class Downward:
         state.removing.add(message.id)
         gone = Delivered(link.tenant, link.vehicle, message.id)
         downlink.deliveries.ask(gone, lambda _: state.removing.discard(message.id))
+
+
+def _is_over(message: Message) -> bool:
+    """Past its time: it must not reach the vehicle any more."""
+    return message.expires is not None and message.expires <= now_us()

@@ -37,11 +37,17 @@ class State:
             if self._last_id not in self.sent:
                 return self._last_id
 
+    def queued(self) -> frozenset[int]:
+        """Messages that are still to be sent."""
+        return frozenset(message.id for message, _ in self.queue)
+
+    def held(self) -> frozenset[int]:
+        """The same, and those to be sent again when the session goes on."""
+        return self.queued().union(message.id for message in self.sent.values())
+
     def known(self) -> frozenset[int]:
         """Messages that need not be looked up again."""
-        waiting = (message.id for message, _ in self.queue)
-        sent = (message.id for message in self.sent.values())
-        return frozenset((*waiting, *sent, *self.retained.values(), *self.removing))
+        return self.held().union(self.retained.values(), self.removing)
 
 
 class States:

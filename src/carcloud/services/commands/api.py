@@ -117,7 +117,8 @@ class Commands:
                 await self._stream.broadcast(wake_subject(SERVICE), b"")
 
     async def announce(self, tenant: Tenant, vehicle: str) -> None:
-        """Tell the gateways that the desired state of a vehicle has changed; they look too."""
+        """Tell the gateways that a vehicle's desired state has changed or that a command of its
+        was cancelled; they look too."""
         if self._stream is not None:
             with contextlib.suppress(EngineError):
                 await announce(self._stream, tenant, [vehicle])
@@ -241,7 +242,7 @@ class Commands:
         return CommandPage(tuple(found[:limit]), more)
 
     def cancel(self, tenant: Tenant, command: str, *, actor: str) -> Command:
-        """Call a command back; raises `UnknownCommand`, `Ended`.
+        """Call a command back; raises `UnknownCommand`, `Ended`. Then `announce` it.
 
         A vehicle that has it already may carry it out all the same.
         """

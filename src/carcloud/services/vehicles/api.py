@@ -26,6 +26,7 @@ from carcloud.services.vehicles import (
 from carcloud.services.vehicles.errors import Changed, Exists, Invalid, Unknown
 from carcloud.services.vehicles.outgoing import (
     Outgoing,
+    Waits,
     Wanted,
     announce,
     put_again,
@@ -75,7 +76,7 @@ __all__ = [
     "Reachable", "Refusal", "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle",
     "VehicleChange",
     "VehicleKeys", "VehicleModel", "VehiclePage", "VehicleToken", "Vehicles",
-    "Wanted", "announce", "metadata", "put_again", "put_many_in", "retain_in", "retaining",
+    "Waits", "Wanted", "announce", "metadata", "put_again", "put_many_in", "retain_in", "retaining",
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long

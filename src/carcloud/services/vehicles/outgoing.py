@@ -35,12 +35,25 @@ _NAMES: Final = 5_000  # of at most 40 bytes in one announcement: the stream tak
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a gateway asks for: messages on topics that a filter covers, besides those it knows."""
+    """What a gateway asks for: messages on topics that a filter covers, besides those it knows.
+
+    `held`: those that it has and is about to send, to be told which are not wanted any more.
+    """
 
     tenant: Tenant
     vehicle: str
     filters: tuple[str, ...]
     known: frozenset[int]
+    held: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """The oldest messages, in order, whether there are more, and which of those held are gone."""
+
+    messages: Sequence[OutgoingMessage]
+    more: bool
+    gone: frozenset[int] = frozenset()
 
 
 class Outgoing:
@@ -78,7 +91,10 @@ class Outgoing:
             return retain_in(db, tenant, vehicle, topic, payload, actor=actor, now=self._now())
 
     def withdraw(self, tenant: Tenant, vehicle: str, message: int, *, actor: str) -> bool:
-        """Take back what the vehicle does not have yet; False if it is not there any more."""
+        """Take back what the vehicle does not have yet; False if it is not there any more.
+
+        Then `announce` it: a gateway that was about to send it drops it.
+        """
         with self._records.transaction() as db:
             gone = db.execute(
                 delete(messages).where(_of(tenant, vehicle) & (messages.c.id == message))
@@ -96,8 +112,8 @@ class Outgoing:
             query = select(messages).where(_of(tenant, vehicle)).order_by(messages.c.id)
             return [_message(row) for row in db.execute(query).mappings()]
 
-    def look(self, wanting: Sequence[Wanted]) -> list[tuple[list[OutgoingMessage], bool]]:
-        """To each, the oldest messages, in order, and whether there are more."""
+    def look(self, wanting: Sequence[Wanted]) -> list[Waits]:
+        """What waits for each."""
         with self._records.reading() as db:
             return [_look(db, one, self._now()) for one in wanting]
 
@@ -161,7 +177,8 @@ def put_again(
 
 
 async def announce(stream: Stream, tenant: Tenant, vehicles: Iterable[str]) -> None:
-    """Tell the gateways that something was put for these vehicles; they find it later anyway."""
+    """Tell the gateways that something was put or withdrawn for these vehicles; they find it later
+    anyway."""
     names = sorted(set(vehicles))
     for start in range(0, len(names), _NAMES):
         part = json.dumps(names[start : start + _NAMES]).encode()
@@ -184,8 +201,11 @@ def _of(tenant: Tenant, vehicle: str) -> ColumnElement[bool]:
     return (messages.c.tenant == tenant) & (messages.c.vehicle == vehicle)
 
 
-def _look(db: Connection, wanted: Wanted, now: int) -> tuple[list[OutgoingMessage], bool]:
+def _look(db: Connection, wanted: Wanted, now: int) -> Waits:
     """First which, then what they say: a vehicle with much is not read whole each time."""
+    gone = _gone(db, wanted)
+    if not wanted.filters:
+        return Waits((), False, gone)
     in_time = or_(messages.c.expires.is_(None), messages.c.expires > now)
     mine = _of(wanted.tenant, wanted.vehicle)
     heads = select(messages.c.id, messages.c.topic, func.length(messages.c.payload))
@@ -200,9 +220,20 @@ def _look(db: Connection, wanted: Wanted, now: int) -> tuple[list[OutgoingMessag
         chosen.append(number)
         size += length
     if not chosen:
-        return [], False
+        return Waits((), False, gone)
     query = select(messages).where(mine & messages.c.id.in_(chosen)).order_by(messages.c.id)
-    return [_message(row) for row in db.execute(query).mappings()], more
+    return Waits([_message(row) for row in db.execute(query).mappings()], more, gone)
+
+
+def _gone(db: Connection, wanted: Wanted) -> frozenset[int]:
+    """Those held that were withdrawn or replaced, or whose time is over."""
+    held = sorted(wanted.held)
+    there: set[int] = set()
+    for start in range(0, len(held), _CHUNK):
+        among = messages.c.id.in_(held[start : start + _CHUNK])
+        query = select(messages.c.id).where(_of(wanted.tenant, wanted.vehicle) & among)
+        there.update(db.execute(query).scalars())
+    return wanted.held - there
 
 
 def _message(row: Mapping[Any, Any]) -> OutgoingMessage:

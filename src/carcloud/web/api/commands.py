@@ -239,6 +239,7 @@ async def cancel_command(
     """Call a command back."""
     found = await _found(caller, commands, vehicle_id(vehicle), command)
     after = await asyncio.to_thread(commands.cancel, caller.tenant, found.id, actor=caller.user)
+    await commands.announce(caller.tenant, found.vehicle)
     return _view(after)
 
 

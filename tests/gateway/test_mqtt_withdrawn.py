@@ -1,0 +1,159 @@
+"""What was called back, or is too late, does not reach a vehicle, wherever it waits."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carcloud.codecs.mqtt.packets import Ack, Publish, Subscribe, Subscription, Type
+from carcloud.codecs.mqtt.properties import Properties
+from carcloud.engines.stream_nats import NatsServer
+from carcloud.model.time import SECOND, now_us
+from carcloud.services.commands.api import Commands, NewCommand
+from carcloud.services.vehicles.api import announce
+from tests.gateway.conftest import MAX_BYTES
+from tests.gateway.mqtt_client import CAR, Client, Site, T, site, until
+from tests.gateway.test_gbt32960 import run
+
+COMMANDS, DOCUMENTS = f"v1/{CAR}/commands", f"v1/{CAR}/documents"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    folder = tmp_path_factory.mktemp("withdrawn")
+    server = NatsServer.start(folder, user="u", password="p", max_bytes=MAX_BYTES).ready()
+    yield server
+    server.stop()
+
+
+async def connected(found: Site, *, clean_start: bool = True, **options: Any) -> Client:
+    properties = Properties(session_expiry=600, **options)
+    client = await found.client(properties=properties, clean_start=clean_start)
+    if clean_start:
+        await client.ask(Subscribe(7, (Subscription(f"v1/{CAR}/#", 1),)))
+    return client
+
+
+async def put(found: Site, payload: bytes, expires: int | None = None) -> int:
+    sent = found.outgoing.send(T, CAR, COMMANDS, payload, actor="t", expires=expires)
+    await announce(found.stream, T, [CAR])
+    return sent.id
+
+
+async def lost(found: Site, client: Client) -> None:
+    client.drop()
+    await until(lambda: len(found.mqtt.states) == 1)
+
+
+def puback(message: Publish) -> Ack:
+    return Ack(Type.PUBACK, message.packet_id)
+
+
+def test_a_command_cancelled_before_its_puback_is_not_sent_again(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            commands = Commands(found.engines.records, found.stream)
+            client = await connected(found)
+            ids = []
+            for name in ("unwanted", "wanted"):
+                new = NewCommand("run", {"hook": name})
+                ids.append(commands.give(T, CAR, new, actor="ann").id)
+                await commands.wake()
+                sent = await client.message()
+                assert json.loads(sent.payload)["id"] == ids[-1]
+            await lost(found, client)
+            commands.cancel(T, ids[0], actor="ann")
+            again = await connected(found, clean_start=False)
+            assert again.connack.session_present
+            resent = await again.message()
+            assert json.loads(resent.payload)["id"] == ids[1]
+            assert (resent.dup, resent.packet_id) == (True, sent.packet_id)
+            again.send(puback(resent))
+            await until(lambda: found.outgoing.waiting(T, CAR) == [])
+            await put(found, b"next")
+            assert (await again.message()).payload == b"next"
+            assert found.mqtt.mqtt.dropped["withdrawn"] == 1
+
+    run(check())
+
+
+def test_what_is_too_late_or_replaced_is_not_sent_again(server: NatsServer, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            client = await connected(found)
+            await put(found, b"late", now_us() + SECOND)
+            assert (await client.message()).payload == b"late"
+            found.outgoing.retain(T, CAR, DOCUMENTS, b"old", actor="t")
+            await announce(found.stream, T, [CAR])
+            assert (await client.message()).payload == b"old"
+            await lost(found, client)
+            found.outgoing.retain(T, CAR, DOCUMENTS, b"new", actor="t")
+            await asyncio.sleep(1)
+            again = await connected(found, clean_start=False)
+            message = await again.message()
+            assert (message.payload, message.dup) == (b"new", False)
+            await again.nothing()
+            assert found.mqtt.mqtt.dropped == {"expired": 1, "withdrawn": 1}
+
+    run(check())
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_what_waits_for_room_is_dropped_when_it_is_withdrawn(
+    server: NatsServer, tmp_path: Path, announced: bool
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            client = await connected(found, receive_maximum=1)
+            first, second, third = [await put(found, text) for text in (b"1", b"2", b"3")]
+            message = await client.message()
+            assert message.payload == b"1"
+            link: Any = found.mqtt.roster.vehicles[CAR]
+            await until(lambda: link.state.queued() >= {second} or link.down._again)
+            link.down.look()
+            await asyncio.sleep(0.1)
+            for number in (first, second):
+                assert found.outgoing.withdraw(T, CAR, number, actor="t")
+            if announced:
+                await announce(found.stream, T, [CAR])
+                await until(lambda: link.down._stale)
+            else:
+                link.down._looked, link.down._stale = 0, False  # long ago
+            client.send(puback(message))  # of what was withdrawn while it was on its way
+            message = await client.message()
+            assert message.payload == b"3"
+            assert third in (one.id for one in link.state.sent.values())
+            client.send(puback(message))
+            await until(lambda: found.outgoing.waiting(T, CAR) == [])
+
+    run(check())
+
+
+def test_a_command_that_is_put_after_it_was_cancelled_is_withdrawn(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            commands = Commands(found.engines.records)
+            client = await connected(found)
+            given = found.mqtt.downlink.given  # type: ignore[union-attr]
+            assert given is not None
+            put_in_store = given._admit
+
+            def slow(asked: Any) -> Any:
+                for one in asked:
+                    commands.cancel(T, one.order.id, actor="ann")
+                return put_in_store(asked)
+
+            given._admit = slow
+            command = commands.give(T, CAR, NewCommand("locate"), actor="ann").id
+            await until(lambda: commands.get(T, command).state == "cancelled", 10)
+            await client.nothing()
+            assert found.outgoing.waiting(T, CAR) == []
+
+    run(check())

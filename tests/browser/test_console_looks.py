@@ -34,11 +34,14 @@ def places(page: Page, cloud: Cloud) -> Iterator[str]:
     page.goto(f"{cloud.url}/vehicles")
     vin = page.get_by_test_id("vehicle-row").first.get_by_role("link").inner_text(timeout=LONG)
     vehicle = f"/vehicles/{vin.strip()}"
+    page.request.post(f"{cloud.url}/v1/models", data={"id": "zq-looks", "name": "Looks"})
     shown = {
         "/": "filter-all",
         f"/?vehicle={vin.strip()}": "vehicle-panel",
         "/vehicles": "vehicle-row",
         "/models": "models",
+        "/models/zq-looks": "raw-fields",
+        "/models/zq-looks?tab=mapping": "mapping-versions",
         vehicle: "cell-bars",
         f"{vehicle}?tab=plots": "signal-plot",
         f"{vehicle}?tab=frames": "frame-list",
@@ -92,7 +95,7 @@ def catalogue(language: str) -> dict[str, str]:
 # Names of columns, of the protocol's fields and of the first tenant are not the console's.
 FOREIGN = {
     "Speed", "time", "status", "started", "off", "other", "none", "command", "success", "Default",
-    "no",
+    "no", "Odometer",
 }  # fmt: skip
 
 SIGNALS = {step for path in CATALOGUE for step in path.split(".")}
@@ -117,7 +120,7 @@ def test_every_page_can_be_read_and_used(browser: Browser, cloud: Cloud, languag
             actions = path == "/audit"  # whose names, campaign.start say, look like keys
             findings["keys"] = [text for text in shown if text in english and not actions]
             if language == "zh-CN":
-                names = SIGNALS if path.startswith("/signals") else set()
+                names = SIGNALS if "signals" in path or "/models/" in path else set()
                 findings["untranslated"] = [t for t in shown if t in foreign - names]
             found |= {f"{path}: {what}": told for what, told in findings.items() if told}
     assert found == {}

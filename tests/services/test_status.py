@@ -10,9 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
+from carcloud.model.time import now_us
 from carcloud.services.telemetry import presence, status
 from carcloud.services.telemetry.presence import Presence, _hear, _Tenant
 from carcloud.services.telemetry.status import Report, StatusBoard, report_json
+from carcloud.services.telemetry.types import Reading
 
 
 class Clock:
@@ -145,6 +147,26 @@ def test_a_vehicle_of_a_platform_is_online_and_its_own_link_is_shown_first(clock
         there = seen.session(tenant, "A")
         assert there is not None
         assert there.platform == (row[4] if row is brought else None)
+
+
+def test_whether_a_vehicle_is_connected_and_since_when(clock: Clock) -> None:
+    seen = Presence(None)  # type: ignore[arg-type]  # only `follow` needs it
+    tenant, before = Tenant("default"), now_us()
+    state = seen._tenants[tenant] = _Tenant()
+
+    def tell(instance: str, opened: list[list[Any]], closed: list[str]) -> Reading | None:
+        told = {"instance": instance, "full": False, "open": opened, "closed": closed}
+        _hear(state, json.dumps(told).encode())
+        return seen.connected(tenant, "A")
+
+    assert tell("g1", [["B", 5, None, 2019]], []) is None, "nobody has seen it come or go"
+    assert tell("g1", [["A", 5, None, 2019]], []) == Reading(True, 5)
+    assert tell("g2", [["A", 9, None, 2019]], []) == Reading(True, 5)
+    assert tell("g1", [], ["A"]) == Reading(True, 9), "it has moved to another gateway"
+    gone = tell("g2", [], ["A"])
+    assert gone is not None
+    assert (gone.value, gone.time_us >= before) == (False, True)
+    assert tell("g2", [["A", 20, None, 2019]], []) == Reading(True, 20)
 
 
 def test_problems_of_other_tenants_are_not_told(board: StatusBoard) -> None:

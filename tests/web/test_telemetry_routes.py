@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -56,6 +57,27 @@ def test_twin(client: httpx.Client, car: str) -> None:
         "flagged": False,
     }
     assert twin["signals"][CELLS]["value"] == [3.5, 3.6]
+
+
+def test_a_twin_tells_whether_the_vehicle_is_connected(client: httpx.Client, cloud: Any) -> None:
+    name, path = "LTESTLINK00000001", "Vehicle.Connectivity.IsConnectivityAvailable"
+    cloud.register(name)
+    where = f"/v1/vehicles/{name}/twin"
+    assert client.get(where).json()["signals"] == {}  # from now on sessions are followed
+    told = {"instance": "twin-test", "full": True, "open": [[name, START, None, "2019"]]}
+    cloud.tell_sessions(told | {"closed": []})
+    until(lambda: client.get(where).json()["signals"])
+    there = client.get(where).json()["signals"][path]
+    assert (there["value"], there["time"]) == (True, "2025-06-15T15:06:40.000Z")
+    cloud.tell_sessions(told | {"full": False, "open": [], "closed": [name]})
+    until(lambda: client.get(where).json()["signals"][path]["value"] is False)
+
+
+def until(holds: Callable[[], object]) -> None:
+    ends = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 def test_a_silent_vehicle_has_an_empty_twin(client: httpx.Client, cloud: Any) -> None:

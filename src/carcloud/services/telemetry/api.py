@@ -34,7 +34,7 @@ from carcloud.services.telemetry.history import (
 )
 from carcloud.services.telemetry.ingest import Ingest
 from carcloud.services.telemetry.metrics import METRICS, Metric
-from carcloud.services.telemetry.presence import Presence
+from carcloud.services.telemetry.presence import CONNECTED, Presence
 from carcloud.services.telemetry.queries import Asker, Only, Queries, QueryFigures, QueryOptions
 from carcloud.services.telemetry.query_quota import QueryQuota
 from carcloud.services.telemetry.status import StatusBoard
@@ -170,9 +170,16 @@ class Telemetry:
         return await self._twins.of(tenant)
 
     async def twin(self, tenant: Tenant, vehicle: VehicleId) -> VehicleTwin:
-        """The latest known state of one vehicle; without signals when it never reported."""
+        """The latest known state of one vehicle; without signals of its own when it never reported.
+
+        Whether it is connected is known from the gateways, unless it tells so itself.
+        """
         found = (await self._twins.of(tenant)).get(vehicle)
-        return found or VehicleTwin(vehicle, None, None, {})
+        twin = found or VehicleTwin(vehicle, None, None, {})
+        connected = (await self.presence(tenant)).connected(tenant, vehicle)
+        if connected is None:
+            return twin
+        return structs.replace(twin, signals={CONNECTED: connected} | twin.signals)
 
     async def overviews(
         self, tenant: Tenant, vehicles: Iterable[str] | None = None

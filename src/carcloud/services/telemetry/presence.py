@@ -13,11 +13,13 @@ import msgspec
 
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import sessions_subject
+from carcloud.model.time import now_us
 from carcloud.ports.stream import Stream
-from carcloud.services.telemetry.types import Session
+from carcloud.services.telemetry.types import Reading, Session
 
 log = logging.getLogger(__name__)
 
+CONNECTED = "Vehicle.Connectivity.IsConnectivityAvailable"
 GONE_S = 40.0  # s; a gateway that told nothing for two full lists and a bit is gone
 
 
@@ -52,6 +54,7 @@ class _Tenant:
     def __init__(self) -> None:
         self.gateways: dict[str, _Gateway] = {}
         self.changes: dict[str, int] = {}  # vehicle -> version of its last coming or going
+        self.left: dict[str, int] = {}  # vehicle -> when it was last seen going, us
         self.version = 0
         self.stop: Callable[[], Awaitable[None]] | None = None
 
@@ -91,6 +94,15 @@ class Presence:
         living = [g for g in state.gateways.values() if _lives(g)] if state else []
         found = [gateway.sessions[vehicle] for gateway in living if vehicle in gateway.sessions]
         return min(found, key=lambda session: session.platform is not None, default=None)
+
+    def connected(self, tenant: Tenant, vehicle: str) -> Reading | None:
+        """Whether the vehicle is connected, and since when; None where neither was seen yet."""
+        session = self.session(tenant, vehicle)
+        if session is not None:
+            return Reading(True, session.since_us)
+        state = self._tenants.get(tenant)
+        left = None if state is None else state.left.get(vehicle)
+        return None if left is None else Reading(False, left)
 
     def online(self, tenant: Tenant) -> set[str]:
         """The vehicles that are connected, or report over a platform's link."""
@@ -132,6 +144,7 @@ def _hear(state: _Tenant, data: bytes) -> None:
         before |= set(state.gateways.pop(name).sessions)
     changed = before ^ set(gateway.sessions)
     if changed:
+        state.left.update(dict.fromkeys(before - set(gateway.sessions), now_us()))
         state.version += 1
         state.changes.update(dict.fromkeys(changed, state.version))
 

@@ -85,7 +85,7 @@ class AlarmView(msgspec.Struct, frozen=True):
 @get(
     "/vehicles/{vehicle:str}/twin",
     summary="Latest known state",
-    description="Latest value and time of every signal the vehicle ever sent.",
+    description="Latest value and time of every signal it ever sent, and whether it is connected.",
     responses=ERRORS,
     opt=allows("telemetry:read"),
 )

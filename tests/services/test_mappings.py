@@ -158,7 +158,7 @@ def test_json_is_a_mapping_too() -> None:
             "Vehicle.Speed: {field: jt808.item.0xE1.u16@254}",
             "jt808 has no field 'item.0xE1.u16@254'",
         ),
-        ("Vehicle.Speed: {field: can.x}", "no protocol 'can' has fields: jt808"),
+        ("Vehicle.Speed: {field: can.x}", "no protocol 'can' has fields: gbt32960, jt808"),
         ("Vehicle.Speed: {unit: km/h}", "needs one source: can, obd or field"),
         ("Vehicle.Speed: {can: Wheels.Speed, obd: 0D}", "needs one source: can, obd or field"),
         ("Vehicle.Speed: Wheels.Speed", "needs a source: can, obd or field"),

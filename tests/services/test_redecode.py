@@ -17,6 +17,7 @@ from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.engines.stream_nats import NatsStream
 from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.model.signals import CATALOGUE
 from carcloud.ports.lake import Slice
 from carcloud.ports.records import Records
 from carcloud.services.compute.api import JobFailed
@@ -29,7 +30,9 @@ from carcloud.services.telemetry.twins import Twins
 from carcloud.services.telemetry.work import Work
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import CurrentSign, Datum, Reporting
+from carcloud.services.vocabulary.mapping_document import read_mapping
 from tests.services.job_scene import context, streaming
+from tests.services.test_fields_gbt32960 import own
 from tests.services.test_ingest import RAW, SIGNALS, block, connect, report, until_confirmed
 from tests.services.test_ingest import server as server  # noqa: PLC0414 - a fixture
 
@@ -114,6 +117,28 @@ def test_rows_become_what_frames_say_today(server, tmp_path):
         await twins.stop()
         again = await done(SPAN, lake, tmp_path, work(stream, records, new))
         assert again["changed_rows"] == 0
+        await stream.close()
+
+    asyncio.run(scene())
+
+
+def test_a_maker_s_data_come_in_from_history(server, tmp_path):
+    hood = "Vehicle.Body.Hood.IsOpen"
+    text = f"signals:\n  {hood}: {{field: gbt32960.unit.0x83.bit@1.0}}\n"
+    known = read_mapping(text, {}, CATALOGUE).mapping
+
+    async def scene() -> None:
+        stream, lake = await connect(server), DeltaLake(tmp_path / "lake", None, LAKE_TABLES)
+        records = SqlRecords(f"sqlite:///{tmp_path}/records.sqlite")
+        frames = [(CAR, own(CAR, s, bytes([0, s]))) for s in range(4)]
+        seq = await stream.publish("frames.default.gbt32960", block(*frames), "1")
+        await until_confirmed(stream, seq, ingest(stream, lake, decoder()))
+        assert hood not in lake.read(SIGNALS, Slice()).column_names
+        new = decoder(mappings=lambda _tenant, names: dict.fromkeys(names, known))
+        told = await done(SPAN, lake, tmp_path, work(stream, records, new))
+        assert (told["changed_rows"], told["added_rows"]) == (4, 0)
+        rows = lake.read(SIGNALS, Slice()).sort_by("time")
+        assert rows[hood].to_pylist() == [False, True, False, True]
         await stream.close()
 
     asyncio.run(scene())

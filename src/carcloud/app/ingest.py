@@ -23,10 +23,10 @@ from carcloud.services.campaigns.api import KnownCampaigns
 from carcloud.services.telemetry.decode_can import decoder as can_decoder
 from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_gbt32960 import decoder as gbt32960_decoder
-from carcloud.services.telemetry.decode_jt808 import MappingsOf
 from carcloud.services.telemetry.decode_jt808 import decoder as jt808_decoder
 from carcloud.services.telemetry.decode_mqtt import decoder as mqtt_decoder
 from carcloud.services.telemetry.decrypt_gbt32960 import decryptor
+from carcloud.services.telemetry.fields import MappingsOf
 from carcloud.services.telemetry.ingest import Ingest
 from carcloud.services.telemetry.protocols import Decoder
 from carcloud.services.telemetry.ranges import RangesByTenant
@@ -119,11 +119,16 @@ def make_decoders(settings: Settings, records: Records) -> dict[str, Decoder]:
     )
     future_us = int(settings.number("gateway.future_tolerance_s") * 1e6)
     vocabulary = Vocabulary(records)
+    mappings = _mappings(vehicles, records, vocabulary)
+    known = Mappings(records, vocabulary.catalogue)
     return {
-        "gbt32960": gbt32960_decoder(decrypt, _styles(vehicles)),
-        "jt808": jt808_decoder(
-            _styles(vehicles), _mappings(vehicles, records, vocabulary), future_us=future_us
+        "gbt32960": gbt32960_decoder(
+            decrypt,
+            _styles(vehicles),
+            mappings,
+            lambda tenant: known.any(tenant, mention="gbt32960."),
         ),
+        "jt808": jt808_decoder(_styles(vehicles), mappings, future_us=future_us),
         "mqtt": mqtt_decoder(vocabulary.catalogue, KnownCampaigns(records), future_us=future_us),
         "can": can_decoder(),
     }

@@ -68,6 +68,11 @@ class Field:
         half = 1 << (8 * self.size - 1)
         return half - number if self.form == "magnitude" and number >= half else number
 
+    def value(self, parts: dict[int, bytes]) -> int | float | None:
+        """The number in `unit`; None where there is none."""
+        raw = self.raw(parts)
+        return raw if raw is None or self.divisor == 1 else raw / self.divisor
+
 
 def parts(content: bytes) -> dict[int, bytes]:
     """The basic part (-1) and the items of a body of 0x0200; of an item that comes twice the later.

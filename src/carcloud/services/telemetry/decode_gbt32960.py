@@ -2,7 +2,8 @@
 
 Encrypted reports are decrypted first where the vehicle's key is known (`Decrypt`); where it is
 not, the frame becomes a dead letter and can be processed again once the key is there. Vehicles
-whose model has another datum or sign of current are corrected afterwards.
+whose model has another datum or sign of current are corrected afterwards; then come the fields
+that the mappings of models name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +22,11 @@ from carcloud.codecs.gbt32960.constants import (
     Encryption,
     command_name,
 )
+from carcloud.codecs.gbt32960.named import report
 from carcloud.model.ids import Tenant
 from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
 from carcloud.services.telemetry.decrypt_gbt32960 import Decrypt
+from carcloud.services.telemetry.fields import MappingsOf, with_fields
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.vehicles.api import CurrentSign, Datum, Reporting
 
@@ -46,11 +49,17 @@ _TIMED = frozenset(
 _BEIJING_US = 8 * 3600 * 1_000_000
 
 
-def decoder(decrypt: Decrypt | None = None, styles: Styles | None = None) -> Decoder:
-    """The `protocols.Decoder` of GB/T 32960."""
+def decoder(
+    decrypt: Decrypt | None = None,
+    styles: Styles | None = None,
+    mappings: MappingsOf | None = None,
+    maps: Callable[[Tenant], bool] = lambda _: True,
+) -> Decoder:
+    """The `protocols.Decoder` of GB/T 32960; `mappings` tells which further fields become which
+    signals. It is asked only where `maps` says that a model of the tenant names any."""
 
     def decode(
-        _tenant: Tenant, vehicles: pa.Array, frames: pa.Array, received: pa.Array
+        tenant: Tenant, vehicles: pa.Array, frames: pa.Array, received: pa.Array
     ) -> DecodedFrames:
         faults: dict[int, Fault] = {}
         if decrypt is not None:
@@ -67,9 +76,18 @@ def decoder(decrypt: Decrypt | None = None, styles: Styles | None = None) -> Dec
                 Fault(fault.code, fault.clause, int(block.fault_offset[index])),
             )
         rows = block.rows if styles is None else _by_model(block.rows, styles)
+        row_frame = report_index[block.row_frame]
+        if mappings is not None and rows.num_rows and maps(tenant):
+            names = rows["vehicle"].combine_chunks()
+            known = mappings(tenant, names.unique().to_pylist())
+            if known:
+                rows = with_fields(
+                    rows, names, known, "gbt32960",
+                    lambda row: report(frames[int(row_frame[row])].as_py()),
+                )  # fmt: skip
         return DecodedFrames(
             rows=to_wgs84(rows),
-            row_frame=report_index[block.row_frame],
+            row_frame=row_frame,
             kinds=_kinds(commands, answers),
             times=_times(headers, frames),
             faults=faults,

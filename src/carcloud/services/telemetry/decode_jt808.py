@@ -10,7 +10,6 @@ fault that names the first of them. So one frame reaches no more dates than that
 are kept whatever time their position has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from carcloud.codecs.jt808.columnar import FAULTS, DecodedBlock, decode_block
+from carcloud.codecs.jt808.named import parts
 from carcloud.codecs.jt808.tables import message_name
 from carcloud.model.ids import Tenant
 from carcloud.model.time import iso
@@ -27,14 +27,10 @@ from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
 from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_jt808_can import CAN_UPLOAD, Uploads, uploads
 from carcloud.services.telemetry.decode_mqtt import FUTURE_US, PAST_US
-from carcloud.services.telemetry.fields_jt808 import with_fields
+from carcloud.services.telemetry.fields import MappingsOf, with_fields
 from carcloud.services.telemetry.ingest_rows import plain
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.vehicles.api import Datum
-from carcloud.services.vocabulary.mapping_types import Mapping as ModelMapping
-
-MappingsOf = Callable[[Tenant, Sequence[str]], Mapping[str, ModelMapping]]
-"""The mappings of the models of vehicles, where they have one; quick where no model has."""
 
 _UNREADABLE: Final = 0  # message id where there is no header
 _MEDIA: Final = 0x0801
@@ -68,7 +64,10 @@ def decoder(
             rows = _by_model(rows, names, styles)
         if mappings is not None and rows.num_rows:
             known = mappings(tenant, names.unique().to_pylist())
-            rows = with_fields(rows, names, block, known) if known else rows
+            if known:
+                rows = with_fields(
+                    rows, names, known, "jt808", lambda row: parts(block.report(row))
+                )
         decoded = DecodedFrames(
             rows=to_wgs84(rows),
             row_frame=block.row_frame,

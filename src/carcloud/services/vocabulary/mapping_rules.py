@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from carcloud.codecs.can.obd_pids import PARTS, PIDS
 from carcloud.codecs.dbc import Database, Message
-from carcloud.codecs.jt808 import named
 from carcloud.model.catalogue import INTEGERS
 from carcloud.model.signals import Signal
 from carcloud.services.vocabulary.document import Given
 from carcloud.services.vocabulary.mapping_types import (
     CODES,
+    PROTOCOLS,
     CanList,
     CanSource,
     FieldSource,
@@ -31,7 +31,6 @@ SOURCES: Final = ("can", "obd", "field")
 KEYS: Final = (*SOURCES, "unit", "scale", "offset", "values", "valid")
 MOST_VALUES: Final = 500
 MOST_ELEMENTS: Final = 1_000
-PROTOCOLS: Final = ("jt808",)
 _MOST_NAME: Final = 200  # characters of a name that is compared
 _HEX = re.compile(r"(?:0[xX])?([0-9A-Fa-f]{1,2})(?:\.([2-9]))?")
 _RANGE = re.compile(r"\{(\d{1,4})\.\.(\d{1,4})\}")
@@ -177,9 +176,9 @@ class RuleReader:
         protocol, _, name = text.partition(".")
         if protocol not in PROTOCOLS:
             return f"no protocol {protocol!r} has fields: {', '.join(PROTOCOLS)}"
-        found = named.find(name)
+        found = PROTOCOLS[protocol].find(name)
         if found is None:
-            near = self._hints.near(name, named.table())
+            near = self._hints.near(name, PROTOCOLS[protocol].table())
             return f"{protocol} has no field {name!r}{near}"
         return FieldSource(protocol, found)
 

@@ -9,11 +9,16 @@ from msgspec import Struct
 from carcloud.codecs.can.obd_pids import PARTS, Pid
 from carcloud.codecs.dbc import Database, Message
 from carcloud.codecs.dbc import Signal as DbcSignal
-from carcloud.codecs.jt808.named import Field
+from carcloud.codecs.gbt32960 import named as gbt32960
+from carcloud.codecs.jt808 import named as jt808
 from carcloud.model.signals import Signal
 from carcloud.services.vocabulary.types import Finding
 
 Number = int | float
+Field = gbt32960.Field | jt808.Field
+
+PROTOCOLS: Final = {"gbt32960": gbt32960, "jt808": jt808}
+"""Those whose fields have names: `table()` of the standard's, `find(name)` of all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ _MOST_KNOWN: Final = 2_000  # mappings in memory
 _MOST_ID: Final = 40  # characters of a model's id
 
 CatalogueOf = Callable[[Tenant], Map[str, Signal]]
+_With = tuple[int, tuple[Any, ...], frozenset[Tenant]]  # version of the records, state, whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Mappings:
         self._records = records
         self._catalogue = catalogue
         self._known: dict[tuple[Tenant, str], _Known] = {}
-        self._with_fields: tuple[int, frozenset[Tenant]] | None = None
+        self._with: dict[str, _With] = {}  # by what texts mention
 
     def mapping(self, tenant: Tenant, model: str) -> Mapping | None:
         """The mapping of a model that holds; None where it has none.
@@ -101,21 +102,30 @@ class Mappings:
         self._known[tenant, model] = _Known(records, number, catalogue, mapping)
         return mapping
 
-    def any(self, tenant: Tenant) -> bool:
-        """Whether any model of the tenant has a mapping; quick, from memory while nothing
-        changes. Raises `EngineError` where the records never answered."""
+    def any(self, tenant: Tenant, mention: str = "") -> bool:
+        """Whether any model of the tenant has, or had, a mapping with this in its text; quick,
+        from memory while nothing changes. Raises `EngineError` where the records never answered."""
         at_hand = self._records.version_at_hand()
-        known = self._with_fields
+        known = self._with.get(mention)
         if known is None or known[0] != at_hand:
             try:
-                records = self._records.version()
-                with self._records.reading() as db:
-                    found = db.execute(select(mappings.c.tenant).distinct()).scalars()
-                    known = self._with_fields = records, frozenset(map(Tenant, found))
+                known = self._with[mention] = self._looked_for(mention, known)
             except EngineError:
                 if known is None:
                     raise
-        return tenant in known[1]
+        return tenant in known[2]
+
+    def _looked_for(self, mention: str, known: _With | None) -> _With:
+        records = self._records.version()
+        query = select(mappings.c.tenant).distinct()
+        if mention:
+            query = query.where(mappings.c.text.contains(mention, autoescape=True))
+        with self._records.reading() as db:
+            newest = select(func.count(), func.max(mappings.c.created_us))
+            state = tuple(db.execute(newest.select_from(mappings)).one())
+            if known is not None and known[1] == state:  # a row never changes
+                return records, state, known[2]
+            return records, state, frozenset(map(Tenant, db.execute(query).scalars()))
 
     def model_document(self, tenant: Tenant, model: str) -> dict[str, Any] | None:
         """The model as vehicles take it (docs/agent.md): its CAN signals and DBC texts.

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from carcloud.codecs.can.obd_pids import PARTS
 from carcloud.codecs.dbc import Message
 from carcloud.codecs.dbc import Signal as DbcSignal
-from carcloud.codecs.jt808 import named
 from carcloud.services.vocabulary.mapping_types import (
     CODES,
+    PROTOCOLS,
     CanList,
     CanSource,
     FieldSource,
@@ -15,6 +15,7 @@ from carcloud.services.vocabulary.mapping_types import (
     ObdCodeSource,
     ObdSource,
     RawField,
+    Rule,
 )
 
 _KINDS = {CanSource: "can", ObdSource: "obd", ObdCodeSource: "obd", FieldSource: "field"}
@@ -33,7 +34,7 @@ def raw_fields(mapping: Mapping) -> tuple[RawField, ...]:
     listed = list(_listed(mapping))
     known = {(one.kind, one.name) for one in listed}
     others = [
-        RawField("field", rule.source.name, "item of the vendor", rule.source.unit, ())
+        RawField("field", rule.source.name, _what(rule), rule.source.unit, ())
         for rule in mapping.rules
         if not rule.can and (_KINDS[type(rule.source)], rule.source.name) not in known
     ]
@@ -43,6 +44,11 @@ def raw_fields(mapping: Mapping) -> tuple[RawField, ...]:
         else one
         for one in (*listed, *dict.fromkeys(others))
     )
+
+
+def _what(rule: Rule) -> str:
+    told = rule.source.field.what if isinstance(rule.source, FieldSource) else ""
+    return told or "item of the vendor"
 
 
 def _listed(mapping: Mapping) -> Iterator[RawField]:
@@ -60,8 +66,9 @@ def _listed(mapping: Mapping) -> Iterator[RawField]:
             yield RawField("obd", ObdSource(pid, part).name, known.name, known.unit, ())
     for name, mode in CODES.items():
         yield RawField("obd", name, f"trouble codes, mode {mode:02X}", "", ())
-    for field in named.table().values():
-        yield RawField("field", f"jt808.{field.name}", field.what, field.unit, ())
+    for protocol, named in PROTOCOLS.items():
+        for field in named.table().values():
+            yield RawField("field", f"{protocol}.{field.name}", field.what, field.unit, ())
 
 
 def _place(message: Message, signal: DbcSignal) -> str:

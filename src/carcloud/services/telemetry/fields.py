@@ -1,37 +1,43 @@
-"""Fields of JT/T 808 reports that a model's mapping gives a signal: tyres, doors, vendors' items.
+"""Fields of reports that a model's mapping gives a signal: what has no fixed column, makers' own.
 
 Only reports of vehicles whose models map such fields are looked at, one after the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from carcloud.codecs.jt808.columnar import DecodedBlock
-from carcloud.codecs.jt808.named import parts
+from carcloud.model.ids import Tenant
 from carcloud.model.signals import arrow_type
 from carcloud.services.telemetry.ranges import Mask, marked
 from carcloud.services.vocabulary.api import FieldSource, ModelMapping, Rule, converted
 
-_PROTOCOL = "jt808"
+MappingsOf = Callable[[Tenant, Sequence[str]], Mapping[str, ModelMapping]]
+"""The mappings of the models of vehicles, where they have one; quick where no model has."""
 
 
 def with_fields(
-    rows: pa.Table, names: pa.Array, block: DecodedBlock, mappings: Mapping[str, ModelMapping]
+    rows: pa.Table,
+    names: pa.Array,
+    mappings: Mapping[str, ModelMapping],
+    protocol: str,
+    report: Callable[[int], Any],
 ) -> pa.Table:
     """Rows with the fields that mappings name; what a mapping gives wins over the fixed columns.
 
-    names: text (r,), the vehicle of each row. mappings: by vehicle.
+    names: text (r,), the vehicle of each row. mappings: by vehicle. report: of a row, as the
+    fields of the protocol read it.
     """
     flags: dict[str, Mask] = {}
     for mapping, which in _groups(names, mappings):
-        rules = mapping.fields(_PROTOCOL)
+        rules = mapping.fields(protocol)
         if not rules:
             continue
-        reports = [parts(block.report(row)) for row in which.tolist()]
+        reports = [report(row) for row in which.tolist()]
         for rule in rules:
             values, flagged = _read(rule, reports)
             rows = _put(rows, rule, values, which)
@@ -62,16 +68,16 @@ def _groups(
     return [(mapping, np.flatnonzero(of_row == number)) for number, mapping in enumerate(known)]
 
 
-def _read(rule: Rule, reports: Sequence[dict[int, bytes]]) -> tuple[pa.Array, Mask]:
+def _read(rule: Rule, reports: Sequence[Any]) -> tuple[pa.Array, Mask]:
     if not isinstance(rule.source, FieldSource):
         raise TypeError(f"{rule.path} has no field as its source")
     field = rule.source.field
-    raws = [field.raw(one) for one in reports]
-    missing = np.array([raw is None for raw in raws], np.bool_)
-    numbers = np.array([0 if raw is None else raw for raw in raws], np.int64)
-    if rule.labels or field.divisor == 1:
-        return converted(rule, numbers, missing)
-    return converted(rule, numbers / field.divisor, missing)
+    read: Callable[[Any], int | float | None] = field.raw if rule.labels else field.value
+    found = [read(one) for one in reports]
+    missing = np.array([one is None for one in found], np.bool_)
+    kind = np.float64 if any(isinstance(one, float) for one in found) else np.int64
+    numbers = np.array([0 if one is None else one for one in found], kind)
+    return converted(rule, numbers, missing)
 
 
 def _put(rows: pa.Table, rule: Rule, values: pa.Array, which: npt.NDArray[np.intp]) -> pa.Table:

@@ -1,0 +1,250 @@
+"""Fields of a report by name, for the mappings of models: those that have no fixed place in the
+vocabulary, and whatever makers put into units of their own (0x80 to 0xFE).
+
+    vehicle.insulation_kohm   motors[1].controller_temp_c   alarm.hv_interlock
+    fuel_cell.probe_temps_c[3]   cell_voltages.packs[0].cell_v[95]
+    unit.0x83.u16@0   unit.0x83.i24le@2   unit.0x83.f32@5   unit.0x83.bit@9.0
+
+Names are those of the tables of both editions; lists count from 0. A unit of a maker is read from
+the byte behind its length: `u`, `i` (8 to 32 bits) and `f` (32, 64), big-endian unless `le`
+follows, or a bit of a byte, from the lowest.
+"""
+
+import math
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Final, TypeAlias
+
+from carcloud.codecs.gbt32960.constants import EDITION, HEADER_SIZE
+from carcloud.codecs.gbt32960.layout import (
+    Number,
+    Opaque,
+    Records,
+    Table,
+    Text,
+    Time,
+    evaluate,
+)
+from carcloud.codecs.gbt32960.reading import Overrun, Reader, physical
+from carcloud.codecs.gbt32960.tables import ALARM_BITS, ALARM_CODES, BODIES
+
+VENDOR: Final = range(0x80, 0xFF)
+_TIME: Final = 6  # bytes before the first unit
+_MOST_BYTES: Final = 65_531  # of a unit
+_VENDOR = re.compile(
+    r"unit\.0x(?P<unit>[0-9A-Fa-f]{2})\."
+    r"(?:(?P<kind>u8|i8|[ui](?:16|24|32)|f(?:32|64))(?P<le>le)?@(?P<at>\d{1,5})"
+    r"|bit@(?P<byte>\d{1,5})\.(?P<bit>[0-7]))"
+)
+_INDEX = re.compile(r"\[(\d{1,4})\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A raw number of a report, and the row of the table that says what it means."""
+
+    row: Number
+    raw: int
+
+    @property
+    def value(self) -> int | float | None:
+        """In the unit of the row; None where it is a sentinel or outside the valid range."""
+        found = physical(self.row, self.raw)
+        return found if isinstance(found, int | float) else None
+
+
+Node: TypeAlias = "Code | list[Node] | dict[str, Node]"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The units of a report: those of the standard by the name of their table, a maker's as bytes
+    by type. Of a unit that comes twice the later."""
+
+    edition: int
+    units: dict[str, Node] = field(default_factory=dict)
+    vendor: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a number lies in a maker's unit. size: bytes. kind: u, i or f. bit: of the byte."""
+
+    unit: int
+    at: int
+    size: int
+    kind: str
+    little_endian: bool = False
+    bit: int | None = None
+
+    def read(self, report: Report) -> int | float | None:
+        """The number; None where the unit is not there or too short, or the number not finite."""
+        data = report.vendor.get(self.unit, b"")
+        if self.at + self.size > len(data):
+            return None
+        wire = data[self.at : self.at + self.size]
+        if self.little_endian:
+            wire = wire[::-1]
+        if self.kind == "f":
+            number: float = struct.unpack(">f" if self.size == 4 else ">d", wire)[0]
+            return number if math.isfinite(number) else None
+        whole = int.from_bytes(wire, "big", signed=self.kind == "i")
+        return whole if self.bit is None else whole >> self.bit & 1
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field: of a table of the standard by `path` (a bit of it is `bit`), or at a `place`."""
+
+    name: str
+    what: str = ""
+    unit: str = ""
+    path: tuple[str | int, ...] = ()
+    bit: int | None = None
+    place: Place | None = None
+
+    def raw(self, report: Report) -> int | None:
+        """The raw number; None where there is none."""
+        if self.place is not None:
+            number = self.place.read(report)
+            return int(number) if number is not None and number == int(number) else None
+        code = self._code(report)
+        if code is None or code.value is None:
+            return None
+        return code.raw if self.bit is None else code.raw >> self.bit & 1
+
+    def value(self, report: Report) -> int | float | None:
+        """The number in `unit`; None where there is none."""
+        if self.place is not None:
+            return self.place.read(report)
+        if self.bit is not None:
+            return self.raw(report)
+        code = self._code(report)
+        return None if code is None else code.value
+
+    def _code(self, report: Report) -> Code | None:
+        if self.bit is not None and self.bit >= ALARM_BITS[report.edition]:
+            return None
+        node: Node | None = report.units
+        for step in self.path:
+            if isinstance(node, dict):
+                node = node.get(str(step))
+            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+                node = node[step]
+            else:
+                return None
+        return node if isinstance(node, Code) else None
+
+
+def report(frame: bytes) -> Report:
+    """The units of a frame with a report in clear, up to the first that cannot be read."""
+    edition = EDITION[frame[:2]]
+    found = Report(edition)
+    reader = Reader(frame[HEADER_SIZE + _TIME : -1], HEADER_SIZE + _TIME)
+    try:
+        while reader.left:
+            kind = reader.take("type", 1)[0]
+            table = BODIES[edition].get(kind)
+            if table is None:
+                break
+            if kind in VENDOR:
+                size = int.from_bytes(reader.take("length", 2), "big")
+                found.vendor[kind] = reader.take("data", size)
+            else:
+                found.units[table.name] = _node(reader, table)
+    except Overrun:
+        pass
+    return found
+
+
+def _node(reader: Reader, table: Table) -> dict[str, Node]:
+    found: dict[str, Node] = {}
+    codes: dict[str, list[int]] = {}
+    for row in table.rows:
+        match row:
+            case Number():
+                read = [Code(row, one) for one in _numbers(reader, row, codes)]
+                found[row.key] = list(read) if row.count else read[0]
+            case Records():
+                count = evaluate(row.count, codes)
+                found[row.key] = [_node(reader, row.table) for _ in range(count)]
+            case Opaque():
+                reader.take(row.key, evaluate(row.count, codes))
+            case Text():
+                reader.take(row.key, row.size)
+            case Time():
+                reader.take(row.key, _TIME)
+    return found
+
+
+def _numbers(reader: Reader, row: Number, codes: dict[str, list[int]]) -> list[int]:
+    count = evaluate(row.count, codes) if row.count else 1
+    wire = reader.take(row.key, count * row.wire)
+    found = [
+        int.from_bytes(wire[at : at + row.wire], "big") for at in range(0, len(wire), row.wire)
+    ]
+    codes[row.key] = [0 if row.marker(one) else one for one in found]
+    return found
+
+
+def find(name: str) -> Field | None:
+    """The field of a name; None where there is none."""
+    known = table().get(name)
+    if known is not None:
+        return known
+    match = _VENDOR.fullmatch(name)
+    if match is not None:
+        return _of_vendor(name, match)
+    known = table().get(_INDEX.sub("[0]", name))
+    if known is None:
+        return None
+    places = iter(int(one) for one in _INDEX.findall(name))
+    path = tuple(next(places) if isinstance(step, int) else step for step in known.path)
+    return replace(known, name=name, path=path)
+
+
+def _of_vendor(name: str, match: re.Match[str]) -> Field | None:
+    unit = int(match["unit"], 16)
+    if match["bit"]:
+        place = Place(unit, int(match["byte"]), 1, "u", bit=int(match["bit"]))
+    else:
+        kind = match["kind"]
+        place = Place(unit, int(match["at"]), int(kind[1:]) // 8, kind[0], bool(match["le"]))
+    if unit not in VENDOR or place.at + place.size > _MOST_BYTES:
+        return None
+    return Field(name, f"unit 0x{unit:02X} of the maker", place=place)
+
+
+@cache
+def table() -> dict[str, Field]:
+    """The fields of the standard by name, of lists the first; a maker's are without number."""
+    found: dict[str, Field] = {}
+    for edition in sorted(BODIES):
+        for kind, one in BODIES[edition].items():
+            if kind < VENDOR.start:
+                for each in _fields(one.name, (one.name,), one):
+                    found.setdefault(each.name, each)
+    for bit, name in enumerate(ALARM_CODES):
+        what = f"general alarm bit {bit}"
+        found[f"alarm.{name}"] = Field(f"alarm.{name}", what, "", ("alarm", "flags"), bit)
+    return found
+
+
+def _fields(name: str, path: tuple[str | int, ...], table: Table) -> Iterator[Field]:
+    for row in table.rows:
+        here = (*path, row.key)
+        if isinstance(row, Records):
+            inner = f"{name}[0]" if row.key == table.name else f"{name}.{row.key}[0]"
+            yield from _fields(inner, (*here, 0), row.table)
+        elif isinstance(row, Number):
+            yield _field(f"{name}.{row.key}", here, row, table.clause)
+
+
+def _field(name: str, path: tuple[str | int, ...], row: Number, clause: str) -> Field:
+    what = f"{row.meaning} ({clause})"
+    if row.count:
+        return Field(f"{name}[0]", what, row.unit, (*path, 0))
+    return Field(name, what, row.unit, path)

@@ -456,6 +456,30 @@ def test_missing_packets_of_media_are_asked_for_by_its_id(server):
     run(scene())
 
 
+@pytest.mark.parametrize("lost", [0, 2])
+def test_a_gap_is_filled_by_what_was_asked_for_and_not_by_another_message(server, lost):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            whole, other = one.packets(0x0704, BODY), one.packets(0x0704, BODY[::-1])
+            one.write(whole[0], whole[1], whole[3])
+            await asyncio.sleep(0.1)
+            now(site, 6)
+            assert (await one.reply()).message == 0x8003
+            one.write(*other[lost:])  # without its first two it begins with what the other lacks
+            if not lost:
+                assert (await one.result())[0] == one.serial - 1
+            assert await one.silent(0.1)
+            body = parse(whole[2]).body
+            one.write(build(2019, 0x0704, PHONE, one.serial, body, packets=4, packet=3))
+            assert await one.result() == (parse(whole[3]).serial, 0x0704, 0)
+            rows = (await site.stored(2 if lost else 3))[1:]
+            kept = [parse_message(row["frame"]).body for row in rows]
+            assert kept == ([BODY] if lost else [BODY[::-1], BODY])
+
+    run(scene())
+
+
 def test_limits_on_silence_half_frames_and_damage(server):
     async def scene() -> None:
         limits = Limits(faults_per_minute=3, idle_timeout_s=100, login_timeout_s=30)

@@ -4,7 +4,8 @@ The packets of a message carry consecutive serial numbers, so a message is known
 serial number of its first packet. What is held is bounded in bytes, messages and time.
 
 Some terminals repeat a packet they were asked for under a new serial number. Such a packet is
-taken for the message that lacks it, unless it may begin or go on with a message of its own.
+taken for the message that lacks it, unless it may be of another one: a first packet may, one that
+goes on with what was no repetition, and one before which a frame is missing.
 
 A message that was complete is remembered for a minute by its number and a checksum of each packet:
 what is sent again is recognised, and another message under the same number is not taken for it.
@@ -108,13 +109,15 @@ class Assembler:
     def __len__(self) -> int:
         return len(self._groups)
 
-    def add(self, frame: Frame, now: float) -> Frame | Progress:
+    def add(self, frame: Frame, now: float, *, follows: bool = True) -> Frame | Progress:
         """Take one packet; returns the whole message once all are here.
+
+        `follows`: its serial number is the next one after that of the terminal's last frame.
 
         Raises `FrameError`: "packet" for one that contradicts an earlier packet, "too-large" for
         one of a message above the limits.
         """
-        key = self._key(frame)
+        key = self._key(frame, follows)
         group = self._groups.get(key)
         if group is None:
             done = self._sent_again(key, frame, now)
@@ -181,11 +184,11 @@ class Assembler:
         for key in list(self._groups):
             yield _missing(key, self._drop(key), True)
 
-    def _key(self, frame: Frame) -> Key:
+    def _key(self, frame: Frame, follows: bool) -> Key:
         key = frame.message, (frame.serial - frame.packet + 1) & 0xFFFF
         if key in self._groups:
             return key
-        if frame.packet > 1 and key not in self._own:  # a first one may always begin a message
+        if frame.packet > 1 and follows and key not in self._own:
             for other, group in self._groups.items():
                 same = (other[0], group.packets) == (frame.message, frame.packets)
                 if same and group.asked and frame.packet not in group.frames:

@@ -36,7 +36,7 @@ _LETTER_BYTES = 64_000  # of a message that is refused, so much is kept
 class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
     """The connection of one terminal."""
 
-    __slots__ = ("_assembler", "_serial", "orders")
+    __slots__ = ("_assembler", "_follows", "_serial", "_theirs", "orders")
 
     _splitter: Splitter
 
@@ -44,6 +44,8 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         super().__init__(gateway, Splitter())
         self._assembler = Assembler(gateway.rules.packets, gateway.room)
         self._serial = 0
+        self._theirs = -1  # serial number of the terminal's last frame
+        self._follows = False  # that was the next one after the one before
         self.orders = TerminalOrders(self)
 
     # frames
@@ -53,6 +55,8 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
             self._refuse_bytes(piece)
         else:
             self._frames += 1
+            self._follows = piece.serial == (self._theirs + 1) & 0xFFFF
+            self._theirs = piece.serial
             self._take(piece)
 
     def _take(self, frame: Frame) -> None:
@@ -71,7 +75,7 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
 
     def _assemble(self, link: Link, frame: Frame) -> None:
         try:
-            whole = self._assembler.add(frame, self._last)
+            whole = self._assembler.add(frame, self._last, follows=self._follows)
         except FrameError as error:
             self.refuse(frame, Result.FAILURE, error)
             return

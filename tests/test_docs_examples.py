@@ -107,11 +107,15 @@ FIRST = {
     ],
     r"commands .*LTEST00000000A001": ["carcloud vehicles add LTEST00000000A001"],
     r"can import .*CAR-1\b": ["carcloud vehicles add CAR-1"],
+    r"vehicles (add|token) CAR-0007\b": [
+        "carcloud models add car",
+        "carcloud vehicles add CAR-0007 --model car",
+    ],
     r"keys create export": ["carcloud users add-service nightly --role analyst"],
 }
 UNMAKES = r"\b(remove|retire|revoke|delete|cancel-deletion|suspend|close)\b"
 # Once in the life of a cloud: these go first.
-MAKES = r"tenants add-project|vehicles add|buckets create|costs prices-add"
+MAKES = r"tenants add-project|models add|vehicles add|buckets create|costs prices-add"
 ASKS = r"(users (add|password)|tenants create|platforms grant|forwarding add) "
 FILES = {
     "fleet.csv": f"id,label:depot\n{VIN},north\n",

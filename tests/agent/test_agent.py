@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -401,6 +402,34 @@ def test_a_replay_goes_on_from_a_clock_that_jumped(tmp_path):
         assert len(times) <= most
         assert all(now - 1_000_000 <= each <= now for each in times)
     assert times
+
+
+@pytest.mark.parametrize("has_model", [True, False])
+def test_a_replay_that_came_to_nothing_says_so(tmp_path, caplog, monkeypatch, has_model):
+    monkeypatch.setattr("carcloud.agent.run._MODEL_S", 0.1)
+    given = settings(tmp_path, 1, replay=write_log(tmp_path / "a.log", 3))
+    agent = Agent(given if has_model else replace(given, model=None))
+    asyncio.run(agent.run())
+    told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert any("nothing was decoded" in each for each in told) == (not has_model)
+    assert any("nothing was sent: no connection" in each for each in told)
+
+
+def test_a_replay_waits_for_the_model_of_the_cloud(tmp_path):
+    async def script():
+        server = await Server().start()
+        model = document("car", "model", MODEL)
+        server.retained = {
+            "v1/car-1/documents": json.dumps({"documents": [model[0]]}).encode(),
+            "v1/car-1/documents/car": model[1],
+        }
+        log = write_log(tmp_path / "a.log", 20)
+        given = settings(tmp_path, server.port, replay=log, campaigns=campaign_file(tmp_path))
+        await Agent(replace(given, model=None)).run()
+        assert speeds(server) == list(range(1, 21))
+        await server.stop()
+
+    asyncio.run(script())
 
 
 def test_a_can_interface_is_read():

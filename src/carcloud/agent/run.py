@@ -1,6 +1,7 @@
 """The agent itself: everything wired together, on one event loop."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 STATUS_FILE = "status.json"
 _TICK_S = 0.05
 _STATUS_S = 2.0
+_MODEL_S = 10.0  # that a replay waits for a model
 _SHORT = 60  # characters of a reason, where the cloud takes no longer message
 _BEFORE_RESTART_S = 1.0  # the answer to the command goes out
 
@@ -70,6 +72,7 @@ class Agent:
         self._needed: tuple[str, ...] = ()  # signals of commands
         self._started_us = _now_us()
         self._frames = self._wanted = self._failed = 0
+        self._modelled = asyncio.Event()  # there is a model: the cloud's comes with the connection
         self._restart = asyncio.Event()
         self._paced = asyncio.Event()  # reports follow another pace from now on
         self._keeper = Keeper(
@@ -169,6 +172,8 @@ class Agent:
                 raise
             log.warning("model %s: %s", held[-1].wanted.id, error)
             self._library.settle(held[-1].wanted.id, "refused", str(error))
+        if self._model is not None:
+            self._modelled.set()
         for each in self._library.of_kind("dbc"):
             self._library.settle(each.wanted.id, "active")
 
@@ -211,11 +216,20 @@ class Agent:
             log.warning("frames of %s could not be used: %s", bus, error)
 
     async def _play(self, replay: Replay) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._modelled.wait(), _MODEL_S)
         while not replay.done:
             for bus, frames in replay.take(_now_us()):
                 self.feed(bus, frames)
             await asyncio.sleep(min(max(replay.wait_us(_now_us()) / 1e6, 0.005), 1.0))
         log.info("the log has been played")
+        if self._model is None:
+            log.warning(
+                "nothing was decoded: there is no model; give one with --model, or save a mapping "
+                "of the vehicle's model in the cloud (`carcloud models mapping set`)"
+            )
+        if not self._uplink.connections:
+            log.warning("nothing was sent: no connection to the cloud: %s", self._uplink.reason)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()

@@ -35,6 +35,21 @@ def list_models(as_json: bool, client: Client) -> None:
     show_items(columns, client.get("/v1/models")["items"], as_json=as_json)
 
 
+@command.command(
+    "add", cls=ExampleCommand, examples=("carcloud models add van --name Van --protocol mqtt",)
+)
+@click.argument("model")
+@click.option("--name", help="What people call it; the id without it.")
+@click.option("--maker", default="", help="Who makes it.")
+@click.option("--protocol", default="mqtt", show_default=True, help="What its vehicles speak.")
+@with_client
+def add(model: str, name: str | None, maker: str, protocol: str, client: Client) -> None:
+    """Add a model; the rest of it is set on its page in the console."""
+    new = {"id": model, "name": name or model, "maker": maker, "protocol": protocol}
+    client.send("POST", "/v1/models", json=new)
+    click.echo(f"the model {model} is added")
+
+
 command.add_command(redecode)
 
 

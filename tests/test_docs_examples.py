@@ -107,10 +107,8 @@ FIRST = {
     ],
     r"commands .*LTEST00000000A001": ["carcloud vehicles add LTEST00000000A001"],
     r"can import .*CAR-1\b": ["carcloud vehicles add CAR-1"],
-    r"vehicles (add|token) CAR-0007\b": [
-        "carcloud models add car",
-        "carcloud vehicles add CAR-0007 --model car",
-    ],
+    r"vehicles add CAR-0007\b": ["carcloud models add car"],
+    r"vehicles token CAR-0007\b": ["carcloud vehicles add CAR-0007 --model car"],
     r"keys create export": ["carcloud users add-service nightly --role analyst"],
 }
 UNMAKES = r"\b(remove|retire|revoke|delete|cancel-deletion|suspend|close)\b"

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from carcloud.cli import main
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.model.time import now_us
+from carcloud.services.campaigns.api import Campaigns, CheckIn
 from carcloud.services.metering.api import Metering, Price, PriceBook, Tier
 
 HERE = "/v1/campaigns"
@@ -63,6 +64,48 @@ def test_a_campaign_over_http(client: httpx.Client, cloud: Any) -> None:
         assert viewer.get(HERE).status_code == 200
         refused = viewer.post(HERE, json={"document": document("web-two")})
         assert refused.status_code == 403
+
+
+def test_vehicles_are_asked_for_what_a_campaign_keeps_in_them(
+    client: httpx.Client, cloud: Any, run: Callable[..., Result]
+) -> None:
+    parts = [{"id": "default"}, {"id": "slow", "upload": "on_request"}]
+    whole = document("web-kept", partitions=parts)
+    where = client.post(HERE, json={"document": whole}).headers["location"]
+    assert client.post(f"{where}/forward", json={}).json()["type"].endswith("wrong-state")
+    client.post(f"{where}/approve", json={"version": 1})
+    client.post(f"{where}/start", json={})
+    assert client.post(f"{where}/forward", json={}).json() == {"vehicles": 0}
+    holder = "LTESTKEPT00000001"
+    assert client.post("/v1/vehicles", json={"id": holder}).status_code == 201
+    assert client.post(f"/v1/vehicles/{holder}/token").status_code == 201
+    row = {"id": "web-kept", "kind": "campaign", "version": 1, "hash": "0", "result": "active"}
+    service = Campaigns(cloud.commands._records)
+    service.check_in(DEFAULT_TENANT, CheckIn(holder, (row,), (), {}, {}))
+    ask = {"partition": "slow", "until": "2026-05-01T08:00:00Z", "vehicle": holder}
+    assert client.post(f"{where}/forward", json=ask).json() == {"vehicles": 1}
+    done = run("forward", "web-kept")
+    assert "1 vehicles are asked" in done.output, done.output
+    whole_one, slow = client.get(f"/v1/vehicles/{holder}/commands").json()["items"]
+    assert whole_one["arguments"] == {"campaign": "web-kept"}
+    assert slow["arguments"] == {
+        "campaign": "web-kept", "partition": "slow", "until": "2026-05-01T08:00:00.000000Z"
+    }  # fmt: skip
+    for wrong in ({"partition": "none"}, {"until": "soon"}, {"vehicle": "LTESTVNA4A0000101"}):
+        refused = client.post(f"{where}/forward", json=wrong)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, *wrong)
+    given = {"name": "forward", "arguments": {"campaign": "web-kept"}}
+    role = {"id": "giver", "name": "Giver", "actions": ["vehicles:read", "commands:send"]}
+    assert client.post("/v1/roles", json=role).status_code == 201
+    user = {"name": "giver", "password": "correct horse battery", "role": "giver"}
+    assert client.post("/v1/users", json=user).status_code == 201
+    with cloud.client("giver") as giver:
+        refused = giver.post(f"/v1/vehicles/{holder}/commands", json=given)
+        assert refused.status_code == 403
+        assert "campaigns:write" in refused.json()["detail"]
+    with cloud.client("viewer") as viewer:
+        assert viewer.post(f"{where}/forward", json={}).status_code == 403
+    client.post(f"{where}/end")
 
 
 def test_what_is_wrong_is_told_with_its_place(client: httpx.Client) -> None:

@@ -57,6 +57,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/v1/campaigns/{campaign}"): {"document": CAMPAIGN},
     ("POST", "/v1/campaigns/{campaign}/approve"): {"version": 1},
     ("POST", "/v1/campaigns/{campaign}/start"): {"percent": 50},
+    ("POST", "/v1/campaigns/{campaign}/forward"): {},
     ("POST", "/v1/dead-letters/{letter}/reprocess"): None,
     ("PATCH", "/v1/forwarding/{link}"): {"enabled": False},
     ("PUT", "/v1/platforms/{platform_id}"): {"user": "mine", "password": "mine and only mine"},

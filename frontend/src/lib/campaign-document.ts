@@ -29,6 +29,7 @@ export interface FrameItem {
 
 export interface Partition {
   id: string
+  upload?: 'always' | 'on_request' | undefined
   upload_when?: string | undefined
   max_bytes?: number | undefined
   keep_s?: number | undefined

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from carcloud.agent.spool import Bounds, Kept, Spool
-from carcloud.codecs.campaign.document import Campaign
+from carcloud.codecs.campaign.document import ON_REQUEST, Campaign
 from carcloud.codecs.campaign.record import Record, RecordTooLarge, messages
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ class Keeper:
     _loose: deque[Parcel] = field(default_factory=deque)
     _priorities: dict[str, int] = field(default_factory=dict)
     _cursors: dict[str, int] = field(default_factory=dict)
+    _on_request: set[str] = field(default_factory=set)  # streams that wait for the cloud to ask
+    asked: dict[str, int] = field(default_factory=dict)  # stream to the time up to which it asked
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     work: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -83,17 +85,22 @@ class Keeper:
         cannot be read; None = nobody can tell which, so that nothing is removed.
         """
         before, self._priorities = self._priorities, {}
+        rested, self._on_request = self._on_request, set()
         for campaign in known:
             for part in campaign.partitions:
                 name = stream_of(campaign.id, part.id)
                 self._priorities[name] = campaign.priority
+                if part.upload == ON_REQUEST:
+                    self._on_request.add(name)
                 self.spool.limit(name, Bounds(part.max_bytes, part.keep_us))
         for name in list(self.spool.streams):
             if name == SIGNALS or name in self._priorities:
                 continue
             if listed is None or name.split("~", 1)[0] in listed:
                 self._priorities[name] = before.get(name, _LAST - 1)
+                self._on_request |= rested & {name}
             else:
+                self.asked.pop(name, None)
                 self.spool.remove(name)
                 self._cursors.pop(name, None)
 
@@ -162,13 +169,30 @@ class Keeper:
             self.spool.streams, key=lambda each: (self._priorities.get(each, _LAST), each)
         )
         for name in names:
-            if name != SIGNALS and not self.is_open(*name.split("~", 1)):
+            until = None if self._is_open(name) else self.asked.get(name, 0)
+            if until == 0:
                 continue
             kept = self.spool.streams[name].peek(self._cursors.get(name, 0))
-            if kept is not None:
+            if kept is not None and (until is None or kept.time_us <= until):
                 self._cursors[name] = kept.number + 1
                 return _parcel(name, kept)
         return None
+
+    def _is_open(self, name: str) -> bool:
+        if name == SIGNALS:
+            return True
+        return name not in self._on_request and self.is_open(*name.split("~", 1))
+
+    def forwarding(self) -> list[dict[str, Any]]:
+        """What the cloud asked for and has not all of yet, as JSON values."""
+        found, now = [], self.clock()
+        for name, until in self.asked.items():
+            stream = self.spool.streams.get(name)
+            oldest = None if stream is None else stream.peek(0)
+            if now < until or (oldest is not None and oldest.time_us <= until):
+                campaign, partition = name.split("~", 1)
+                found.append({"campaign": campaign, "partition": partition, "until": until / 1000})
+        return found
 
     def arrived(self, parcel: Parcel, *, rejected: bool = False) -> None:
         """The cloud has a message, or will never take it."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from carcloud.agent.library import write_safely
 from carcloud.agent.settings import Argument, Hook
-from carcloud.agent.vocabulary import RUN, SET_SIGNAL, VOCABULARY
+from carcloud.agent.vocabulary import FORWARD, RUN, SET_SIGNAL, VOCABULARY
 from carcloud.codecs.campaign.document import parse_json
 from carcloud.codecs.campaign.fields import DocumentError, Fields
 
@@ -240,7 +240,7 @@ class Orders:
             self._check_run(command.arguments)
         elif command.name not in self._built_in and command.name not in self._hooks:
             raise Refused("refused", NOT_SUPPORTED, f"no hook here does {command.name}")
-        else:
+        elif command.name != FORWARD:  # whoever takes campaigns gives what they have collected
             self._check_allowed(command.name)
         self._check_parked(command)
 

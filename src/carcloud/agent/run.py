@@ -14,6 +14,7 @@ from typing import Any
 from carcloud import __version__
 from carcloud.agent.duties import Duties, is_needed
 from carcloud.agent.extract import FrameTable
+from carcloud.agent.forwarding import Forwarding
 from carcloud.agent.keeping import Keeper, Parcel
 from carcloud.agent.library import Library
 from carcloud.agent.model import VehicleModel, beside, parse_model
@@ -100,9 +101,10 @@ class Agent:
             self._restart_soon,
             lambda: time.monotonic_ns() // 1000,  # a while is one, whatever becomes of the clock
         )
+        forwarding = Forwarding(folder / "forward.json", self._keeper, lambda: self._campaigns)
         self._orders = Orders(
             folder / "commands.json",
-            self._duties.built_in(),
+            {**self._duties.built_in(), "forward": forwarding.forward},
             settings.hooks,
             settings.commands,
             self._answer,
@@ -359,6 +361,7 @@ class Agent:
                 "bytes": spool.size, "waiting": self._keeper.waiting, "dropped": spool.dropped,
             },
             "campaigns": {name: asdict(each) for name, each in self._engine.counters.items()},
+            "forwarding": self._keeper.forwarding(),
             "clock_steps": self._engine.steps_back,
             "missing": self._library.missing,
         }  # fmt: skip

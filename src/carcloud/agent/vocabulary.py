@@ -12,6 +12,7 @@ from carcloud.agent.settings import Argument
 
 SET_SIGNAL: Final = "set-signal"
 RUN: Final = "run"
+FORWARD: Final = "forward"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,13 @@ VOCABULARY: Final[Mapping[str, Row]] = {
     ),
     "read-parameters": Row({"names": Argument("list", None, 200, needed=False)}),
     "set-parameters": Row({"parameters": Argument("object")}),
+    FORWARD: Row(
+        {
+            "campaign": Argument("string", 1, 100),
+            "partition": Argument("string", 1, 100, needed=False),
+            "until": Argument("string", 1, 40, needed=False),
+        }
+    ),
     "restart": Row(parked=True),
     "factory-reset": Row(parked=True),
     "lock": Row(),

@@ -241,6 +241,25 @@ def end(campaign: str, client: Client) -> None:
     _state(client.send("POST", f"{_path(campaign)}/end").json())
 
 
+@command.command(
+    "forward",
+    cls=ExampleCommand,
+    examples=(
+        "carcloud campaigns forward hard-braking",
+        "carcloud campaigns forward hard-braking --partition slow --until 2026-05-01T08:00:00Z",
+    ),
+)
+@click.argument("campaign")
+@click.option("--partition", help="One of its partitions; all without it.")
+@click.option("--until", help="What was kept up to this time (RFC 3339); now without it.")
+@click.option("--vehicle", help="Only of this one; else of all that hold it.")
+@with_client
+def forward(campaign: str, client: Client, **given: str | None) -> None:
+    """Ask vehicles for what a campaign keeps in them; those that are away have a week."""
+    asked = client.send("POST", f"{_path(campaign)}/forward", json=given).json()["vehicles"]
+    click.echo(f"{asked} vehicles are asked; see `carcloud commands list`")
+
+
 @command.command("remove", cls=ExampleCommand, examples=("carcloud campaigns remove hard-braking",))
 @click.argument("campaign")
 @with_client

@@ -246,6 +246,21 @@ class _Approved(msgspec.Struct, frozen=True):
     version: int
 
 
+class Forward(msgspec.Struct, frozen=True):
+    """What is asked of vehicles."""
+
+    partition: str | None
+    until: str | None
+    vehicle: str | None
+    timeout_s: float
+
+
+class Forwarded(msgspec.Struct, frozen=True):
+    """How many vehicles were asked."""
+
+    vehicles: int
+
+
 class _Started(msgspec.Struct, frozen=True):
     version: int | None
     percent: float
@@ -347,6 +362,27 @@ class _Campaigns:
     def end(self, campaign: str) -> Call[Campaign]:
         """Take it away from the vehicles for good, with what they have not sent."""
         return send("POST", f"{_ONE}/end", Campaign, place={"campaign": campaign})
+
+    @call
+    def forward(
+        self,
+        campaign: str,
+        *,
+        partition: str | None = None,
+        until: datetime | None = None,
+        vehicle: str | None = None,
+        timeout_s: float = 7 * 86_400.0,
+    ) -> Call[int]:
+        """Ask the vehicles that hold it, or one of them, for what it keeps in them.
+
+        `partition` None = all; `until`: what was kept up to then, None = up to now. Returns how
+        many vehicles were asked; it waits `timeout_s` for those that are away.
+        """
+        asked = None if until is None else until.isoformat()
+        body = Forward(partition, asked, vehicle, timeout_s)
+        place = {"campaign": campaign}
+        given = send("POST", f"{_ONE}/forward", Forwarded, place=place, body=body)
+        return shaped(given, lambda found: found.vehicles)
 
     @call
     def remove(self, campaign: str) -> Call[None]:

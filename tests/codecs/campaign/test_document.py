@@ -237,6 +237,38 @@ def test_a_campaign_of_fleetwise_comes_over_with_a_report():
     }  # fmt: skip
 
 
+def test_a_partition_of_fleetwise_without_upload_options_waits_for_a_request():
+    size, life = {"unit": "MB", "value": 5}, {"unit": "DAYS", "value": 2}
+    store = {"maximumSize": size, "minimumTimeToLive": life}
+    given = {
+        "name": "slow",
+        "collectionScheme": {"timeBasedCollectionScheme": {"periodMs": 10000}},
+        "signalsToCollect": [{"name": "Vehicle.Speed", "dataPartitionId": "slow"}],
+        "dataPartitions": [{"id": "slow", "storageOptions": store}],
+        "stateTemplates": [{"identifier": "state"}],
+    }
+    got = import_campaign(given)
+    (part,) = got.campaign.partitions
+    assert (part.upload, part.max_bytes, got.campaign.spooling) == ("on_request", 5_000_000, "disk")
+    assert got.document["partitions"][0]["upload"] == "on_request"
+    assert {each.field for each in got.remarks} >= {
+        "dataPartitions[0].uploadOptions", "stateTemplates"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{"upload_when": "Vehicle.Speed > 1"}, {}])
+def test_a_partition_on_request_has_no_condition_and_a_spool(more):
+    whole = {
+        "id": "c",
+        "trigger": {"every_ms": 1000},
+        "signals": [{"path": "Vehicle.Speed"}],
+        "spooling": "disk" if more else "none",
+        "partitions": [{"id": "default", "upload": "on_request", **more}],
+    }
+    with pytest.raises(DocumentError, match=r"partitions\[0\].upload: on_request goes"):
+        parse_campaign(whole)
+
+
 def test_a_time_based_campaign_of_fleetwise():
     given = {
         "name": "slow",

@@ -108,6 +108,7 @@ export default {
   'campaign.onDisk': 'Kept on disk until the cloud has it',
   'campaign.notKept': 'Lost where it lasts long',
   'campaign.storeOf': 'Store {id}',
+  'campaign.onRequest': 'Stays in the vehicle until it is asked for',
   'campaign.uploadWhen': 'Send only while',
   'campaign.uploadHint': 'Empty: at once. It reads signals of the list above.',
   'campaign.storeId': 'Id of the store',

@@ -108,6 +108,7 @@ export default {
   'campaign.onDisk': '存盘，直到云端收到',
   'campaign.notKept': '长时间离线则丢弃',
   'campaign.storeOf': '分区 {id}',
+  'campaign.onRequest': '保留在车端，请求后才上传',
   'campaign.uploadWhen': '仅在此时上传',
   'campaign.uploadHint': '留空则立即上传；只能使用上面列出的信号。',
   'campaign.storeId': '分区 ID',

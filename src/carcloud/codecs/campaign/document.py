@@ -14,6 +14,7 @@ from carcloud.codecs.campaign.expression import MAX_PATH, MAX_TEXT
 from carcloud.codecs.campaign.fields import DocumentError, Fields
 
 ALWAYS, RISING_EDGE = "ALWAYS", "RISING_EDGE"
+ON_REQUEST = "on_request"
 DEFAULT_PARTITION = "default"
 LEAST_PERIOD_MS = 100
 MOST_MS = 4_294_967_295
@@ -74,13 +75,15 @@ class FrameItem:
 class Partition:
     """A part of a campaign's data with its own store and its own condition of sending.
 
-    `upload_when` None sends at once; `max_bytes` drops the oldest; older than `keep_us` goes.
+    Without `upload_when` it is sent at once, or with `upload` ON_REQUEST when the cloud asks for
+    it; `max_bytes` drops the oldest; older than `keep_us` goes.
     """
 
     id: str = DEFAULT_PARTITION
     upload_when: str | None = None
     max_bytes: int | None = None
     keep_us: int | None = None
+    upload: str = "always"  # or ON_REQUEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,7 @@ def _partition(fields: Fields) -> Partition:
     keep = fields.integer("keep_s", 1, 876_600 * 7 * 86_400, None)
     return Partition(
         id=_id(fields, "id"),
+        upload=fields.choice("upload", ("always", ON_REQUEST), "always"),
         upload_when=fields.text("upload_when", MAX_TEXT, None),
         max_bytes=fields.integer("max_bytes", 1024, 1 << 60, None),
         keep_us=None if keep is None else keep * 1_000_000,
@@ -248,6 +252,10 @@ def _agree(campaign: Campaign) -> None:
             if item.partition not in known:
                 where = f"{kind}[{at}].partition"
                 raise DocumentError(where, f"there is no partition {item.partition!r:.110}")
+    for at, part in enumerate(campaign.partitions):
+        if part.upload == ON_REQUEST and (part.upload_when or campaign.spooling == "none"):
+            reason = "without upload_when" if part.upload_when else "with spooling disk"
+            raise DocumentError(f"partitions[{at}].upload", f"{ON_REQUEST} goes {reason} only")
     _windows_agree(campaign)
     if campaign.expiry_us <= campaign.start_us:
         raise DocumentError("expiry", "is not after start")
@@ -338,7 +346,13 @@ def _frame_document(item: FrameItem) -> dict[str, Any]:
 
 def _partition_document(item: Partition) -> dict[str, Any]:
     keep = None if item.keep_us is None else item.keep_us // 1_000_000
-    return _given(id=item.id, upload_when=item.upload_when, max_bytes=item.max_bytes, keep_s=keep)
+    return _given(
+        id=item.id,
+        upload=None if item.upload == "always" else item.upload,
+        upload_when=item.upload_when,
+        max_bytes=item.max_bytes,
+        keep_s=keep,
+    )
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from carcloud.codecs.campaign.document import Campaign, parse_campaign, to_document
+from carcloud.codecs.campaign.document import ON_REQUEST, Campaign, parse_campaign, to_document
 from carcloud.codecs.campaign.fields import DocumentError
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -19,6 +19,7 @@ _LEFT_OUT = {
     "signalCatalogArn": "the catalogue is the tenant's",
     "dataDestinationConfigs": "what is collected goes to the lake and to the signals table",
     "signalsToFetch": "signals are read as they come; nothing is asked of an ECU",
+    "stateTemplates": "no state templates: last known state is what agents report all the time",
     "tags": "labels are given when the campaign is made here",
     "diagnosticsMode": "active trouble codes are not attached; collect the frames of DM1 instead",
 }
@@ -81,7 +82,10 @@ def _whole(document: Mapping[str, Any], remarks: list[Remark]) -> dict[str, Any]
         "start": _time("startTime", document.get("startTime"), 0),
         "expiry": _time("expiryTime", document.get("expiryTime"), 253_402_214_400),
         "compression": _compression(document.get("compression", "SNAPPY"), remarks),
-        "spooling": "disk" if document.get("spoolingMode") == "TO_DISK" else "none",
+        # A partition is a store on disk, whatever the mode says.
+        "spooling": "disk"
+        if document.get("spoolingMode") == "TO_DISK" or document.get("dataPartitions")
+        else "none",
         "partitions": _partitions(document, remarks),
         "dimensions": document.get("dataExtraDimensions"),
     }
@@ -152,7 +156,9 @@ def _partitions(document: Mapping[str, Any], remarks: list[Remark]) -> list[dict
             if upload:
                 entry["upload_when"] = upload["expression"]
             else:
-                remarks.append(Remark(f"{where}.uploadOptions", "without it, data is sent at once"))
+                entry["upload"] = ON_REQUEST
+                text = "without it, data stays in the vehicle until `campaigns forward` asks for it"
+                remarks.append(Remark(f"{where}.uploadOptions", text))
             if store.get("storageLocation"):
                 remarks.append(
                     Remark(f"{where}.storageOptions.storageLocation", "the agent's own folder")

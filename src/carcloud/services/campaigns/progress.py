@@ -84,6 +84,14 @@ class Follow:
         totals = self._totals_of(tenant, campaign, page)
         return [(stand.vehicle(name), totals.get(name, Totals())) for name in page]
 
+    def holders(self, tenant: Tenant, campaign: str) -> list[str]:
+        """Vehicles that say that they hold it, in order of id; raises `UnknownCampaign`."""
+        reachable = self._vehicles.over_mqtt(tenant)
+        with self._records.reading() as db:
+            stand = _Standing.of(db, rows.find(db, tenant, campaign), reachable)
+        speak = {str(each.id) for each in reachable}
+        return [name for name in sorted(stand.said) if name in speak]
+
     def totals(self, tenant: Tenant, campaign: str) -> Totals:
         """What was collected by all vehicles."""
         sql = f"SELECT {_TOTALS} FROM campaign_events WHERE campaign = {_text(campaign)}"  # noqa: S608 - quoted

@@ -34,6 +34,7 @@ from carcloud.services.commands.kinds import (
     CONTROL,
     KINDS,
     MQTT,
+    SEND,
     Argument,
     Kind,
     check_arguments,
@@ -64,6 +65,7 @@ __all__ = [
     "ENDED",
     "KINDS",
     "OPEN",
+    "SEND",
     "SERVICE",
     "Argument",
     "Command",
@@ -151,20 +153,7 @@ class Commands:
             if new.timeout_s > self._parked_s:
                 detail = f"at most {self._parked_s:g} for a command that needs the vehicle parked"
                 raise InvalidCommand("timeout_s", detail)
-        now = self._now()
-        values = {
-            "id": new_id(now),
-            "tenant": tenant,
-            "vehicle": vehicle,
-            "name": new.name,
-            "arguments": msgspec.json.encode(new.arguments).decode(),
-            "state": State.CREATED.value,
-            "reason": "",
-            "actor": actor,
-            "key": new.key,
-            "created_us": now,
-            "expires_us": now + int(new.timeout_s * 1e6),
-        }
+        values = _row_of(tenant, vehicle, new, actor, self._now())
         try:
             with self._records.transaction() as db:
                 _check_room(db, tenant)
@@ -177,6 +166,29 @@ class Commands:
             if same is None:
                 raise
             return same
+
+    def give_all(
+        self, tenant: Tenant, vehicles: Sequence[str], new: NewCommand, *, actor: str
+    ) -> int:
+        """Keep a command for each of many vehicles that speak MQTT, all or none; returns how many.
+
+        `key` does not count, and nothing that needs the vehicle parked can be given so. Raises
+        `InvalidCommand`, `NotParked`, `OverLimit`.
+        """
+        if self._checked(new, MQTT).parked:
+            raise NotParked("a command that needs the vehicle parked is given to one at a time")
+        now = self._now()
+        told = {"name": new.name, "arguments": new.arguments, "timeout_s": new.timeout_s}
+        rows = [_row_of(tenant, vehicle, new, actor, now) for vehicle in vehicles]
+        entries = [
+            AuditEntry(tenant, actor, "command.give", vehicle, None, told) for vehicle in vehicles
+        ]
+        with self._records.transaction() as db:
+            _check_room(db, tenant, len(rows))
+            if rows:
+                db.execute(insert(commands), [{**row, "key": None} for row in rows])
+            record_changes(db, entries)
+        return len(rows)
 
     def _checked(self, new: NewCommand, protocol: str | None) -> Kind:
         kind = kind_of(new.name)
@@ -395,9 +407,25 @@ class Commands:
         raise Conflict("the reported state is changed all the time")
 
 
-def _check_room(db: Connection, tenant: Tenant) -> None:
+def _row_of(tenant: Tenant, vehicle: str, new: NewCommand, actor: str, now: int) -> dict[str, Any]:
+    return {
+        "id": new_id(now),
+        "tenant": tenant,
+        "vehicle": vehicle,
+        "name": new.name,
+        "arguments": msgspec.json.encode(new.arguments).decode(),
+        "state": State.CREATED.value,
+        "reason": "",
+        "actor": actor,
+        "key": new.key,
+        "created_us": now,
+        "expires_us": now + int(new.timeout_s * 1e6),
+    }
+
+
+def _check_room(db: Connection, tenant: Tenant, more: int = 1) -> None:
     """Raises `OverLimit` where too many commands of the tenant are open."""
     opened = commands.c.state.in_([state.value for state in OPEN])
     mine = select(func.count()).select_from(commands).where(commands.c.tenant == tenant, opened)
     used = db.execute(mine).scalar_one()
-    check_limit("commands", limit_in(db, tenant, "commands"), used)
+    check_limit("commands", limit_in(db, tenant, "commands"), used, more)

@@ -12,6 +12,7 @@ from carcloud.services.commands.errors import InvalidCommand
 
 SEND: Final = "commands:send"
 CONTROL: Final = "commands:control"  # what opens, stops or sets something
+COLLECT: Final = "campaigns:write"  # what changes what is collected
 
 GBT32960, JT808, MQTT = "gbt32960", "jt808", "mqtt"
 
@@ -254,6 +255,16 @@ KINDS: Final[tuple[Kind, ...]] = (
         arguments=(
             Argument("hook", "text", "Its name in the agent's settings", True, 1, 64),
             Argument("arguments", "object", "What it takes"),
+        ),
+    ),
+    Kind(
+        "forward", "Send what a campaign keeps in the vehicle", (MQTT,), COLLECT,
+        arguments=(
+            Argument("campaign", "text", "Its id", True, 1, 100),
+            Argument("partition", "text", "One of its partitions; all without it",
+                     least=1, most=100),
+            Argument("until", "text", "Kept up to this time, RFC 3339; now without it",
+                     least=1, most=40),
         ),
     ),
 )  # fmt: skip

@@ -22,6 +22,7 @@ from carcloud.services.campaigns.api import (
     UnknownCampaign,
     WrongState,
 )
+from carcloud.web.api.campaign_forwarding import forward_campaign
 from carcloud.web.api.campaign_views import (
     Approval,
     CampaignDetail,
@@ -495,6 +496,7 @@ router = Router(
         pause_campaign,
         resume_campaign,
         end_campaign,
+        forward_campaign,
         read_progress,
         list_campaign_vehicles,
         list_events,

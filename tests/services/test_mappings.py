@@ -324,6 +324,37 @@ def test_the_vehicle_makes_the_same_values_of_it(records: SqlRecords) -> None:
         exact = [np.float32(x) if one.values.type == "float" else x for x in there[one.path]]
         assert here == exact, one.path
     assert mappings.model_document(T, "bus") is None
+    assert mappings.model_document(T, "van") is mappings.model_document(T, "van")
+
+
+def test_agents_get_only_what_a_mapping_uses(records: SqlRecords) -> None:
+    mappings = made(records)
+    unused = "".join(
+        f'BO_ {number} M{number}: 8 ECU\n SG_ S : 0|8@1+ (1,0) [0|0] "" ECU\n'
+        f'CM_ BO_ {number} "{700 * "x"}";\n'
+        for number in range(600, 2_040)
+    )
+    files = {"drive.dbc": DBC + unused, "other.dbc": unused}
+    text = GOOD.replace("[drive.dbc]", "[drive.dbc, other.dbc]")
+    _, checked = mappings.save(T, "van", text, files, note="", actor="ann", if_version=None)
+    assert [one for one in checked.dbc_findings if one.level != "info"] == []
+    document = mappings.model_document(T, "van")
+    assert [one["name"] for one in document["dbc"]] == ["drive.dbc"]
+    assert len(document["dbc"][0]["text"]) < len(DBC)
+    assert {each.message.name for each in parse_model(document).mappings} == {"Wheels"}
+
+
+def test_a_mapping_too_large_for_agents_is_told(records: SqlRecords) -> None:
+    mappings = made(records)
+    tenancy = Tenancy(records)
+    tenancy.tenants.ensure(T)
+    tenancy.limits.set_limit(T, "vehicle_message_bytes", 700, actor="ann")
+    _, checked = mappings.save(T, "van", GOOD, FILES, note="", actor="ann", if_version=None)
+    (told,) = checked.dbc_findings
+    size = len(json.dumps(mappings.model_document(T, "van"), ensure_ascii=False))
+    assert (told.file, told.level) == ("drive.dbc", "warning")
+    assert told.text.startswith(f"agents need {size:,} bytes of this mapping")
+    assert "vehicle_message_bytes lets 700 wait" in told.text
 
 
 def test_conversions_are_exact_and_go_both_ways() -> None:

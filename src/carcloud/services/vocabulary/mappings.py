@@ -5,11 +5,12 @@ Calls block briefly; `mapping` asks the records only after something in them has
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import structs
 from sqlalchemy import Connection, func, insert, select
 
 from carcloud.model.ids import Tenant
@@ -17,25 +18,25 @@ from carcloud.model.signals import Signal
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict, EngineError
 from carcloud.ports.records import Records
-from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.tenancy.api import AuditEntry, limit_in, record_changes
 from carcloud.services.vocabulary.errors import InvalidMapping, MappingChanged, UnknownMapping
 from carcloud.services.vocabulary.mapping_document import file_names, read_mapping
 from carcloud.services.vocabulary.mapping_store import dbc_texts, mappings
 from carcloud.services.vocabulary.mapping_suggest import Suggested, suggested
 from carcloud.services.vocabulary.mapping_types import (
-    CanList,
     Checked,
     Mapping,
     MappingVersion,
     Read,
-    Rule,
 )
+from carcloud.services.vocabulary.model_document import LIMIT, model_document, too_large
 from carcloud.services.vocabulary.store import metadata
 
 log = logging.getLogger(__name__)
 
 NO_MAPPING: Final = MappingVersion(0, 0, "", "", "", ())
 _MOST_KNOWN: Final = 2_000  # mappings in memory
+_MOST_DOCUMENTS: Final = 500  # of them
 _MOST_ID: Final = 40  # characters of a model's id
 
 CatalogueOf = Callable[[Tenant], Map[str, Signal]]
@@ -64,6 +65,7 @@ class Mappings:
         self._records = records
         self._catalogue = catalogue
         self._known: dict[tuple[Tenant, str], _Known] = {}
+        self._documents: dict[tuple[Tenant, str], tuple[Mapping, dict[str, Any]]] = {}
         self._with: dict[str, _With] = {}  # by what texts mention
 
     def mapping(self, tenant: Tenant, model: str) -> Mapping | None:
@@ -128,12 +130,16 @@ class Mappings:
             return records, state, frozenset(map(Tenant, db.execute(query).scalars()))
 
     def model_document(self, tenant: Tenant, model: str) -> dict[str, Any] | None:
-        """The model as vehicles take it (docs/agent.md): its CAN signals and DBC texts.
-
-        None where it has no mapping. Its hash is `codecs.campaign.document.document_hash`.
-        """
+        """The model as vehicles take it, made once for each mapping; None where it has none."""
         mapping = self.mapping(tenant, model)
-        return None if mapping is None else _document(mapping)
+        if mapping is None:
+            return None
+        known = self._documents.get((tenant, model))
+        if known is None or known[0] is not mapping:
+            if known is None and len(self._documents) >= _MOST_DOCUMENTS:
+                self._documents.pop(next(iter(self._documents)))
+            known = self._documents[tenant, model] = mapping, model_document(mapping)
+        return known[1]
 
     def version(self, tenant: Tenant, model: str, version: int | None = None) -> MappingVersion:
         """A version, by default the one that holds, of version 0 where there is none; raises
@@ -244,9 +250,15 @@ class Mappings:
             held = _read(db, tenant, model, number).files if number else {}
             wanted = {name: held[name] for name in named if name in held and name not in dbc}
             texts = {**_texts(db, tenant, wanted), **dbc}
+            most = limit_in(db, tenant, LIMIT)
         texts = {name: texts[name] for name in named if name in texts}
         known = self._catalogue(tenant) if catalogue is None else catalogue
-        return read_mapping(text, texts, known, model=model), texts
+        read = read_mapping(text, texts, known, model=model)
+        told = too_large(read.mapping, most)
+        if told is not None:
+            findings = (told, *read.checked.dbc_findings)
+            read = Read(read.mapping, structs.replace(read.checked, dbc_findings=findings))
+        return read, texts
 
 
 def _usable(
@@ -335,32 +347,3 @@ def _audited(
     if files is not None:
         kept.update(signals=signals, dbc=dict(files))
     return kept
-
-
-def _document(mapping: Mapping) -> dict[str, Any]:
-    return {
-        "id": mapping.model,
-        "version": mapping.version,
-        "j1939": mapping.j1939,
-        "dbc": [
-            {"name": one.name, "text": one.text, **({"bus": one.bus} if one.bus else {})}
-            for one in mapping.dbc
-        ],
-        "signals": list(_signals(mapping.can)),
-    }
-
-
-def _signals(rules: Iterable[Rule]) -> Iterable[dict[str, Any]]:
-    for rule in rules:
-        elements = [{"message": one.message.name, "signal": one.signal.name} for one in rule.can]
-        listed = isinstance(rule.source, CanList)
-        entry: dict[str, Any] = {
-            **({"elements": elements} if listed else elements[0]),
-            "path": rule.path,
-            "datatype": rule.signal.datatype,
-        }
-        if rule.labels:
-            entry["labels"] = {str(raw): meaning for raw, meaning in rule.labels.items()}
-        else:
-            entry.update(scale=rule.scale, offset=rule.offset)
-        yield entry

@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,46 @@ async def _nothing_twice_and_in_order(collected: list[bytes]) -> None:
     times = [record.time_us for record in records]
     assert times == sorted(times)
     assert len({record.event for record in records}) == len(records)
+
+
+def test_what_a_campaign_keeps_comes_when_the_cloud_asks_for_it(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path / "cloud") as found:
+            (tmp_path / "token").write_text(found.token())
+            kept = {**EVERY, "partitions": [{"id": "default", "upload": "on_request"}]}
+            await _publish(
+                found,
+                {
+                    "car": document("car", "model", MODEL),
+                    "every": document("every", "campaign", kept),
+                },
+            )
+            given = load_settings(
+                None,
+                {
+                    "vehicle": CAR, "folder": str(tmp_path / "agent"), "server.port": found.port,
+                    "server.token_file": str(tmp_path / "token"), "report_interval_ms": 0,
+                    "replay": write_log(tmp_path / "a.log", 20),
+                },
+            )  # fmt: skip
+            agent = Agent(given)
+            await agent.run()  # ends, and what nobody has asked for stays
+            assert agent.status()["spool"]["waiting"] == 20
+            agent, stop = Agent(replace(given, replay=None)), asyncio.Event()
+            running = asyncio.create_task(agent.run(stop))
+            await until(lambda: agent.status()["connected"])
+            assert agent.status()["records"]["sent"] == 0
+            assert (await _ended(found, "forward", campaign="every")).result == {"waiting": 20}
+            await until(lambda: agent.status()["spool"]["waiting"] == 0)
+            stop.set()
+            await running
+            stored = [each for topic, each in await found.stored(20) if "collected" in topic]
+            await _nothing_twice_and_in_order(stored)
+            assert len(stored) == 20
+
+    run(check())
 
 
 HORN = "Vehicle.Body.Horn.IsActive"

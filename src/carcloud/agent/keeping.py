@@ -215,6 +215,12 @@ class Keeper:
         """Messages that the cloud does not have."""
         return self.spool.waiting + len(self._loose)
 
+    @property
+    def resting(self) -> int:
+        """Messages among them that nobody has asked for yet."""
+        rest = (self._on_request & self.spool.streams.keys()) - self.asked.keys()
+        return sum(self.spool.streams[name].waiting for name in rest)
+
 
 _PROTOBUF = "application/x-protobuf"
 

@@ -407,8 +407,10 @@ class Agent:
         return self._restart.is_set()
 
     async def _play_until_sent(self, replay: Replay) -> None:
-        """A log that is not looped ends the agent, once the cloud has all of it."""
+        """A log that is not looped ends the agent, once the cloud has all that it may have."""
         await self._play(replay)
         await self._keeper.flush()
-        while self._keeper.waiting:  # noqa: ASYNC110 - asked ten times a second, at the end only
+        if rest := self._keeper.resting:
+            log.info("%d messages stay here until the cloud asks for them", rest)
+        while self._keeper.waiting > self._keeper.resting:  # noqa: ASYNC110 - asked ten times a second, at the end only
             await asyncio.sleep(0.1)

@@ -54,10 +54,13 @@ class CheckedIn(msgspec.Struct, frozen=True):
     connections: int = 0
     model: str | None = None
     sample_bytes: int = 0
+    clock_steps: int = 0
+    forwarding: list[dict[str, Any]] = []
 
 
 _FIGURES: Final = (
-    "frames", "records", "spool", "uptime_s", "connections", "model", "sample_bytes"
+    "frames", "records", "spool", "uptime_s", "connections", "model", "sample_bytes",
+    "clock_steps", "forwarding",
 )  # fmt: skip
 
 

@@ -271,10 +271,13 @@ def test_a_bucket_that_was_removed_takes_nothing_more(site):
         site.bucket("box", BETA)
 
 
-def test_the_bucket_of_media_of_vehicles_is_kept_for_its_tenant(site):
+def test_buckets_of_what_vehicles_bring_are_kept_for_their_tenant(site):
     for name in ("media-beta", "media-of-others", "media-alpha-2"):
         with pytest.raises(BucketTaken, match="'media-alpha'"):
             site.bucket(name)
+    with pytest.raises(BucketTaken, match="'can-logs-alpha'"):
+        site.bucket("can-logs-beta")
+    assert site.bucket("can-logs-alpha").name == "can-logs-alpha"
     assert site.bucket("media-alpha").name == media_bucket(ALPHA)
     assert site.bucket("media-beta", BETA).name == media_bucket(BETA)
     assert site.bucket("mediathek").name == "mediathek"

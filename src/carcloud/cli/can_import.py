@@ -1,6 +1,5 @@
 """`carcloud can import`: logs into the history of a vehicle of a running carcloud."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -104,8 +103,7 @@ def _bucket(client: api.Client, given: str | None) -> str:
     """The bucket named, or one of the tenant's for imports, made when it is first needed."""
     if given:
         return client.buckets.get(given).name
-    tenant = client.tenants.mine().id
-    name = f"can-logs-{hashlib.sha256(tenant.encode()).hexdigest()[:12]}"
+    name = f"can-logs-{client.tenants.mine().id}"
     try:
         return client.buckets.get(name).name
     except api.NotFound:

@@ -31,7 +31,8 @@ REMEMBER_S = 1.0  # a bucket that another process changed is seen so after so lo
 _REMEMBERED = 10_000
 Limit = Callable[[Tenant, str], int]  # the value of a tenant's limit
 _VERSIONING = ("Enabled", "Suspended")
-_MEDIA = "media-"  # names that begin so are kept for the tenants they name
+_MEDIA = "media-"
+_KEPT = (_MEDIA, "can-logs-")  # names that begin so are kept for the tenants they name
 
 
 def media_bucket(tenant: Tenant) -> str:
@@ -55,11 +56,12 @@ class Buckets:
             raise Invalid(
                 "name", "3 to 63 lower-case letters, digits, dots and hyphens, as S3 allows them"
             )
-        if name.startswith(_MEDIA) and name != media_bucket(tenant):
-            raise BucketTaken(
-                f"names that begin with {_MEDIA!r} are kept for media of vehicles: "
-                f"choose another one, or your own {media_bucket(tenant)!r}"
-            )
+        for kept in _KEPT:
+            if name.startswith(kept) and name != f"{kept}{tenant}":
+                raise BucketTaken(
+                    f"names that begin with {kept!r} are kept for what vehicles bring: "
+                    f"choose another one, or your own '{kept}{tenant}'"
+                )
         made = Bucket(new_id(), name, tenant, project, self._now(), actor)
         try:
             with self._records.transaction() as db:

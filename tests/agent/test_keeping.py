@@ -10,7 +10,7 @@ from tests.agent.test_agent import EVERY, document, settings, speeds, write_log
 
 from carcloud.agent.keeping import SIGNALS, Keeper, stream_of
 from carcloud.agent.run import Agent
-from carcloud.agent.spool import Spool
+from carcloud.agent.spool import Bounds, Spool
 from carcloud.codecs.campaign.document import parse_campaign
 
 
@@ -67,6 +67,35 @@ def test_data_removed_with_a_campaign_are_counted(tmp_path):
         assert (kept.waiting, kept.spool.dropped) == (3, 0)
     kept.campaigns([], {"other"})
     assert (kept.waiting, kept.spool.dropped) == (0, 3)
+
+
+def test_what_is_too_old_goes_also_while_records_come_all_the_time(tmp_path, monkeypatch):
+    async def script():
+        monkeypatch.setattr("carcloud.agent.keeping._SWEEP_S", 0.05)
+        kept = keeper(tmp_path)
+        now = [0]
+        kept.clock = lambda: now[0]
+        kept.spool.limit("old", Bounds(keep_us=1_000_000))
+        kept.spool.append("old", b"x", 0)
+        kept.spool.streams["old"].close()
+        running = asyncio.create_task(kept.run())
+
+        async def pass_time(until_us):
+            now[0] = until_us
+            for _ in range(15):  # three sweeps
+                kept.report(now[0], {"Vehicle.Speed": 1.0})
+                await asyncio.sleep(0.01)
+                now[0] = 0 if until_us > 9_000_000 else now[0]
+
+        await pass_time(500_000)
+        await pass_time(1 << 50)  # for a moment
+        assert kept.spool.streams["old"].waiting == 1
+        await pass_time(2_000_000)
+        assert kept.spool.streams["old"].waiting == 0
+        assert kept.spool.dropped == 1
+        running.cancel()
+
+    asyncio.run(script())
 
 
 def test_latest_values_are_synced_before_they_count_as_kept(tmp_path, monkeypatch):

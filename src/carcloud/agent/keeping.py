@@ -1,6 +1,7 @@
 """Records on their way to the cloud: encoded, kept in the spool, and given out in their order."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections import deque
@@ -106,12 +107,17 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep what comes, for ever."""
+        loop, before_us = asyncio.get_running_loop(), self.clock()
+        swept_s = loop.time()
         while True:
-            try:
-                async with asyncio.timeout(_SWEEP_S):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(swept_s + _SWEEP_S):
                     await self._wake.wait()
-            except TimeoutError:
-                self.spool.sweep(self.clock())
+            if loop.time() >= swept_s + _SWEEP_S:
+                # A clock that is far ahead for a moment makes nothing old.
+                now_us, swept_s = self.clock(), loop.time()
+                self.spool.sweep(min(now_us, before_us + round(2e6 * _SWEEP_S)))
+                before_us = now_us
             self._wake.clear()
             await self.flush()
 

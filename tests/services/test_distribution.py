@@ -240,11 +240,42 @@ def test_what_does_not_fit_is_told_and_tried_again(
     running(service, Target(vehicles=("car-0",)))
     done, _ = bring.round(A)
     assert "vehicle_message_bytes" in done.problems[0]
+    assert done.documents == 1  # the list
     assert bring.round(A)[0].vehicles == 0  # not all the time
     Tenancy(records).limits.set_limit(A, "vehicle_message_bytes", 100_000, actor="root")
     clock.now += 61 * SECOND
-    assert bring.round(A)[0].documents == 2
+    assert bring.round(A)[0].documents == 1
     assert "speeding" in kept(records, "car-0")
+
+
+def test_a_document_that_is_too_large_holds_back_no_others(
+    service: Campaigns, cars: Vehicles, records: SqlRecords, clock: Clock
+) -> None:
+    content = {"id": "m", "version": 1, "dbc": [{"text": 20_000 * "x"}], "signals": []}
+    cars.create_model(A, VehicleModel("m", "M"), actor="ann")
+    cars.create(A, NewVehicle("car-m", model="m", protocol="mqtt"), actor="ann")
+    limits = Tenancy(records).limits
+    limits.set_limit(A, "vehicle_message_bytes", 10_000, actor="root")
+    bring = Distribution(records, model_document=lambda _tenant, _model: content, now=clock)
+    running(service, Target(models=("m",)))
+    done, told = bring.round(A)
+    assert (done.documents, told) == (2, ["car-m"])
+    (problem,) = done.problems
+    assert problem.startswith("car-m: model:m (20,")
+    assert "bytes): the limit vehicle_message_bytes is 10000 B" in problem
+    found = kept(records, "car-m")
+    assert list(found) == ["", "speeding"]
+    assert [one["id"] for one in found[""]["documents"]] == ["model:m", "speeding"]
+    assert bring.round(A)[0].vehicles == 0  # not all the time
+    clock.now += 61 * SECOND
+    again = bring.round(A)[0]
+    assert (again.documents, len(again.problems)) == (0, 1)
+    assert kept(records, "car-m") == found
+    limits.set_limit(A, "vehicle_message_bytes", 100_000, actor="root")
+    clock.now += 61 * SECOND
+    assert bring.round(A)[0].documents == 1
+    assert kept(records, "car-m")["model:m"]["document"] == content
+    assert bring.round(A)[0].vehicles == 0
 
 
 def test_what_a_vehicle_had_stays_known_where_more_does_not_fit(

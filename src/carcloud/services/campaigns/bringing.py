@@ -5,18 +5,19 @@ first and the last of them: they come in the order of their ids.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
 from carcloud.model.ids import Tenant
-from carcloud.services.campaigns.documents import Document, Listed, topic
+from carcloud.model.limits import OverLimit
+from carcloud.services.campaigns.documents import LIST, Document, Listed, topic
 from carcloud.services.campaigns.store import vehicle_documents
 from carcloud.services.tenancy.api import AuditEntry, record_changes
-from carcloud.services.vehicles.api import Draft, Unknown, put_many_in, retaining
+from carcloud.services.vehicles.api import Draft, PutError, Unknown, put_many_in, retaining
 
 _ACTOR: Final = "campaigns"
 _LONGEST: Final = 300  # characters of a problem
@@ -57,22 +58,67 @@ class Brought:
     problems: list[str]
 
 
+@dataclass(slots=True)
+class _Round:
+    """What was put of the parcels, and why the rest was not."""
+
+    put: list[Parcel] = field(default_factory=list)
+    messages: int = 0
+    left: list[tuple[str, Document, str]] = field(default_factory=list)  # vehicle, what, why
+    unknown: list[str] = field(default_factory=list)
+
+    def leave(self, parcel: Parcel, error: PutError, documents: Iterable[Document]) -> None:
+        """These are not put."""
+        for each in documents:
+            name = each.id or "the list of documents"
+            why = f"{name} ({len(each.payload):,} bytes): {error}"
+            self.left.append((parcel.vehicle, each, why[:_LONGEST]))
+
+
 def bring(db: Connection, tenant: Tenant, parcels: Sequence[Parcel], now: int) -> Brought:
-    """Put what the parcels say: all of a vehicle's or nothing."""
-    wanted = {each.vehicle: each.drafts for each in parcels}
-    done = put_many_in(db, tenant, wanted, now=now)
-    put = [each for each in parcels if each.vehicle not in done.refused]
-    failed = {
-        name: str(error)[:_LONGEST]
-        for name, error in done.refused.items()
-        if not isinstance(error, Unknown)
-    }
+    """Put what the parcels say. Where a vehicle may not have all of it, the largest documents are
+    left out, so that one that is too large does not hold back the others."""
+    done = _Round()
+    rest = {each.vehicle: each for each in parcels}
+    while rest:
+        found = put_many_in(db, tenant, {name: one.drafts for name, one in rest.items()}, now=now)
+        done.messages += len(found.put)
+        done.put += [one for name, one in rest.items() if name not in found.refused]
+        rest = dict(_smaller(rest, found.refused, done))
     keep = _Keep(db, tenant, now)
-    keep.put(put)
-    keep.problems((each, failed[each.vehicle]) for each in parcels if each.vehicle in failed)
-    keep.forget([name for name in done.refused if name not in failed])  # not registered any more
-    record_changes(db, _entries(tenant, put))
-    return Brought(len(done.put), [f"{name}: {problem}" for name, problem in failed.items()])
+    keep.put(done.put)
+    keep.problems(done.left)
+    keep.forget(done.unknown)  # not registered any more
+    record_changes(db, _entries(tenant, done.put))
+    return Brought(done.messages, [f"{name}: {why}" for name, _, why in done.left])
+
+
+def _smaller(
+    parcels: Mapping[str, Parcel], refused: Mapping[str, PutError], done: _Round
+) -> Iterator[tuple[str, Parcel]]:
+    """Of the vehicles that were refused, what may fit."""
+    for name, error in refused.items():
+        parcel = parcels[name]
+        if isinstance(error, Unknown):
+            done.unknown.append(name)
+            continue
+        small = _fitting(parcel, error) if isinstance(error, OverLimit) else ()
+        done.leave(parcel, error, [each for each in parcel.new if each not in small])
+        if small or (parcel.new and parcel.gone):
+            yield name, replace(parcel, new=small)
+
+
+def _fitting(parcel: Parcel, error: OverLimit) -> tuple[Document, ...]:
+    """The list and the smallest documents, in the order that they had; at least one less."""
+    sizes = {one.id: retaining(topic(parcel.vehicle, one.id), one.payload).size
+             for one in parcel.new}  # fmt: skip
+    room, chosen = error.value - error.used, set[str]()
+    for name in sorted(sizes, key=lambda one: (one != LIST, sizes[one]))[:-1]:
+        room -= sizes[name]
+        if room < 0:
+            break
+        chosen.add(name)
+    return tuple(one for one in parcel.new if one.id in chosen)
 
 
 def _entries(tenant: Tenant, put: Iterable[Parcel]) -> list[AuditEntry]:
@@ -119,13 +165,9 @@ class _Keep:
             mine = table.tenant == self.tenant
             self.db.execute(delete(vehicle_documents).where(mine & one), gone)
 
-    def problems(self, parcels: Iterable[tuple[Parcel, str]]) -> None:
-        """These have what they had before."""
-        rows = [
-            self._row(parcel.vehicle, each.listed, problem)
-            for parcel, problem in parcels
-            for each in parcel.new
-        ]
+    def problems(self, left: Iterable[tuple[str, Document, str]]) -> None:
+        """Of these documents vehicles have what they had before."""
+        rows = [self._row(vehicle, each.listed, why) for vehicle, each, why in left]
         self._upsert(rows, ("put_us", "problem"))
 
     def forget(self, vehicles: Sequence[str]) -> None:

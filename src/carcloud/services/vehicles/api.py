@@ -32,7 +32,13 @@ from carcloud.services.vehicles.outgoing import (
     put_again,
     retain_in,
 )
-from carcloud.services.vehicles.putting import Draft, OutgoingMessage, put_many_in, retaining
+from carcloud.services.vehicles.putting import (
+    Draft,
+    OutgoingMessage,
+    PutError,
+    put_many_in,
+    retaining,
+)
 from carcloud.services.vehicles.remembered import Remembered
 from carcloud.services.vehicles.shelf import Registered, Shelf
 from carcloud.services.vehicles.store import logins, metadata
@@ -72,7 +78,7 @@ __all__ = [
     "Changed", "Credentials", "CredentialsChange", "CurrentSign", "DataKey", "Datum", "Draft",
     "Exists",
     "Filter", "ImportReport", "Invalid", "Lifecycle", "LineError", "Login", "NewVehicle",
-    "Outgoing", "OutgoingMessage", "Proof",
+    "Outgoing", "OutgoingMessage", "Proof", "PutError",
     "Reachable", "Refusal", "Registered", "Remembered", "Reporting", "Sort", "Unknown", "Vehicle",
     "VehicleChange",
     "VehicleKeys", "VehicleModel", "VehiclePage", "VehicleToken", "Vehicles",

@@ -22,7 +22,7 @@ LIMIT: Final = "vehicle_message_bytes"
 _OVERHEAD: Final = 100  # bytes that a message counts besides its own
 _SIZE: Final = func.length(messages.c.payload) + func.length(messages.c.topic) + _OVERHEAD
 
-Refusal = Unknown | Invalid | OverLimit
+PutError = Unknown | Invalid | OverLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Done:
     """What was put, and the vehicles that got nothing, with why."""
 
     put: list[OutgoingMessage] = field(default_factory=list)
-    refused: dict[str, Refusal] = field(default_factory=dict)
+    refused: dict[str, PutError] = field(default_factory=dict)
 
 
 def put_many_in(

@@ -102,4 +102,5 @@ def test_a_torn_report_is_read_as_far_as_it_goes() -> None:
     whole = named.report(examples.REALTIME_2016)
     for end in range(31, len(examples.REALTIME_2016)):
         cut = named.report(examples.REALTIME_2016[:end])
-        assert all(whole.units[name] == unit for name, unit in cut.units.items())
+        assert all(whole.unit(name) == cut.unit(name) for name in cut.names)
+        assert set(cut.vendor.items()) <= set(whole.vendor.items())

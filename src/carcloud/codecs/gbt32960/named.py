@@ -28,7 +28,7 @@ from carcloud.codecs.gbt32960.layout import (
     Time,
     evaluate,
 )
-from carcloud.codecs.gbt32960.reading import Overrun, Reader, physical
+from carcloud.codecs.gbt32960.reading import Reader, physical
 from carcloud.codecs.gbt32960.tables import ALARM_BITS, ALARM_CODES, BODIES
 
 VENDOR: Final = range(0x80, 0xFF)
@@ -61,12 +61,25 @@ Node: TypeAlias = "Code | list[Node] | dict[str, Node]"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The units of a report: those of the standard by the name of their table, a maker's as bytes
-    by type. Of a unit that comes twice the later."""
+    """The units of a report: those of the standard by the name of their table, a maker's by type.
+    Of a unit that comes twice the later."""
 
     edition: int
-    units: dict[str, Node] = field(default_factory=dict)
     vendor: dict[int, bytes] = field(default_factory=dict)
+    _units: dict[str, tuple[Table, bytes]] = field(default_factory=dict)
+    _read: dict[str, Node] = field(default_factory=dict)
+
+    def unit(self, name: str) -> "Node | None":
+        """The numbers of a unit of the standard, read when they are first asked for."""
+        if name not in self._read and name in self._units:
+            table, data = self._units[name]
+            self._read[name] = _node(Reader(data, 0), table)
+        return self._read.get(name)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the units of the standard that are there."""
+        return list(self._units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +141,8 @@ class Field:
     def _code(self, report: Report) -> Code | None:
         if self.bit is not None and self.bit >= ALARM_BITS[report.edition]:
             return None
-        node: Node | None = report.units
-        for step in self.path:
+        node = report.unit(str(self.path[0]))
+        for step in self.path[1:]:
             if isinstance(node, dict):
                 node = node.get(str(step))
             elif isinstance(node, list) and isinstance(step, int) and step < len(node):
@@ -143,21 +156,88 @@ def report(frame: bytes) -> Report:
     """The units of a frame with a report in clear, up to the first that cannot be read."""
     edition = EDITION[frame[:2]]
     found = Report(edition)
-    reader = Reader(frame[HEADER_SIZE + _TIME : -1], HEADER_SIZE + _TIME)
-    try:
-        while reader.left:
-            kind = reader.take("type", 1)[0]
-            table = BODIES[edition].get(kind)
-            if table is None:
-                break
-            if kind in VENDOR:
-                size = int.from_bytes(reader.take("length", 2), "big")
-                found.vendor[kind] = reader.take("data", size)
-            else:
-                found.units[table.name] = _node(reader, table)
-    except Overrun:
-        pass
+    known = _known(edition)
+    at, end = HEADER_SIZE + _TIME, len(frame) - 1
+    while at < end and frame[at] in known:
+        table, steps = known[frame[at]]
+        last = _end(frame, at + 1, steps)
+        if last > end:
+            break
+        if frame[at] in VENDOR:
+            found.vendor[frame[at]] = frame[at + 3 : last]
+        else:
+            found._units[table.name] = table, frame[at + 1 : last]
+        at = last
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Bytes to pass over: `size` of them, or as many as `count` says times that, or as `inner`
+    do. `keeps` is the number that a later step counts by."""
+
+    size: int
+    count: str = ""
+    inner: tuple["_Step", ...] = ()
+    keeps: Number | None = None
+
+
+@cache
+def _known(edition: int) -> dict[int, tuple[Table, tuple[_Step, ...]]]:
+    return {kind: (table, _steps(table)) for kind, table in BODIES[edition].items()}
+
+
+def _steps(table: Table) -> tuple[_Step, ...]:
+    counts = " ".join(row.count for row in table.rows if not isinstance(row, Text | Time))
+    found: list[_Step] = []
+    for row in table.rows:
+        match row:
+            case Number() if not row.count and row.key in re.findall(r"\w+", counts):
+                found.append(_Step(row.wire, keeps=row))
+            case Number():
+                found.append(_Step(row.wire, row.count))
+            case Records():
+                found.append(_Step(0, row.count, _steps(row.table)))
+            case Opaque():
+                found.append(_Step(1, row.count))
+            case Text():
+                found.append(_Step(row.size))
+            case Time():
+                found.append(_Step(_TIME))
+    return tuple(_joined(found))
+
+
+def _joined(steps: list[_Step]) -> Iterator[_Step]:
+    """Those of a fixed size that follow each other as one."""
+    fixed = 0
+    for step in steps:
+        if step.count or step.keeps:
+            if fixed:
+                yield _Step(fixed)
+            fixed = 0
+            yield step
+        else:
+            fixed += step.size
+    if fixed:
+        yield _Step(fixed)
+
+
+def _end(data: bytes, at: int, steps: tuple[_Step, ...]) -> int:
+    """Where what begins at `at` ends; beyond the data where it is too short."""
+    codes: dict[str, list[int]] = {}
+    for step in steps:
+        count = evaluate(step.count, codes) if step.count else 1
+        if step.keeps is not None:
+            code = int.from_bytes(data[at : at + step.size], "big")
+            codes[step.keeps.key] = [0 if step.keeps.marker(code) else code]
+        if step.inner:
+            for _ in range(count):
+                at = _end(data, at, step.inner)
+                if at > len(data):
+                    break
+        else:
+            at += count * step.size
+    return at
 
 
 def _node(reader: Reader, table: Table) -> dict[str, Node]:
@@ -165,9 +245,15 @@ def _node(reader: Reader, table: Table) -> dict[str, Node]:
     codes: dict[str, list[int]] = {}
     for row in table.rows:
         match row:
+            case Number() if not row.count:
+                raw = int.from_bytes(reader.take(row.key, row.wire), "big")
+                found[row.key] = Code(row, raw)
+                codes[row.key] = [0 if row.marker(raw) else raw]
             case Number():
-                read = [Code(row, one) for one in _numbers(reader, row, codes)]
-                found[row.key] = list(read) if row.count else read[0]
+                wire = reader.take(row.key, evaluate(row.count, codes) * row.wire)
+                places = range(0, len(wire), row.wire)
+                parts = [int.from_bytes(wire[at : at + row.wire], "big") for at in places]
+                found[row.key] = [Code(row, one) for one in parts]
             case Records():
                 count = evaluate(row.count, codes)
                 found[row.key] = [_node(reader, row.table) for _ in range(count)]
@@ -177,16 +263,6 @@ def _node(reader: Reader, table: Table) -> dict[str, Node]:
                 reader.take(row.key, row.size)
             case Time():
                 reader.take(row.key, _TIME)
-    return found
-
-
-def _numbers(reader: Reader, row: Number, codes: dict[str, list[int]]) -> list[int]:
-    count = evaluate(row.count, codes) if row.count else 1
-    wire = reader.take(row.key, count * row.wire)
-    found = [
-        int.from_bytes(wire[at : at + row.wire], "big") for at in range(0, len(wire), row.wire)
-    ]
-    codes[row.key] = [0 if row.marker(one) else one for one in found]
     return found
 
 

@@ -35,6 +35,7 @@ _STOP_ORDER = ("gateway", "ingest", "web", "jobs")  # no new frames first, then 
 _VEHICLES = ("gateway.gbt32960", "gateway.jt808", "gateway.mqtt")  # whose ports vehicles connect to
 _BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 3.0  # between two looks into the stream server's log
+_PATIENCE_S = 15.0  # until it is told that a start takes long
 _STEADY_S = 30.0  # a process that ran so long starts with a clean record
 
 
@@ -97,7 +98,7 @@ class Supervisor:
             gate.expect()
             self.children[name] = self._launch(name, gate=gate)
 
-    def start(self, timeout_s: float = 60.0) -> None:
+    def start(self, timeout_s: float = 180.0) -> None:
         """Start everything and wait until all roles are ready; raises `StartFailed`."""
         if self._gate is None:
             self.call()
@@ -108,12 +109,20 @@ class Supervisor:
             self._check_stream()
         self.check_stop()
         self._let_in()
-        deadline = time.monotonic() + timeout_s
-        while not all(self.run.ready(_role(n), c.process.pid) for n, c in self._each()):
+        begun, told = time.monotonic(), False
+        while late := [n for n, c in self._each() if not self.run.ready(_role(n), c.process.pid)]:
             self._fail_if_ended()
             self.check_stop()
-            if time.monotonic() > deadline:
-                raise StartFailed(f"not ready after {timeout_s:g} s; see {self.run.logs}")
+            waited = time.monotonic() - begun
+            if waited > timeout_s:
+                names = ", ".join(late)
+                raise StartFailed(f"{names} not ready after {timeout_s:g} s; see {self.run.logs}")
+            if waited > _PATIENCE_S and not told:
+                told = True
+                log.warning(
+                    "still starting: %s (a first start compiles the decoders: a minute or so)",
+                    ", ".join(late),
+                )
             time.sleep(0.02)
 
     def check_stop(self) -> None:

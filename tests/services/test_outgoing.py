@@ -1,6 +1,7 @@
 """Messages that wait for vehicles, on every database."""
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.event import listen
 
 from carcloud.engines.records_sql import SqlRecords
@@ -19,6 +20,7 @@ from carcloud.services.vehicles.api import (
     put_many_in,
     retaining,
 )
+from carcloud.services.vehicles.store import vehicles
 from tests.services.campaign_scene import SECOND, START, A, B, Clock
 
 CAR, OTHER = "car-0", "car-1"
@@ -212,3 +214,17 @@ def test_thousands_of_messages_need_few_statements(service: Outgoing, records: S
     few = put(names[:1])
     assert put(names) <= few + 1  # and one to take away what was there
     assert len(service.waiting(A, names[0])) == 40
+
+
+def test_a_vehicle_can_log_in_while_messages_are_put_for_it(
+    service: Outgoing, records: SqlRecords
+) -> None:
+    wanted = {CAR: [retaining(DOCUMENT, b"x")]}
+    with records.transaction() as db:
+        assert put_many_in(db, A, wanted, now=START).put
+        referring = select(vehicles.c.id).where(vehicles.c.id == CAR)
+        if db.dialect.name == "sqlite":
+            pytest.skip("SQLite has one writer at a time")
+        with records.transaction() as other:  # as a foreign key asks for it
+            locked = referring.with_for_update(read=True, key_share=True, nowait=True)
+            assert other.execute(locked).scalars().all() == [CAR]

@@ -214,6 +214,7 @@ BLANKS = b" " * 20_000
         b"CM_ SG_ 1 " + b"a" * 20_000 + b' ! "a";',
         b'CM_ "open\nCM_ SG_ ' + b"a" * 20_000 + b" x",
         b"BO_TX_BU_ 1" + BLANKS + b"!;",
+        b"SIG_VALTYPE_ 1 a " + BLANKS * 10 + b"!;",
         b"SG_MUL_VAL_ 1 a b" + BLANKS + b"!;",
         b'BA_ "x" BO_ 1 1' + b"a" * 20_000 + b"! ;",
         b";" * 1_000_000,

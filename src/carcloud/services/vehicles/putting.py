@@ -111,11 +111,12 @@ def put_many_in(
 
 def _locked(db: Connection, tenant: Tenant, wanted: Iterable[str]) -> frozenset[str]:
     """Those that there are. One at a time puts messages of a vehicle, so that their numbers and
-    sizes are right; all take their locks in one order."""
+    sizes are right; all take their locks in one order. What only refers to a vehicle, as its login
+    does, does not wait for them."""
     asked = [vehicle for vehicle in wanted if rows.storable(vehicle)]
     mine = (vehicles.c.tenant == tenant) & vehicles.c.id.in_(asked)
-    query = select(vehicles.c.id).where(mine).order_by(vehicles.c.id).with_for_update()
-    return frozenset(db.execute(query).scalars())
+    query = select(vehicles.c.id).where(mine).order_by(vehicles.c.id)
+    return frozenset(db.execute(query.with_for_update(key_share=True)).scalars())
 
 
 def _kept(db: Connection, tenant: Tenant, there: Collection[str]) -> dict[str, tuple[int, int]]:

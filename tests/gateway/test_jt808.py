@@ -17,6 +17,7 @@ from carcloud.gateway.tenant_quotas import Allowance, TenantQuotas
 from carcloud.model.ids import Tenant
 from carcloud.ports.errors import Unavailable
 from tests.gateway.conftest import Site
+from tests.gateway.mqtt_client import until
 from tests.gateway.terminals import (
     CODE,
     PHONE,
@@ -308,6 +309,23 @@ def test_what_is_incomplete_when_the_terminal_goes_is_a_dead_letter(server):
             rows = await site.stored(3)
             assert sorted(fault(row) for row in rows[1:]) == ["incomplete", "truncated"]
             assert site.gateway.room.used == 0
+
+    run(scene())
+
+
+def test_messages_that_replace_each_other_without_end_end_the_connection(server):
+    def first_packet(number: int) -> bytes:
+        body = number.to_bytes(4)
+        return build(2019, 0x0704, PHONE, 100, body, packets=4, packet=1)
+
+    async def scene() -> None:
+        async with listening(server, Limits(faults_per_minute=3)) as site:
+            one = await Terminal.ready(site)
+            one.write(*map(first_packet, range(5_000)))
+            assert await one.closed()
+            assert site.gateway.figures.closed["too many damaged frames"] == 1
+            assert site.gateway.figures.refused["incomplete"] < 1_000  # what was read at once
+            await until(lambda: site.gateway.room.used == 0)
 
     run(scene())
 

@@ -138,6 +138,11 @@ class Connection(asyncio.BufferedProtocol, ABC, Generic[ListenerT, PeerT, PieceT
         """The connection has ended."""
         return self._transport is None
 
+    @property
+    def closing(self) -> bool:
+        """The connection has ended, or we are about to end it."""
+        return self._transport is None or self._transport.is_closing()
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

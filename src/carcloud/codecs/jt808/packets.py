@@ -104,13 +104,13 @@ class Assembler:
         self._groups: dict[Key, _Group] = {}
         self._done: OrderedDict[Key, _Done] = OrderedDict()
         self._own: OrderedDict[Key, None] = OrderedDict()  # serial numbers of messages of their own
-        self._replaced: list[tuple[Key, _Group]] = []  # by another under the same serial numbers
+        self._replaced: list[tuple[Key, _Group]] = []  # see `replaced`
 
     def __len__(self) -> int:
         return len(self._groups)
 
     def add(self, frame: Frame, now: float, *, follows: bool = True) -> Frame | Progress:
-        """Take one packet; returns the whole message once all are here.
+        """Take one packet; returns the whole message once all are here. See `replaced` as well.
 
         `follows`: its serial number is the next one after that of the terminal's last frame.
 
@@ -131,7 +131,7 @@ class Assembler:
         if held is not None and held.body == frame.body:
             return Progress.REPEATED
         if held is not None:
-            self._replaced.append((key, self._groups.pop(key)))  # its room is free once it is told
+            self._replaced.append((key, self._groups.pop(key)))
             group = self._open(key, frame, now)
         self._hold(key, group, frame)
         group.changed = now
@@ -142,6 +142,16 @@ class Assembler:
         self._drop_parts(frames)
         self._remember(key, frames, now)
         return joined(frames)
+
+    def replaced(self) -> Iterator[Missing]:
+        """Messages in whose place another has come under the same serial numbers: given up.
+
+        To be asked after each `add`: no bound but the shared room is on what waits to be told.
+        """
+        while self._replaced:
+            key, group = self._replaced.pop()
+            self._room.used -= group.size
+            yield _missing(key, group, True)
 
     def hold(self, whole: Frame) -> None:
         """A joined message cannot be answered yet, nor its packets that come again."""
@@ -166,7 +176,6 @@ class Assembler:
     def due(self, now: float) -> Iterator[Missing]:
         """Messages that have waited: to ask for what is missing, or given up and forgotten."""
         self._expire(now)
-        yield from self._take_replaced()
         for key, group in list(self._groups.items()):
             if now - group.changed < self._limits.ask_after_s:
                 continue
@@ -180,7 +189,6 @@ class Assembler:
     def clear(self) -> Iterator[Missing]:
         """The terminal has gone: all that is incomplete is given up, the rest forgotten."""
         self._done.clear()
-        yield from self._take_replaced()
         for key in list(self._groups):
             yield _missing(key, self._drop(key), True)
 
@@ -207,12 +215,6 @@ class Assembler:
                 frames[number - 1].body == here.body for number, here in group.frames.items()
             ):
                 self._drop(key)
-
-    def _take_replaced(self) -> Iterator[Missing]:
-        while self._replaced:
-            key, group = self._replaced.pop()
-            self._room.used -= group.size
-            yield _missing(key, group, True)
 
     def _open(self, key: Key, frame: Frame, now: float) -> _Group:
         limits = self._limits

@@ -79,6 +79,9 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         except FrameError as error:
             self.refuse(frame, Result.FAILURE, error)
             return
+        finally:  # told one by one: too many end the connection
+            for missing in self._assembler.replaced():
+                self._give_up(missing)
         if whole is Progress.COMPLETE:  # it was kept, and the reply is lost or on its way
             self.reply_later(self.reply(frame, Result.SUCCESS))
         elif isinstance(whole, Progress):
@@ -216,6 +219,8 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
     def check_clock(self, now: float) -> None:
         """Once a second: as every connection, and messages that wait for packets or answers."""
         super().check_clock(now)
+        if self.closing:
+            return
         for missing in self._assembler.due(now):
             if missing.given_up:
                 self._give_up(missing)

@@ -1,6 +1,7 @@
 """List signals of a mapping: cells of one frame, of several messages, of multiplexed groups."""
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,18 @@ from carcloud.codecs.campaign.prepare import prepare
 from carcloud.codecs.can.frames import CanFrames
 from carcloud.codecs.jt808.frame import build
 from carcloud.model.ids import DEFAULT_TENANT
-from carcloud.model.signals import CATALOGUE, arrow_type
+from carcloud.model.signals import CATALOGUE, Signal, arrow_type
 from carcloud.model.time import now_us
 from carcloud.services.telemetry import decode_can, decode_jt808
 from carcloud.services.telemetry.can_mapped import MappedCan
 from carcloud.services.telemetry.can_rows import lay_rows
 from carcloud.services.telemetry.decode_can import pack_rows
 from carcloud.services.telemetry.ranges import RangesByTenant
+from carcloud.services.vocabulary import mapping_document
 from carcloud.services.vocabulary.mapping_document import read_mapping
 from carcloud.services.vocabulary.mapping_rules import expanded
 from carcloud.services.vocabulary.mapping_types import Mapping
-from carcloud.services.vocabulary.mappings import _document
+from carcloud.services.vocabulary.model_document import model_document
 
 BATTERY = "Vehicle.Powertrain.TractionBattery"
 CELLS = f"{BATTERY}.CellVoltage.CellVoltages"
@@ -157,6 +159,48 @@ def test_what_is_kept_is_the_same_after_it_was_packed_and_checked() -> None:
     assert swapped["digest"].to_pylist() != straight["digest"].to_pylist()
 
 
+def many(lists: int, elements: int) -> tuple[str, str]:
+    """A mapping of lists of the same signals, each in a message of its own, and its DBC."""
+    messages = [
+        f'BO_ {number} M{number}: 1 BMS\n SG_ x : 0|8@1+ (1,0) [0|0] "" BMS\n'
+        for number in range(elements)
+    ]
+    entries = [
+        f"  Vehicle.List{one}: {{can: ['M{{0..{elements - 1}}}.x']}}\n" for one in range(lists)
+    ]
+    text = "dbc: [many.dbc]\nsignals:\n" + "".join(entries)
+    return text, 'VERSION ""\nBU_: BMS\n' + "".join(messages)
+
+
+def listed(count: int) -> dict[str, Signal]:
+    return {f"Vehicle.List{one}": Signal(f"Vehicle.List{one}", "float[]") for one in range(count)}
+
+
+def test_elements_in_messages_of_their_own_are_not_compared_with_each_other() -> None:
+    text, dbc = many(2, 1000)
+    read = read_mapping(text, {"many.dbc": dbc}, listed(2))
+    assert read.checked.findings == ()
+    log = frames(*((number, number, bytes((number % 251,))) for number in range(1000)))
+    MappedCan(read.mapping).feed(log)  # what is compiled is compiled
+    began = time.process_time()
+    found = MappedCan(read.mapping).feed(log)
+    assert time.process_time() - began < 1.0  # s; 1,000,000 comparisons take thrice that
+    assert [one.time.tolist() for one in found] == [[999_000]] * 2
+    wanted = [[number % 251 for number in range(1000)]]
+    assert [one.values.to_pylist() for one in found] == [wanted] * 2
+
+
+def test_all_lists_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapping_document, "MOST_LISTED", 20)
+    text, dbc = many(4, 8)
+    read = read_mapping(text, {"many.dbc": dbc}, listed(4))
+    assert [(one.line, one.node, one.text) for one in read.checked.findings] == [
+        (5, "Vehicle.List2", "the lists have at most 20 elements together, 24 with this"),
+        (6, "Vehicle.List3", "the lists have at most 20 elements together, 24 with this"),
+    ]
+    assert [one.path for one in read.mapping.rules] == ["Vehicle.List0", "Vehicle.List1"]
+
+
 def test_an_upload_of_a_truck_makes_lists_also_where_it_ends_within_a_round() -> None:
     groups = [group(0, 3301, 3302), group(1, 3303, 3304), last(3305), group(0, 3311, 3312)]
     ids = [769, 769, 770, 769]
@@ -228,6 +272,17 @@ def test_trouble_codes_are_a_list_also_an_empty_one() -> None:
     assert len(set(rows["digest"].to_pylist())) == 2
 
 
+def test_the_same_trouble_codes_may_be_mapped_to_several_lists() -> None:
+    nodes = ("Vehicle.Diagnostics.DTCList", CODES)
+    entries = "".join(f"  {node}: {{obd: stored-codes}}\n" for node in nodes)
+    read = read_mapping(f"signals:\n{entries}", {}, CATALOGUE)
+    assert read.checked.findings == ()
+    found = MappedCan(read.mapping).feed(frames((1, 0x7E8, bytes.fromhex("0643020301c10000"))))
+    assert [(one.path, one.values.to_pylist()) for one in found] == [
+        (node, [["P0301", "U0100"]]) for node in nodes
+    ]
+
+
 def test_patterns() -> None:
     assert expanded("A.x") == ["A.x"]
     assert expanded("A.Cell_{1..3}") == ["A.Cell_1", "A.Cell_2", "A.Cell_3"]
@@ -237,7 +292,7 @@ def test_patterns() -> None:
 
 
 def test_the_vehicle_takes_whole_lists_and_the_same_values() -> None:
-    document = json.loads(json.dumps(_document(mapping())))
+    document = json.loads(json.dumps(model_document(mapping())))
     model = parse_model(document)
     kinds = {path: model.types[path].datatype for path in (CELLS, PROBES, CODES)}
     assert kinds == {CELLS: "float[]", PROBES: "float[]", CODES: "string[]"}

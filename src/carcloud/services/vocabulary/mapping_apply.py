@@ -104,10 +104,12 @@ def _obd(
 
 def _codes(rules: Iterable[Rule], told: Iterable[ObdCodes]) -> Iterator[Series]:
     """An answer is one list, also an empty one."""
-    by_mode = {one.source.mode: one for one in rules if isinstance(one.source, ObdCodeSource)}
+    by_mode: dict[int, list[Rule]] = {}
+    for one in rules:
+        if isinstance(one.source, ObdCodeSource):
+            by_mode.setdefault(one.source.mode, []).append(one)
     for answer in told:
-        rule = by_mode.get(answer.mode)
-        if rule is not None:
+        for rule in by_mode.get(answer.mode, ()):
             values = pa.array([list(answer.codes)], arrow_type(rule.signal.datatype))
             yield Series(rule, np.array([answer.time]), values, np.zeros(1, np.bool_))
 

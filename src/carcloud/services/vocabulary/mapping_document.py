@@ -25,6 +25,7 @@ from carcloud.services.vocabulary.document import (
 )
 from carcloud.services.vocabulary.mapping_rules import Hints, Keys, RuleReader
 from carcloud.services.vocabulary.mapping_types import (
+    CanList,
     Checked,
     DbcFile,
     DbcFinding,
@@ -36,6 +37,7 @@ from carcloud.services.vocabulary.raw_fields import raw_fields
 from carcloud.services.vocabulary.types import Finding
 
 MOST_SIGNALS: Final = 2_000
+MOST_LISTED: Final = 5_000  # elements of all lists: each is worked on with each upload
 MOST_DBC: Final = 20
 MAX_DBC_BYTES: Final = 4_000_000  # of one file
 MOST_FINDINGS: Final = 100
@@ -85,6 +87,7 @@ class _Reader:
         self._catalogue = catalogue
         self._folded: dict[str, str] | None = None
         self._hints = Hints()
+        self._listed = 0  # elements of lists
         self.findings: list[Finding] = []
         self.file_findings: list[DbcFinding] = []
         self.named: list[str] = []
@@ -180,8 +183,20 @@ class _Reader:
             at = len(self.findings)
             keys = self._keys(signal.path, value)
             rule = rules.rule(signal, keys, line_of(name))
-            if rule is not None and len(self.findings) == at:
+            if rule is not None and len(self.findings) == at and self._has_room(rule):
                 self.rules.append(rule)
+
+    def _has_room(self, rule: Rule) -> bool:
+        """Whether the elements of all lists are not too many with those of this one."""
+        if not isinstance(rule.source, CanList):
+            return True
+        listed = self._listed + len(rule.source.elements)
+        if listed > MOST_LISTED:
+            text = f"the lists have at most {MOST_LISTED:,} elements together, {listed:,} with this"
+            self.say(rule.line, rule.path, text)
+            return False
+        self._listed = listed
+        return True
 
     def _signal(self, name: Any) -> Signal | None:
         signal = self._catalogue.get(name.value)

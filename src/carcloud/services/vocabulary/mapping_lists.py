@@ -102,17 +102,20 @@ def _rounds(rule: Rule, pieces: Sequence[_Piece]) -> tuple[Series, list[_Piece]]
 
 
 def _groups(pieces: Sequence[_Piece]) -> list[_Group]:
-    groups: list[_Group] = []
+    """In the order of their first pieces. Elements of a message mostly share their arrays."""
+    of_arrays: dict[tuple[int, int], _Group] = {}
+    of_frames: dict[tuple[bytes, bytes], _Group] = {}
     for piece in pieces:
-        for group in groups:
-            first = group.pieces[0]
-            same = np.array_equal(first.frame, piece.frame)
-            if same and np.array_equal(first.time, piece.time):
-                group.pieces.append(piece)
-                break
-        else:
-            groups.append(_Group([piece], np.zeros(len(piece.time), np.int64)))
-    return groups
+        arrays = id(piece.time), id(piece.frame)
+        group = of_arrays.get(arrays)
+        if group is None:
+            frames = piece.time.tobytes(), piece.frame.tobytes()
+            group = of_frames.get(frames)
+            if group is None:
+                group = of_frames[frames] = _Group([], np.zeros(len(piece.time), np.int64))
+            of_arrays[arrays] = group
+        group.pieces.append(piece)
+    return list(of_frames.values())
 
 
 def _numbered(groups: Sequence[_Group], full: int) -> tuple[int, bool]:
@@ -132,25 +135,22 @@ def _numbered(groups: Sequence[_Group], full: int) -> tuple[int, bool]:
         seen |= mask
         if seen == full:
             number, seen = number + 1, 0
-    for at, group in enumerate(groups):
-        group.rounds = rounds[which == at]
+    ends = np.cumsum([len(group.rounds) for group in groups])
+    for group, of_group in zip(groups, np.split(rounds, ends[:-1]), strict=True):
+        group.rounds = of_group
     return number, not seen
 
 
 def _of_round(group: _Group, number: int) -> list[_Piece]:
     """Copies of what came in one round, as pieces before all frames that are to come."""
     rows = np.flatnonzero(group.rounds == number)
-    taken = pa.array(rows)
+    if not len(rows):
+        return []
+    taken, time = pa.array(rows), group.pieces[0].time[rows]
+    frame = np.full(len(rows), -1, np.int64)
     return [
-        _Piece(
-            one.element,
-            one.time[rows],
-            np.full(len(rows), -1, np.int64),
-            one.values.take(taken),
-            one.flagged[rows],
-        )
+        _Piece(one.element, time, frame, one.values.take(taken), one.flagged[rows])
         for one in group.pieces
-        if len(rows)
     ]
 
 

@@ -1,7 +1,9 @@
 """Several MQTT gateways on one stream and the same records, as behind a balancer, and connections
 that end because of what the registry says."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from carcloud.codecs.mqtt.packets import (
 from carcloud.codecs.mqtt.properties import Properties
 from carcloud.codecs.mqtt.reasons import Reason
 from carcloud.engines.stream_nats import NatsServer
+from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.orders import Order
 from carcloud.model.time import SECOND, now_us
 from carcloud.services.vehicles.api import Lifecycle, VehicleChange, announce
@@ -199,6 +202,57 @@ def test_a_session_that_went_on_elsewhere_is_not_resumed(
             await until(lambda: len(one.mqtt.states) == 1)
             assert resumed(await persistent(one))
             assert [payload for _, payload in await one.stored(2)] == [b"a", b"b"]
+
+    run(check())
+
+
+FORBIDDEN = Will("v1/car-2/signals", b"")
+
+
+async def _go_away(found: Site) -> None:
+    """Its connection is lost while the registry is asked."""
+    desk, loop, lost = found.mqtt.desk, asyncio.get_running_loop(), asyncio.Event()
+    admit = desk._admit
+
+    def admit_too_late(logins: Sequence[Login]) -> Sequence[Admission]:
+        answers = admit(logins)
+        desk._admit = admit
+        loop.call_soon_threadsafe(client.drop)
+        while len(found.mqtt.sessions) > before:
+            loop.call_soon_threadsafe(found.mqtt.sweep, loop.time())
+            time.sleep(0.01)
+        loop.call_soon_threadsafe(lost.set)
+        return answers
+
+    before = len(found.mqtt.sessions)
+    client = await Client.open(found.port)
+    desk._admit = admit_too_late
+    client.send(Connect(CAR, username=CAR, password=found.token().encode()))
+    await lost.wait()
+
+
+async def _be_refused(found: Site) -> None:
+    client = await Client.open(found.port)
+    hello = Connect(CAR, username=CAR, password=found.token().encode(), will=FORBIDDEN)
+    answer = await client.ask(hello)
+    assert isinstance(answer, Connack)
+    assert answer.reason == Reason.NOT_AUTHORIZED
+
+
+@pytest.mark.parametrize("attempt", [_go_away, _be_refused])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_connect_that_leads_to_no_connection_costs_no_session(
+    server: NatsServer, tmp_path: Path, attempt: Callable[[Site], Awaitable[None]], there: bool
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            car = await persistent(found)
+            if not there:
+                car.drop()
+                await until(lambda: len(found.mqtt.states) == 1)
+            for _ in range(2):
+                await attempt(found)
+            assert resumed(await persistent(found))
 
     run(check())
 

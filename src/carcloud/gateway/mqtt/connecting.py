@@ -56,9 +56,11 @@ def _refused(packet: Connect, vehicle: str) -> Reason | None:
 
 
 def _admitted(session: "Session", packet: Connect, login: Login, found: Admission) -> None:
+    gateway, tenant = session.gateway, found.tenant
+    if tenant is not None:
+        gateway.admitted(login.vehicle, found)
     if session.gone:
         return
-    gateway, tenant = session.gateway, found.tenant
     if tenant is None:
         unknown = found is not LOGIN_FAILED
         reason = Reason.NOT_AUTHORIZED if unknown else Reason.SERVER_UNAVAILABLE
@@ -100,7 +102,7 @@ def _enter(
     state = _taken_over(session, tenant, vehicle, client_id, clean=packet.clean_start)
     if state is None:
         state = gateway.states.take(tenant, vehicle, client_id, now)
-    if state is not None and state.login and state.login != found.before:
+    if state is not None and state.login and state.login != found.time:
         state = None  # the vehicle has been at another gateway since: what is here is out of date
     present = state is not None and not packet.clean_start
     gateway.take_back_will(vehicle, resumed=present)

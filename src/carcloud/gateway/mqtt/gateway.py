@@ -11,6 +11,7 @@ from typing import Any
 from carcloud.codecs.mqtt.message import pack_message
 from carcloud.codecs.mqtt.packets import Will
 from carcloud.codecs.mqtt.topics import prefix
+from carcloud.gateway.admission import Admission
 from carcloud.gateway.connection import Connection
 from carcloud.gateway.faults import fault_text
 from carcloud.gateway.limits import Budget, Doorkeeper, Limits
@@ -118,6 +119,14 @@ class MqttGateway(Listener):
             link = self.roster.vehicles.get(vehicle)
             if isinstance(link, VehicleLink) and link.since_us < since:
                 link.moved()
+
+    def admitted(self, vehicle: str, found: Admission) -> None:
+        """A login is on record, whatever becomes of its connection: the vehicle's session here is
+        not out of date if it has seen the login before."""
+        link = self.roster.vehicles.get(vehicle)
+        if isinstance(link, VehicleLink):
+            link.state.follow(found.before, found.time)
+        self.states.follow(vehicle, found.before, found.time)
 
     def look(self, vehicles: Iterable[str]) -> None:
         """There may be new messages for these vehicles."""

@@ -27,7 +27,7 @@ class State:
     removing: set[int] = field(default_factory=set)  # delivered, still in the store
     ended: float | None = None  # s of the loop's clock
     since_us: int = 0  # when its last connection came, UTC
-    login: int = 0  # that connection's login, as the registry keeps it
+    login: int = 0  # the last one it has seen, as the registry keeps it
     _last_id: int = 0
 
     def packet_id(self) -> int:
@@ -36,6 +36,11 @@ class State:
             self._last_id = self._last_id % 0xFFFF + 1
             if self._last_id not in self.sent:
                 return self._last_id
+
+    def follow(self, before: int | None, login: int) -> None:
+        """A login here that came after the login `before`; both as the registry keeps them."""
+        if self.login == before:
+            self.login = login
 
     def queued(self) -> frozenset[int]:
         """Messages that are still to be sent."""
@@ -78,6 +83,12 @@ class States:
         if state is None or state.tenant != tenant or state.client_id != client_id:
             return None
         return None if _over(state, now) else state
+
+    def follow(self, vehicle: str, before: int | None, login: int) -> None:
+        """As of `State`, for the session of a vehicle that is away."""
+        state = self._waiting.get(vehicle)
+        if state is not None:
+            state.follow(before, login)
 
     def moved(self, vehicle: str, since_us: int) -> None:
         """The vehicle has connected to another gateway then: its session here is over."""

@@ -6,10 +6,14 @@ import time
 from datetime import UTC, datetime
 
 from tests.agent.server import Server
-from tests.agent.test_agent import EVERY, settings, speeds
+from tests.agent.test_agent import EVERY, campaign_file, settings, speeds, write_log
 from tests.agent.test_pause import at_work, collected, frame
 
+from carcloud.agent.forwarding import Forwarding
+from carcloud.agent.keeping import Keeper, stream_of
 from carcloud.agent.run import Agent
+from carcloud.agent.spool import Spool
+from carcloud.codecs.campaign.document import parse_campaign
 
 KEPT = {**EVERY, "id": "kept", "partitions": [{"id": "default", "upload": "on_request"}]}
 
@@ -62,6 +66,58 @@ def test_a_partition_on_request_stays_until_it_is_asked_for(tmp_path):
             assert (asked["campaign"], asked["partition"]) == ("kept", "default")
             again.feed("can0", [frame(7)])
             await server.wait(lambda it: len(speeds(it)) == 7)
+        await server.stop()
+
+    asyncio.run(script())
+
+
+def test_what_is_newer_than_what_was_asked_for_rests(tmp_path):
+    campaign = parse_campaign(KEPT)
+    name = stream_of("kept", campaign.partitions[0].id)
+    file, now = tmp_path / "forward.json", [10]
+
+    def keeper():
+        kept = Keeper(Spool(tmp_path / "spool", 1 << 20), 1 << 16, lambda: now[0], lambda *_: False)
+        kept.campaigns([campaign])
+        return kept, Forwarding(file, kept, lambda: {"kept": campaign})
+
+    async def script():
+        kept, forwarding = keeper()
+        kept.spool.append(name, b"old", now[0])
+        assert (kept.waiting, kept.resting) == (1, 1)
+        assert await forwarding.forward({"campaign": "kept"}) == {"waiting": 1}
+        now[0] = 20
+        kept.spool.append(name, b"new", now[0])
+        assert (kept.waiting, kept.resting) == (2, 0)  # the first is still to be sent
+        sent = kept.next()
+        assert sent.payload == b"old"
+        assert (kept.next(), kept.resting) == (None, 1)
+        kept.rewind()  # the connection broke
+        sent = kept.next()
+        assert sent.payload == b"old"
+        assert json.loads(file.read_text()) == {name: 10}
+        kept.arrived(sent)
+        assert (kept.next(), kept.waiting, kept.resting) == (None, 1, 1)
+        assert (kept.asked, json.loads(file.read_text())) == ({}, {})
+        kept.spool.close()
+        file.write_text(json.dumps({name: 15}))  # of an earlier version, or with nothing to send
+        assert keeper()[0].asked == {}
+
+    asyncio.run(script())
+
+
+def test_a_replay_ends_also_where_records_newer_than_asked_for_stay(tmp_path):
+    async def script():
+        server = await Server().start()
+        (tmp_path / "agent").mkdir()
+        asked = {stream_of("kept", "default"): int(time.time() * 1e6) + 100_000}
+        (tmp_path / "agent" / "forward.json").write_text(json.dumps(asked))
+        given = {"replay": write_log(tmp_path / "a.log", 4, 200_000)}
+        agent = Agent(
+            settings(tmp_path, server.port, campaigns=campaign_file(tmp_path, KEPT), **given)
+        )
+        await asyncio.wait_for(agent.run(), 10)
+        assert 0 < agent.status()["spool"]["waiting"] <= 4
         await server.stop()
 
     asyncio.run(script())

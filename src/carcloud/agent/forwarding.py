@@ -31,6 +31,8 @@ class Forwarding:
             keeper.asked.update({str(name): int(until) for name, until in kept.items()})
         except (OSError, ValueError, TypeError, AttributeError):
             keeper.asked.clear()
+        keeper.settle()
+        keeper.settled = self._write
 
     async def forward(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Send what is kept; answers with how many messages wait in these partitions."""
@@ -50,7 +52,11 @@ class Forwarding:
         streams = [stream_of(name, each) for each in parts]
         for stream in streams:
             self._keeper.asked[stream] = max(until, self._keeper.asked.get(stream, 0))
-        write_if_possible(self._file, json.dumps(self._keeper.asked))
+        self._keeper.settle()
+        self._write()
         self._keeper.work.set()
         spool = self._keeper.spool.streams
         return {"waiting": sum(spool[each].waiting for each in streams if each in spool)}
+
+    def _write(self) -> None:
+        write_if_possible(self._file, json.dumps(self._keeper.asked))

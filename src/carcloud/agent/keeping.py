@@ -58,6 +58,7 @@ class Keeper:
     clock: Callable[[], int]
     is_open: Callable[[str, str], bool]
     landed: Callable[[Parcel], None] = lambda _: None  # told of what the cloud has
+    settled: Callable[[], None] = lambda: None  # told that something asked for has all been sent
     tally: Tally = field(default_factory=Tally)
     _pending: list[tuple[Campaign, Record]] = field(default_factory=list)
     _reports: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
@@ -210,6 +211,9 @@ class Keeper:
         stream = self.spool.streams.get(parcel.stream)
         if stream is not None and parcel.number is not None:
             stream.acknowledge(parcel.number)
+            if self._is_settled(parcel.stream):
+                del self.asked[parcel.stream]
+                self.settled()
 
     def save(self) -> None:
         """Write the positions of all streams down."""
@@ -224,8 +228,29 @@ class Keeper:
     @property
     def resting(self) -> int:
         """Messages among them that nobody has asked for yet."""
-        rest = (self._on_request & self.spool.streams.keys()) - self.asked.keys()
-        return sum(self.spool.streams[name].waiting for name in rest)
+        return sum(self._resting(name) for name in self._on_request & self.spool.streams.keys())
+
+    def _resting(self, name: str) -> int:
+        """Of one stream: from the first record on that is newer than what was asked for."""
+        stream, until = self.spool.streams[name], self.asked.get(name)
+        if until is None:
+            return stream.waiting
+        kept = stream.peek(self._cursors.get(name, 0))
+        if kept is None or kept.time_us <= until:
+            return 0
+        return stream.waiting_from(kept.number)
+
+    def _is_settled(self, name: str) -> bool:
+        """Whether the cloud has all of a stream that it asked for, and no more can come."""
+        stream, until = self.spool.streams.get(name), self.asked.get(name)
+        if until is None or self.clock() < until:
+            return False
+        return stream is None or stream.waiting == self._resting(name)
+
+    def settle(self) -> None:
+        """Forget what was asked for and has all been sent."""
+        for name in [each for each in self.asked if self._is_settled(each)]:
+            del self.asked[name]
 
 
 _PROTOBUF = "application/x-protobuf"

@@ -153,6 +153,11 @@ class Stream:
         """Records that are not acknowledged."""
         return self.next - self.position - len(self._acknowledged)
 
+    def waiting_from(self, number: int) -> int:
+        """Records from `number` on that are not acknowledged."""
+        first = max(number, self.position)
+        return self.next - first - sum(each >= first for each in self._acknowledged)
+
     @property
     def oldest_us(self) -> int | None:
         """When the oldest record came, None where there is none."""

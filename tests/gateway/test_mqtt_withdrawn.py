@@ -134,6 +134,58 @@ def test_what_waits_for_room_is_dropped_when_it_is_withdrawn(
     run(check())
 
 
+def test_what_is_announced_without_end_keeps_nothing_back(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            client = await connected(found)
+            looks = found.mqtt.downlink.looks  # type: ignore[union-attr]
+            look_up, loop = looks._admit, asyncio.get_running_loop()
+
+            def look_up_while_more_is_announced(asked: Any) -> Any:
+                answers = look_up(asked)
+                loop.call_soon_threadsafe(found.mqtt.look, [CAR])
+                return answers
+
+            looks._admit = look_up_while_more_is_announced
+            for text in (b"1", b"2"):
+                await put(found, text)
+                message = await client.message()
+                assert message.payload == text
+                client.send(puback(message))
+            looks._admit = look_up
+
+    run(check())
+
+
+def test_what_is_withdrawn_while_it_is_looked_up_is_not_sent(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            client = await connected(found)
+            looks = found.mqtt.downlink.looks  # type: ignore[union-attr]
+            look_up, loop = looks._admit, asyncio.get_running_loop()
+
+            def look_up_too_early(asked: Any) -> Any:
+                answers = look_up(asked)
+                if answers[0].messages:
+                    looks._admit = look_up
+                    number = answers[0].messages[0].id
+                    assert found.outgoing.withdraw(T, CAR, number, actor="t")
+                    loop.call_soon_threadsafe(found.mqtt.look, [CAR])
+                return answers
+
+            looks._admit = look_up_too_early
+            await put(found, b"withdrawn")
+            await until(lambda: looks._admit == look_up)
+            await put(found, b"wanted")
+            assert (await client.message()).payload == b"wanted"
+
+    run(check())
+
+
 def test_a_command_that_is_put_after_it_was_cancelled_is_withdrawn(
     server: NatsServer, tmp_path: Path
 ) -> None:

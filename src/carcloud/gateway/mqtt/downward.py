@@ -33,8 +33,8 @@ class Downward:
     """The subscribing half of a link."""
 
     __slots__ = (
-        "_again", "_fresh", "_largest", "_link", "_looked", "_looking", "_resuming", "_stale",
-        "_window", "live",
+        "_again", "_doubted", "_fresh", "_largest", "_link", "_looked", "_looking", "_resuming",
+        "_stale", "_window", "live",
     )  # fmt: skip
 
     def __init__(self, link: "VehicleLink", connect: Connect) -> None:
@@ -48,6 +48,7 @@ class Downward:
         self._again = False
         self._looked = 0.0  # s of the loop's clock, when what waits was last known to be wanted
         self._stale = True  # something may have been withdrawn since
+        self._doubted = False  # an answer was, by what came while it was looked up
         self._resuming = False
         self.live = True  # the state is this link's
 
@@ -160,7 +161,10 @@ class Downward:
         if found.more:
             self._again = True
             self._fresh = fresh | self._fresh
-        self.pump()
+        # What is queued was wanted when the lookup began. Where something was announced meanwhile
+        # it is looked up once more, but not for ever: it would never be sent.
+        self._doubted = self._stale and bool(self._link.state.queue) and not self._doubted
+        self.pump(confirmed=not self._doubted)
 
     def _forget(self, gone: frozenset[int]) -> None:
         """Messages that are not wanted any more; of those sent only before a new connection goes
@@ -196,13 +200,13 @@ class Downward:
         retain = any(answers) or any(one.retain_as_published for one in covering)
         state.queue.append((message, retain))
 
-    def pump(self) -> None:
-        """Send what the vehicle has room for (4.9)."""
+    def pump(self, *, confirmed: bool = False) -> None:
+        """Send what the vehicle has room for (4.9); `confirmed`: without a lookup before."""
         state, session = self._link.state, self._link.session
         if self._resuming:
             return
         while self.live and state.queue and len(state.sent) < self._window and not session.deaf:
-            if self._is_stale():
+            if not confirmed and self._is_stale():
                 if not self._looking:
                     self._ask(())
                 return

@@ -153,3 +153,17 @@ def test_what_was_said_before_goes_the_short_way_and_a_contradiction_does_not(
             assert found.role.roster.vehicles[CAR].session.link.up._unanswered == 0
 
     run(check())
+
+
+def test_what_is_said_at_length_is_not_remembered(server: NatsServer, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            client = await found.client()
+            for number, size in enumerate((60, 60_000, 60_001), 1):
+                said = Properties(content_type="application/json;".ljust(size, "x"))
+                answer = await client.ask(Publish(SIGNALS, JSON, 1, number, properties=said))
+                assert answer == Ack(Type.PUBACK, number)
+            known = found.role.roster.vehicles[CAR].session.link.up._said
+            assert [len(written) for _, written in known] == [1 + 3 + 60]
+
+    run(check())

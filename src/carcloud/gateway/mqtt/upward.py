@@ -193,9 +193,12 @@ class Upward:
             self._names.add(name)
         said = packet.properties
         if said is not NONE and packet.payload and only_says(said) and len(self._said) < NAMES:
-            key = name, write(said, Type.PUBLISH)
-            begins, _ = self._said.setdefault(key, (set(), bool(said.payload_is_text)))
-            begins.add(packet.payload[0])
+            written = write(said, Type.PUBLISH)
+            if written[0] < 0x80:  # `take_usual` knows lengths of one byte
+                begins, _ = self._said.setdefault(
+                    (name, written), (set(), bool(said.payload_is_text))
+                )
+                begins.add(packet.payload[0])
 
     def release(self, packet: Ack) -> None:
         """3.6: the vehicle knows that a QoS 2 message is kept, and may use its number again."""

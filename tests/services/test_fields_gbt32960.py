@@ -1,5 +1,6 @@
 """Fields of GB/T 32960 reports that a model maps to signals: makers' own units above all."""
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.services.test_ingest import report
 CAR, OTHER = "LTESTVNA4A0000101", "LTESTVNA4A0000102"
 COOLANT = "Vehicle.Powertrain.ElectricMotor.EngineCoolant.Temperature"
 TYRE = "Vehicle.Chassis.Axle.Row1.Wheel.Left.Tire.Pressure"
+SPEED = "Vehicle.Speed"
 HOOD = "Vehicle.Body.Hood.IsOpen"
 STATE = "Vehicle.LowVoltageSystemState"
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
@@ -77,6 +79,24 @@ def test_a_maker_s_units_become_columns_of_mapped_vehicles() -> None:
     assert [row[HOOD] for row in rows] == [True, None, None, None, None]
     assert [row[STATE] for row in rows] == ["START", "ON", "START", "START", "START"]
     assert found.rows.schema.field(TYRE).type == pa.int32()
+
+
+def test_numbers_that_are_too_large_are_no_value() -> None:
+    text = f"""signals:
+  {STATE}: {{field: gbt32960.unit.0x83.f64@0, values: {{1: START}}}}
+  {TYRE}: {{field: gbt32960.unit.0x83.u8@8, scale: 1e30}}
+  {SPEED}: {{field: gbt32960.unit.0x83.f64@0, unit: km/h}}
+"""
+    known = mapping(text)
+    read = decoder(mappings=lambda _tenant, names: dict.fromkeys(names, known))
+    frames = [
+        (CAR, own(CAR, second, struct.pack(">dB", number, second)))
+        for second, number in enumerate((1.0, 1e300))
+    ]
+    rows = decoded(read, *frames).rows.to_pylist()
+    assert [row[STATE] for row in rows] == ["START", "ON"]
+    assert [row[TYRE] for row in rows] == [0, None]
+    assert [row[SPEED] for row in rows] == [1, decoded(decoder(), frames[1]).rows[SPEED][0].as_py()]
 
 
 def test_nothing_is_asked_where_no_model_names_a_field() -> None:

@@ -89,6 +89,17 @@ def test_numbers_in_a_maker_s_unit(edition: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "raw"),
+    [(3.0, 3), (3.5, None), (-(2.0**63), -(1 << 63)), (2.0**63, None), (1e300, None),
+     (float("nan"), None), (float("inf"), None), (float("-inf"), None)],
+)  # fmt: skip
+def test_a_raw_number_is_whole_and_an_int64(number: float, raw: int | None) -> None:
+    unit = b"\x83\x00\x08" + struct.pack(">d", number)
+    found = named.report(build(2016, Command.REALTIME, Flag.COMMAND, "CAR", TIME + unit))
+    assert named.find("unit.0x83.f64@0").raw(found) == raw  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
     "name",
     ["", "speed", "vehicle", "vehicle.speed", "motors.state", "motors[0]", "motors[00000].no",
      "unit.0x7F.u8@0", "unit.0xFF.u8@0", "unit.0x80.u64@0", "unit.0x80.f16@0", "unit.0x80.bit@0.8",

@@ -34,6 +34,7 @@ from carcloud.codecs.gbt32960.tables import ALARM_BITS, ALARM_CODES, BODIES
 VENDOR: Final = range(0x80, 0xFF)
 _TIME: Final = 6  # bytes before the first unit
 _MOST_BYTES: Final = 65_531  # of a unit
+_INT64: Final = range(-(1 << 63), 1 << 63)
 _VENDOR = re.compile(
     r"unit\.0x(?P<unit>[0-9A-Fa-f]{2})\."
     r"(?:(?P<kind>u8|i8|[ui](?:16|24|32)|f(?:32|64))(?P<le>le)?@(?P<at>\d{1,5})"
@@ -120,10 +121,12 @@ class Field:
     place: Place | None = None
 
     def raw(self, report: Report) -> int | None:
-        """The raw number; None where there is none."""
+        """The raw number, an int64; None where there is none."""
         if self.place is not None:
             number = self.place.read(report)
-            return int(number) if number is not None and number == int(number) else None
+            if number is None or number != (whole := int(number)):
+                return None
+            return whole if whole in _INT64 else None
         code = self._code(report)
         if code is None or code.value is None:
             return None

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[Any]
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
@@ -124,7 +126,7 @@ def converted(rule: Rule, source: Numbers, missing: Mask) -> tuple[pa.Array, Mas
         meant = [get(raw) for raw in source.tolist()]
         meant = [None if no else one for one, no in zip(meant, missing.tolist(), strict=True)]
         return pa.array(meant, kind), np.zeros(len(source), np.bool_)
-    value = source if rule.scale == 1 and rule.offset == 0 else source * rule.scale + rule.offset
+    value = _scaled(rule, source)
     number = value.astype(np.float64)
     nothing = missing | ~np.isfinite(number)
     if rule.signal.scalar == "boolean":
@@ -133,8 +135,21 @@ def converted(rule: Rule, source: Numbers, missing: Mask) -> tuple[pa.Array, Mas
     if rule.valid is not None:
         flagged = ((number < rule.valid[0]) | (number > rule.valid[1])) & ~nothing
     if rule.signal.scalar not in INTEGERS:
-        return pa.array(number, pa.float64(), mask=nothing).cast(kind, safe=False), flagged
+        beyond = ~nothing & (np.abs(number) > _LARGEST) & (kind == pa.float32())
+        held = pa.array(number, pa.float64(), mask=nothing | beyond)
+        return held.cast(kind, safe=False), flagged | beyond
     return _integers(kind, value, number, nothing, flagged)
+
+
+def _scaled(rule: Rule, source: Numbers) -> Numbers:
+    """Of whole numbers that int64 cannot hold, Python's."""
+    if rule.scale == 1 and rule.offset == 0:
+        return source
+    if source.dtype.kind in "iu" and len(source) and _exact(rule):
+        largest = max(abs(int(source.min())), abs(int(source.max())), 1)
+        if largest * abs(rule.scale) + abs(rule.offset) >= 1 << 63:
+            source = source.astype(np.object_)
+    return source * rule.scale + rule.offset
 
 
 def _integers(
@@ -153,5 +168,8 @@ def _integers(
 
 
 def _whole(rule: Rule) -> bool:
-    whole = isinstance(rule.scale, int) and isinstance(rule.offset, int)
-    return whole and rule.signal.scalar in INTEGERS
+    return _exact(rule) and rule.signal.scalar in INTEGERS
+
+
+def _exact(rule: Rule) -> bool:
+    return isinstance(rule.scale, int) and isinstance(rule.offset, int)

@@ -22,6 +22,8 @@ from tests.gateway.test_jt808_trucks import Told
 
 DAY = {"after": "2026-05-01T00:00:00+08:00", "before": "2026-05-02T00:00:00+08:00"}
 SERVER = {"apn": "net", "user": "u", "password": "p", "address": "192.0.2.1", "tcp_port": 7}
+CIRCLE = {"id": 1, "attr": 0, "latitude_deg": 31, "longitude_deg": 121, "radius_m": 1, "name": ""}
+INF, NAN = float("inf"), float("nan")
 GIVEN: dict[str, tuple[dict[str, Any], int, str]] = {
     "power-off": ({}, 2013, "8105 03"),
     "close-data": ({}, 2011, "8105 06"),
@@ -139,6 +141,12 @@ def test_what_an_edition_does_not_have_is_refused(
         ("change-server", {"address": "a;b"}, "';'"),
         ("pass-through", {"code": 1, "data": "0x"}, "hex digits"),
         ("find-media", {"medium": "video", "after": "2026-05-01T00:00:00"}, "its zone"),
+        ("find-media", {"medium": "video", "after": "0001-01-01T00:00:00+14:00"}, "after: year 1 "),
+        ("find-media", {"medium": "video", "before": "9999-12-31T23:59:59-14:00"}, "before: year"),
+        ("set-areas", {"shape": "circle", "areas": [CIRCLE | {"id": INF}]}, "id: .* finite"),
+        ("set-areas", {"shape": "circle", "areas": [CIRCLE | {"radius_m": NAN}]}, "radius_m: "),
+        ("set-areas", {"shape": "circle", "areas": [CIRCLE | {"latitude_deg": 1e308}]}, "deg: "),
+        ("set-parameters", {"parameters": {"heartbeat_s": INF}}, "heartbeat_s: .* finite"),
         ("set-menu", {"action": "delete"}, "must be one of delete-all"),
         ("call-back", {"phone": "一" * 11}, "at most 20 bytes"),
     ],
@@ -187,6 +195,23 @@ def test_a_terminal_of_2011_is_asked_and_answers_as_its_edition_does(server: Any
             assert [item["value"] for item in answer["items"]] == [1, 0x55]
 
             assert (await give("confirm-alarm", kinds=["sos"]).end()).state == "refused"
+
+    run(scene())
+
+
+def test_arguments_that_cannot_be_written_are_refused_with_the_field(server: Any) -> None:
+    async def scene() -> None:
+        async with listening(server) as site:
+            await Terminal.ready(site)
+            for name, arguments, field in (
+                ("find-media", {"medium": "video", "after": "0001-01-01T00:00:00+14:00"}, "after"),
+                ("set-areas", {"shape": "circle", "areas": [CIRCLE | {"id": INF}]}, "id"),
+            ):
+                told = Told()
+                order = Order("o", name, arguments, now_us() + 60 * SECOND)
+                the_session(site).deliver(order, told)
+                assert told.states == ["refused"]
+                assert told.reports[0].reason.startswith(f"the arguments do not fit: {field}: ")
 
     run(scene())
 

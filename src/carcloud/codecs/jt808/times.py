@@ -41,7 +41,10 @@ def write(key: str, value: Value, zone: tzinfo = BEIJING) -> bytes:
         return _daily(key, value)
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise EncodeError(key, "needs an aware datetime")
-    local = value.astimezone(zone)
+    try:
+        local = value.astimezone(zone)
+    except OverflowError:  # before year 1 or after year 9999
+        local = value
     if not 2000 <= local.year <= 2099:
         raise EncodeError(key, f"year {local.year} is outside 2000 to 2099")
     return bytes.fromhex(f"{local:%y%m%d%H%M%S}")

@@ -96,8 +96,15 @@ def _counted(table: Table, key: str, fields: Mapping[str, Value]) -> int:
 def _number(row: Number, value: Value, codes: dict[str, int]) -> bytes:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise EncodeError(row.key, f"needs a number, got {value!r}")
-    code = codes[row.key] = round(value * row.scale.denominator)
+    code = codes[row.key] = _code(row.key, value * row.scale.denominator)
     return _integer(row.key, code, row.wire)
+
+
+def _code(key: str, value: float) -> int:
+    try:
+        return round(value)
+    except (OverflowError, ValueError):
+        raise EncodeError(key, f"needs a finite number, got {value!r}") from None
 
 
 def _integer(key: str, code: int, size: int) -> bytes:
@@ -197,7 +204,7 @@ def _parameter(fields: Fields) -> bytes:
     elif known is not None and known.kind == "str":
         wire = _text(known.name, value)
     elif known is not None and known.kind in WIDTHS and isinstance(value, (int, float)):
-        wire = _integer(known.name, round(value * known.divisor), WIDTHS[known.kind])
+        wire = _integer(known.name, _code(known.name, value * known.divisor), WIDTHS[known.kind])
     else:
         name = f"0x{number:04X}" if known is None else known.name
         raise EncodeError(name, f"cannot carry {value!r}")

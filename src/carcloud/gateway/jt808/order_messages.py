@@ -199,6 +199,8 @@ def _moment(given: Given, name: str) -> datetime | None:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise EncodeError(name, f"{text!r} is no time with its zone, such as 2026-05-01T08:00:00Z")
+    if not 2000 <= moment.year <= 2099:
+        raise EncodeError(name, f"year {moment.year} is outside 2000 to 2099")
     return moment
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from carcloud.codecs.errors import FrameError
 from carcloud.codecs.jt808.decode import decode
 from carcloud.codecs.jt808.encode import encode
-from carcloud.codecs.jt808.errors import EncodeError
 from carcloud.codecs.jt808.frame import Frame, build_message
 from carcloud.gateway.jt808.order_messages import Unmet, asked_parameters, message_of, wants_locked
 from carcloud.gateway.jt808.rules import Result, Up
@@ -97,7 +96,8 @@ class TerminalOrders:
                 body = encode(number, link.edition, fields)
             except Unmet as error:
                 end("refused", str(error))
-            except (EncodeError, KeyError, TypeError, AttributeError) as error:  # of the arguments
+            except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
+                # An `EncodeError` is a `ValueError`; the others come of arguments of a wrong form.
                 end("refused", f"the arguments do not fit: {error}")
             else:
                 self._send(order, on_report, number, body)

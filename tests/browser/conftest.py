@@ -52,6 +52,7 @@ class Cloud:
     url: str
     password: str
     port: int
+    mqtt: int = 0
 
     def send_without_login(self, vin: str) -> None:
         """A report on a connection that has not logged in: it becomes a dead letter."""
@@ -100,10 +101,11 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
     try:
         supervisor.start()
-        port = supervisor.run.facts("gateway")["gbt32960"]["port"]
+        gateway = supervisor.run.facts("gateway")
+        port, mqtt = (gateway[each]["port"] for each in ("gbt32960", "mqtt"))
         fleet = threading.Thread(target=lambda: uvloop.run(drive(port)))
         fleet.start()
-        yield Cloud(supervisor.run.facts("web")["url"], admin[1], port)
+        yield Cloud(supervisor.run.facts("web")["url"], admin[1], port, mqtt)
         stop.set()
         fleet.join()
     finally:

@@ -81,7 +81,12 @@ def test_vehicles_are_asked_for_what_a_campaign_keeps_in_them(
     assert client.post(f"/v1/vehicles/{holder}/token").status_code == 201
     row = {"id": "web-kept", "kind": "campaign", "version": 1, "hash": "0", "result": "active"}
     service = Campaigns(cloud.commands._records)
-    service.check_in(DEFAULT_TENANT, CheckIn(holder, (row,), (), {}, {}))
+    left = {"campaign": "web-kept", "partition": "slow", "until": 1_777_622_400_000.0}
+    junk = ({**left, "campaign": "other"}, {**left, "until": 1e300}, {**left, "until": "soon"}, {})
+    told = {"forwarding": [*junk, left]}
+    service.check_in(DEFAULT_TENANT, CheckIn(holder, (row,), (), {}, told))
+    (held,) = client.get(f"{where}/vehicles").json()["items"]
+    assert held["forwarding"] == [{"partition": "slow", "until": "2026-05-01T08:00:00.000Z"}]
     ask = {"partition": "slow", "until": "2026-05-01T08:00:00Z", "vehicle": holder}
     assert client.post(f"{where}/forward", json=ask).json() == {"vehicles": 1}
     done = run("forward", "web-kept")

@@ -11,10 +11,12 @@ import {
 import { hasCurve, stretch } from './campaign-event'
 import {
   nextSteps,
+  onRequest,
   overTime,
   span,
   standing,
   type Campaign,
+  type CampaignVersion,
   type CollectedEvent,
   type Used,
   type VehicleProgress,
@@ -94,10 +96,27 @@ test('what can be done with a campaign follows from how it stands', () => {
   expect(steps(campaign('ended', { approved_version: 1 }))).toEqual(['delete'])
 })
 
+test('what stays in vehicles is of the versions that they hold', () => {
+  const version = (number: number, ...asked: string[]): CampaignVersion => ({
+    version: number, target: { vehicles: [], models: [], labels: [], percent: 100 }, note: '',
+    document: {
+      ...blank(),
+      partitions: [{ id: 'default' }, ...asked.map((id) => ({ id, upload: 'on_request' as const }))],
+    },
+    actor: 'admin', created: '', approver: null, approved: null,
+  })
+  const versions = [version(3, 'newest'), version(2, 'slow', 'raw'), version(1, 'slow')]
+  const ids = (more: Partial<Campaign>): string[] =>
+    onRequest(campaign('running', more), versions).map(({ id }) => id)
+  expect(ids({ running_version: 1 })).toEqual(['slow'])
+  expect(ids({ running_version: 1, next_version: 2 })).toEqual(['slow', 'raw'])
+  expect(ids({ version: 3 })).toEqual([])
+})
+
 test('a vehicle stands as what it says of the version that it should have', () => {
   const vehicle = (more: Partial<VehicleProgress>): VehicleProgress => ({
     vehicle: 'v', wanted: 2, put: 2, held: 2, result: 'active', reason: '', told: null,
-    counters: {}, collected: { events: 0, samples: 0, bytes: 0, last: null }, ...more,
+    counters: {}, forwarding: [], collected: { events: 0, samples: 0, bytes: 0, last: null }, ...more,
   })
   expect(standing(vehicle({}))).toBe('holding')
   expect(standing(vehicle({ result: 'refused', reason: 'no memory' }))).toBe('refused')

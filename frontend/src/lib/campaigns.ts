@@ -1,5 +1,5 @@
 // Campaigns as the API tells them: their states and versions, progress, dry runs, what was collected.
-import type { CampaignDocument } from './campaign-document'
+import type { CampaignDocument, Partition } from './campaign-document'
 import { json, tagged, type Query } from './http'
 import type { Page } from './types'
 import type { Tone } from './tone'
@@ -142,6 +142,8 @@ export interface VehicleProgress {
   reason: string
   told: string | null
   counters: Record<string, number>
+  /** what it was asked for and has not sent all of, up to when */
+  forwarding: { partition: string; until: string }[]
   collected: Totals
 }
 
@@ -173,6 +175,13 @@ export interface CollectedEvent {
   frames: string[]
 }
 
+/** What vehicles are asked for: null is every partition, up to now, every vehicle that holds it. */
+export interface Ask {
+  partition: string | null
+  until: string | null
+  vehicle: string | null
+}
+
 const one = (id: string): string => `/v1/campaigns/${encodeURIComponent(id)}`
 
 export const campaignPath = (id: string): string => `/campaigns/${encodeURIComponent(id)}`
@@ -200,6 +209,8 @@ export const campaigns = {
     json<Campaign>(`${one(id)}/start`, { method: 'POST', json: { version, percent } }),
   act: (id: string, what: 'pause' | 'resume' | 'end') =>
     json<Campaign>(`${one(id)}/${what}`, { method: 'POST' }),
+  forward: (id: string, ask: Ask) =>
+    json<{ vehicles: number }>(`${one(id)}/forward`, { method: 'POST', json: ask }),
   remove: (id: string) => json<void>(one(id), { method: 'DELETE' }),
   dryRun: (body: { document: CampaignDocument; target: Target; hours: number }) =>
     json<DryRun>('/v1/campaigns/dry-run', { method: 'POST', json: body }),
@@ -208,6 +219,17 @@ export const campaigns = {
     json<Page<VehicleProgress>>(`${one(id)}/vehicles`, { query, ...(signal ? { signal } : {}) }),
   events: (id: string, query: Query, signal?: AbortSignal) =>
     json<Page<CollectedEvent>>(`${one(id)}/events`, { query, ...(signal ? { signal } : {}) }),
+}
+
+/** Partitions of what vehicles hold now that stay there until they are asked for. */
+export function onRequest(campaign: Campaign, versions: readonly CampaignVersion[]): Partition[] {
+  const held = versions.filter(
+    ({ version }) => version === campaign.running_version || version === campaign.next_version,
+  )
+  const parts = held
+    .flatMap(({ document }) => document.partitions ?? [])
+    .filter(({ upload }) => upload === 'on_request')
+  return [...new Map(parts.map((part) => [part.id, part])).values()]
 }
 
 export const isOpen = (state: CampaignState): boolean => state !== 'ended' && state !== 'expired'

@@ -185,8 +185,16 @@ class Progress(msgspec.Struct, frozen=True):
     collected: Collected
 
 
+class Forwarding(msgspec.Struct, frozen=True):
+    """A partition that a vehicle was asked for, up to a time, and has not sent all of."""
+
+    partition: str
+    until: datetime
+
+
 class CampaignVehicle(msgspec.Struct, frozen=True):
-    """How a vehicle stands: versions that it should have, that is put for it, that it holds."""
+    """How a vehicle stands: versions that it should have, that is put for it, that it holds;
+    `forwarding`: what it was asked for and, at its last check-in, still had to send."""
 
     vehicle: str
     wanted: int | None
@@ -196,6 +204,7 @@ class CampaignVehicle(msgspec.Struct, frozen=True):
     reason: str
     told: datetime | None
     counters: dict[str, Any]
+    forwarding: tuple[Forwarding, ...]
     collected: Collected
 
 

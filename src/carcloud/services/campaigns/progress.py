@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -12,10 +13,16 @@ from carcloud.ports.lake import Lake, QueryLimits
 from carcloud.ports.records import Records
 from carcloud.services.campaigns import rows
 from carcloud.services.campaigns.running import live
-from carcloud.services.campaigns.store import metadata, vehicle_documents, vehicle_holdings
+from carcloud.services.campaigns.store import (
+    metadata,
+    vehicle_checkins,
+    vehicle_documents,
+    vehicle_holdings,
+)
 from carcloud.services.campaigns.types import (
     Campaign,
     CollectedEvent,
+    Forwarding,
     Progress,
     Totals,
     VehicleProgress,
@@ -23,6 +30,7 @@ from carcloud.services.campaigns.types import (
 from carcloud.services.vehicles.api import Reachable, Vehicles
 
 _REASONS: Final = 20  # that are told
+_LAST_MS: Final = 253_402_300_799_000  # the year 9999, the last that RFC 3339 can write
 _TOTALS: Final = """
     count(DISTINCT (vehicle, event)) AS events, coalesce(sum(samples), 0)::BIGINT AS samples,
     coalesce(sum(bytes), 0)::BIGINT AS bytes, epoch_us(max(time)) AS last
@@ -79,10 +87,17 @@ class Follow:
         with self._records.reading() as db:
             found = rows.find(db, tenant, campaign)
             stand = _Standing.of(db, found, reachable)
-        names = sorted(stand.wanted.keys() | stand.said.keys())
-        page = [name for name in names if after is None or name > after][:limit]
+            names = sorted(stand.wanted.keys() | stand.said.keys())
+            page = [name for name in names if after is None or name > after][:limit]
+            asked = _forwarding(db, found, [name for name in page if name in stand.said])
         totals = self._totals_of(tenant, campaign, page)
-        return [(stand.vehicle(name), totals.get(name, Totals())) for name in page]
+        return [
+            (
+                replace(stand.vehicle(name), forwarding=asked.get(name, ())),
+                totals.get(name, Totals()),
+            )
+            for name in page
+        ]
 
     def holders(self, tenant: Tenant, campaign: str) -> list[str]:
         """Vehicles that say that they hold it, in order of id; raises `UnknownCampaign`."""
@@ -181,6 +196,24 @@ class _Standing:
             told=None if said is None else said["told_us"],
             counters={} if said is None else json.loads(said["counters"]),
         )
+
+
+def _forwarding(
+    db: Connection, campaign: Campaign, vehicles: Sequence[str]
+) -> dict[str, tuple[Forwarding, ...]]:
+    """What vehicles said last that they still have to send of what they were asked for."""
+    table = vehicle_checkins.c
+    mine = (table.tenant == campaign.tenant) & table.vehicle.in_(vehicles)
+    told = db.execute(select(table.vehicle, table.figures).where(mine))
+    return {name: tuple(_asked(json.loads(figures), campaign.id)) for name, figures in told}
+
+
+def _asked(figures: Mapping[str, Any], campaign: str) -> Iterator[Forwarding]:
+    for each in figures.get("forwarding") or ():
+        match each:  # as the vehicle wrote it
+            case {"campaign": name, "partition": str(partition), "until": int() | float() as ms}:
+                if name == campaign and 0 <= ms <= _LAST_MS:
+                    yield Forwarding(partition, int(ms * 1000))
 
 
 def _current(vehicle: VehicleProgress) -> bool:

@@ -133,6 +133,14 @@ class Distributed:
 
 
 @dataclass(frozen=True, slots=True)
+class Forwarding:
+    """A partition that a vehicle was asked for, up to `until` (us), and has not sent all of."""
+
+    partition: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class VehicleProgress:
     """How one vehicle stands to a campaign; versions are None where there is none.
 
@@ -148,6 +156,7 @@ class VehicleProgress:
     reason: str
     told: int | None
     counters: Mapping[str, Any]
+    forwarding: tuple[Forwarding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,11 +235,18 @@ class ProgressView(msgspec.Struct, frozen=True):
     collected: TotalsView
 
 
+class ForwardingView(msgspec.Struct, frozen=True):
+    """A partition that the vehicle was asked for, up to a time, and has not sent all of."""
+
+    partition: str
+    until: str
+
+
 class VehicleView(msgspec.Struct, frozen=True):
     """How a vehicle stands: versions that it should have, that is put for it, that it holds.
 
     `result`: active, paused, waiting, refused, or empty before it has told. `counters` are those
-    of the agent.
+    of the agent. `forwarding`: what it was asked for and, at its last check-in, still had to send.
     """
 
     vehicle: str
@@ -250,6 +257,7 @@ class VehicleView(msgspec.Struct, frozen=True):
     reason: str
     told: str | None
     counters: dict[str, Any]
+    forwarding: list[ForwardingView]
     collected: TotalsView
 
 
@@ -382,6 +390,7 @@ def vehicle_view(one: VehicleProgress, collected: Totals) -> VehicleView:
         reason=one.reason,
         told=optional_iso(one.told),
         counters=dict(one.counters),
+        forwarding=[ForwardingView(each.partition, iso(each.until)) for each in one.forwarding],
         collected=totals_view(collected),
     )
 

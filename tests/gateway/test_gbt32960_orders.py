@@ -100,7 +100,10 @@ def test_what_cannot_be_sent_is_refused() -> None:
     site.deliver("set-parameters", parameters={"report_period_s": [1]})
     site.deliver("set-parameters", parameters={"report_period_s": 70_000})
     site.deliver("set-parameters", parameters={"domain": "a" * 300})
+    for endless in (float("inf"), float("nan")):
+        site.deliver("set-parameters", parameters={"report_period_s": endless})
     assert site.frames == []
     assert {state for _, state in site.states} == {"refused"}
+    assert site.reports[-1].reason == "report_period_s: needs a finite number, got nan"
     assert "read-only" in site.reports[1].reason
     assert "speed_of_light" in site.reports[2].reason

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
+from math import isfinite
 
 from carcloud.codecs.gbt32960 import times
 from carcloud.codecs.gbt32960.errors import EncodeError
@@ -60,6 +61,8 @@ def code(row: Number, value: Value) -> int:
         return value.code
     if not isinstance(value, (int, float)):
         raise EncodeError(row.key, f"{value!r} is no number")
+    if isinstance(value, float) and not isfinite(value):
+        raise EncodeError(row.key, f"needs a finite number, got {value!r}")
     raw = round((Fraction(value) - row.offset) / Fraction(row.scale))
     low, high = row.valid or (0, (1 << 8 * row.wire) - 1)
     if not low <= raw <= high:

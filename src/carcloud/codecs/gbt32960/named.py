@@ -15,20 +15,21 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import Final, TypeAlias
+from functools import cache, lru_cache
+from typing import Final
 
 from carcloud.codecs.gbt32960.constants import EDITION, HEADER_SIZE
 from carcloud.codecs.gbt32960.layout import (
     Number,
     Opaque,
     Records,
+    Row,
     Table,
     Text,
     Time,
     evaluate,
 )
-from carcloud.codecs.gbt32960.reading import Reader, physical
+from carcloud.codecs.gbt32960.reading import physical
 from carcloud.codecs.gbt32960.tables import ALARM_BITS, ALARM_CODES, BODIES
 
 VENDOR: Final = range(0x80, 0xFF)
@@ -57,30 +58,12 @@ class Code:
         return found if isinstance(found, int | float) else None
 
 
-Node: TypeAlias = "Code | list[Node] | dict[str, Node]"
-
-
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The units of a report: those of the standard by the name of their table, a maker's by type.
-    Of a unit that comes twice the later."""
+    """The content of the units of a report by type. Of a unit that comes twice the later."""
 
     edition: int
-    vendor: dict[int, bytes] = field(default_factory=dict)
-    _units: dict[str, tuple[Table, bytes]] = field(default_factory=dict)
-    _read: dict[str, Node] = field(default_factory=dict)
-
-    def unit(self, name: str) -> "Node | None":
-        """The numbers of a unit of the standard, read when they are first asked for."""
-        if name not in self._read and name in self._units:
-            table, data = self._units[name]
-            self._read[name] = _node(Reader(data, 0), table)
-        return self._read.get(name)
-
-    @property
-    def names(self) -> list[str]:
-        """Of the units of the standard that are there."""
-        return list(self._units)
+    units: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +79,7 @@ class Place:
 
     def read(self, report: Report) -> int | float | None:
         """The number; None where the unit is not there or too short, or the number not finite."""
-        data = report.vendor.get(self.unit, b"")
+        data = report.units.get(self.unit, b"")
         if self.at + self.size > len(data):
             return None
         wire = data[self.at : self.at + self.size]
@@ -144,15 +127,9 @@ class Field:
     def _code(self, report: Report) -> Code | None:
         if self.bit is not None and self.bit >= ALARM_BITS[report.edition]:
             return None
-        node = report.unit(str(self.path[0]))
-        for step in self.path[1:]:
-            if isinstance(node, dict):
-                node = node.get(str(step))
-            elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-                node = node[step]
-            else:
-                return None
-        return node if isinstance(node, Code) else None
+        route = _route(report.edition, self.path)
+        data = None if route is None else report.units.get(route.unit)
+        return None if route is None or data is None else route.read(data)
 
 
 def report(frame: bytes) -> Report:
@@ -162,14 +139,13 @@ def report(frame: bytes) -> Report:
     known = _known(edition)
     at, end = HEADER_SIZE + _TIME, len(frame) - 1
     while at < end and frame[at] in known:
-        table, steps = known[frame[at]]
-        last = _end(frame, at + 1, steps)
+        last = _end(frame, at + 1, known[frame[at]])
         if last > end:
             break
         if frame[at] in VENDOR:
-            found.vendor[frame[at]] = frame[at + 3 : last]
+            found.units[frame[at]] = frame[at + 3 : last]
         else:
-            found._units[table.name] = table, frame[at + 1 : last]
+            found.units[frame[at]] = frame[at + 1 : last]
         at = last
     return found
 
@@ -186,14 +162,17 @@ class _Step:
 
 
 @cache
-def _known(edition: int) -> dict[int, tuple[Table, tuple[_Step, ...]]]:
-    return {kind: (table, _steps(table)) for kind, table in BODIES[edition].items()}
+def _known(edition: int) -> dict[int, tuple[_Step, ...]]:
+    return {kind: _steps(table) for kind, table in BODIES[edition].items()}
 
 
-def _steps(table: Table) -> tuple[_Step, ...]:
+def _steps(table: Table, until: Row | None = None) -> tuple[_Step, ...]:
+    """Those of a table, or of its rows before one."""
     counts = " ".join(row.count for row in table.rows if not isinstance(row, Text | Time))
     found: list[_Step] = []
     for row in table.rows:
+        if row is until:
+            break
         match row:
             case Number() if not row.count and row.key in re.findall(r"\w+", counts):
                 found.append(_Step(row.wire, keeps=row))
@@ -227,7 +206,11 @@ def _joined(steps: list[_Step]) -> Iterator[_Step]:
 
 def _end(data: bytes, at: int, steps: tuple[_Step, ...]) -> int:
     """Where what begins at `at` ends; beyond the data where it is too short."""
-    codes: dict[str, list[int]] = {}
+    return _passed(data, at, steps, {})
+
+
+def _passed(data: bytes, at: int, steps: tuple[_Step, ...], codes: dict[str, list[int]]) -> int:
+    """Where these steps from `at` on end; what later ones count by is put into `codes`."""
     for step in steps:
         count = evaluate(step.count, codes) if step.count else 1
         if step.keeps is not None:
@@ -243,30 +226,75 @@ def _end(data: bytes, at: int, steps: tuple[_Step, ...]) -> int:
     return at
 
 
-def _node(reader: Reader, table: Table) -> dict[str, Node]:
-    found: dict[str, Node] = {}
-    codes: dict[str, list[int]] = {}
-    for row in table.rows:
-        match row:
-            case Number() if not row.count:
-                raw = int.from_bytes(reader.take(row.key, row.wire), "big")
-                found[row.key] = Code(row, raw)
-                codes[row.key] = [0 if row.marker(raw) else raw]
-            case Number():
-                wire = reader.take(row.key, evaluate(row.count, codes) * row.wire)
-                places = range(0, len(wire), row.wire)
-                parts = [int.from_bytes(wire[at : at + row.wire], "big") for at in places]
-                found[row.key] = [Code(row, one) for one in parts]
-            case Records():
-                count = evaluate(row.count, codes)
-                found[row.key] = [_node(reader, row.table) for _ in range(count)]
-            case Opaque():
-                reader.take(row.key, evaluate(row.count, codes))
-            case Text():
-                reader.take(row.key, row.size)
-            case Time():
-                reader.take(row.key, _TIME)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """To a row of a table: what lies before it, how many it has, and of those which."""
+
+    before: tuple[_Step, ...]
+    count: str
+    index: int
+    each: tuple[_Step, ...]
+
+    def walk(self, data: bytes, at: int) -> int | None:
+        """Where it begins; None where there are not so many."""
+        codes: dict[str, list[int]] = {}
+        at = _passed(data, at, self.before, codes)
+        if self.count and self.index >= evaluate(self.count, codes):
+            return None
+        for _ in range(self.index if self._varied else 0):
+            at = _end(data, at, self.each)
+        return at if self._varied else at + self.index * self.each[0].size
+
+    @property
+    def _varied(self) -> bool:
+        first, *more = self.each
+        return bool(more or first.count or first.keeps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """To a number of the unit of a type, leg by leg."""
+
+    unit: int
+    legs: tuple[_Leg, ...]
+    row: Number
+
+    def read(self, data: bytes) -> Code | None:
+        """The number in a whole unit; None where it is not there."""
+        at = 0
+        for leg in self.legs:
+            found = leg.walk(data, at)
+            if found is None:
+                return None
+            at = found
+        return Code(self.row, int.from_bytes(data[at : at + self.row.wire], "big"))
+
+
+@lru_cache(4096)
+def _route(edition: int, path: tuple[str | int, ...]) -> _Route | None:
+    """None where the edition has no such number."""
+    for kind, table in BODIES[edition].items():
+        if table.name == path[0] and kind not in VENDOR:
+            return _routed(kind, table, path[1:])
+    return None
+
+
+def _routed(kind: int, table: Table, path: tuple[str | int, ...]) -> _Route | None:
+    legs: list[_Leg] = []
+    steps = iter(path)
+    for key in steps:
+        row = next((one for one in table.rows if one.key == key), None)
+        if not isinstance(row, Number | Records):
+            return None
+        index = next(steps, None) if row.count else 0
+        if not isinstance(index, int):
+            return None
+        each = (_Step(row.wire),) if isinstance(row, Number) else _steps(row.table)
+        legs.append(_Leg(_steps(table, row), row.count, index, each))
+        if isinstance(row, Number):
+            return _Route(kind, tuple(legs), row) if next(steps, None) is None else None
+        table = row.table
+    return None
 
 
 def find(name: str) -> Field | None:

@@ -341,6 +341,9 @@ def test_subscriptions_are_bounded(server: NatsServer, tmp_path: Path) -> None:
             wanted = (Subscription(COMMANDS, 1), Subscription(DOCUMENTS, 1))
             answer = await client.ask(Subscribe(7, wanted))
             assert answer == Suback(7, (1, Reason.QUOTA_EXCEEDED))
+            long = Subscription(f"v1/{CAR}/{'a' * 2_000}")
+            answer = await client.ask(Subscribe(8, (long,)))
+            assert answer == Suback(8, (Reason.TOPIC_FILTER_INVALID,))
             assert found.role.figures().counters["mqtt_subscriptions_refused_total"] == 1
 
     run(check())
@@ -433,6 +436,8 @@ def test_bounds_of_version_5(server: NatsServer, tmp_path: Path) -> None:
                 (Publish(SIGNALS, b"x" * 20_480, 1, 1), Reason.PACKET_TOO_LARGE),
                 (Publish(SIGNALS, b"", 0, properties=Properties(topic_alias=17)),
                  Reason.TOPIC_ALIAS_INVALID),
+                (Publish(f"v1/{CAR}/commands/{'a' * 2_000}/result", b"", 0,
+                         properties=Properties(topic_alias=1)), Reason.TOPIC_NAME_INVALID),
                 (b"\x30\x06\x00\x00\x03\x23\x00\x01", Reason.PROTOCOL_ERROR),  # nobody set it
                 (Subscribe(1, (Subscription(COMMANDS),), Properties(subscription_ids=(1,))),
                  Reason.SUBSCRIPTION_IDS_NOT_SUPPORTED),

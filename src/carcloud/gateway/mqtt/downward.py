@@ -20,6 +20,7 @@ from carcloud.codecs.mqtt.reasons import Reason
 from carcloud.codecs.mqtt.topics import is_shared, matches, may_subscribe
 from carcloud.codecs.mqtt.wire import MOST
 from carcloud.gateway.mqtt.downlink import Delivered, Found, Look, Message
+from carcloud.gateway.mqtt.rules import TOPIC
 from carcloud.model.time import SECOND, now_us
 
 if TYPE_CHECKING:
@@ -74,10 +75,13 @@ class Downward:
 
     def _grant(self, one: Subscription) -> int:
         state, rules = self._link.state, self._link.session.gateway.rules
+        v5 = self._link.session.version >= V5
+        if len(one.filter) > TOPIC:
+            return Reason.TOPIC_FILTER_INVALID if v5 else 0x80
         new = one.filter not in state.subscriptions
         if new and len(state.subscriptions) >= rules.subscriptions:
             self._link.session.gateway.mqtt.subscriptions_refused += 1
-            return Reason.QUOTA_EXCEEDED if self._link.session.version >= V5 else 0x80
+            return Reason.QUOTA_EXCEEDED if v5 else 0x80
         state.subscriptions[one.filter] = one
         wanted = one.retain_handling == 0 or (one.retain_handling == 1 and new)
         self._fresh[one.filter] = wanted

@@ -6,9 +6,10 @@ from typing import Final
 from carcloud.codecs.mqtt.message import PROTOCOL
 from carcloud.codecs.mqtt.reasons import Reason
 
-__all__ = ["FIRST_PACKET", "NAMES", "PROTOCOL", "REASONS", "Rules"]
+__all__ = ["FIRST_PACKET", "NAMES", "PROTOCOL", "REASONS", "TOPIC", "Rules"]
 
 FIRST_PACKET: Final = 16_384  # bytes a CONNECT may have, with its will
+TOPIC: Final = 1_024  # characters of a topic or filter, which are kept; ours have below 200
 NAMES: Final = 64  # topics of a session that take the short way
 
 

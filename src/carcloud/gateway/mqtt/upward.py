@@ -13,7 +13,7 @@ from carcloud.codecs.mqtt.topics import is_up, prefix
 from carcloud.gateway.faults import fault_text
 from carcloud.gateway.mqtt.content import contradiction, only_says
 from carcloud.gateway.mqtt.downlink import Told
-from carcloud.gateway.mqtt.rules import NAMES
+from carcloud.gateway.mqtt.rules import NAMES, TOPIC
 from carcloud.model.time import now_us
 
 if TYPE_CHECKING:
@@ -173,6 +173,9 @@ class Upward:
 
     def _topic(self, packet: Publish) -> str:
         """3.3.2.3.4: the topic, or what its alias stands for."""
+        if len(packet.topic) > TOPIC:
+            detail = f"a topic of {len(packet.topic)} characters, {TOPIC} at most"
+            raise MqttError(Reason.TOPIC_NAME_INVALID, "3.3.2.1", detail)
         alias = packet.properties.topic_alias
         if alias is None:
             return packet.topic

@@ -217,7 +217,7 @@ BLANKS = b" " * 20_000
         b"SIG_VALTYPE_ 1 a " + BLANKS * 10 + b"!;",
         b"SG_MUL_VAL_ 1 a b" + BLANKS + b"!;",
         b'BA_ "x" BO_ 1 1' + b"a" * 20_000 + b"! ;",
-        b";" * 1_000_000,
+        b";" * 400_000,
     ],
     ids=lambda data: repr(data[:24] + data[-6:]),
 )

@@ -13,9 +13,10 @@ follows, or a bit of a byte, from the lowest.
 import math
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Final
 
 from carcloud.codecs.gbt32960.constants import EDITION, HEADER_SIZE
@@ -35,6 +36,7 @@ from carcloud.codecs.gbt32960.tables import ALARM_BITS, ALARM_CODES, BODIES
 VENDOR: Final = range(0x80, 0xFF)
 _TIME: Final = 6  # bytes before the first unit
 _MOST_BYTES: Final = 65_531  # of a unit
+_MOST_LAYOUTS: Final = 8  # of frames of one length that are remembered
 _INT64: Final = range(-(1 << 63), 1 << 63)
 _VENDOR = re.compile(
     r"unit\.0x(?P<unit>[0-9A-Fa-f]{2})\."
@@ -59,11 +61,31 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """The content of the units of a report by type. Of a unit that comes twice the later."""
+class Layout:
+    """Where the units of a report begin and end, by type; of a unit that comes twice the later.
+    A maker's is without its length."""
 
     edition: int
-    units: dict[int, bytes] = field(default_factory=dict)
+    units: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _numbers: "dict[tuple[str | int, ...], tuple[Number, int] | None]" = field(default_factory=dict)
+
+    def number(self, path: tuple[str | int, ...], frame: bytes) -> tuple[Number, int] | None:
+        """The row of a number of the standard and where it begins; None where it is not there.
+        frame: any of this layout."""
+        if path not in self._numbers:
+            route = _route(self.edition, path)
+            span = None if route is None else self.units.get(route.unit)
+            at = None if route is None or span is None else route.walk(frame, span[0])
+            self._numbers[path] = None if route is None or at is None else (route.row, at)
+        return self._numbers[path]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A frame with a report in clear."""
+
+    frame: bytes
+    layout: Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +101,11 @@ class Place:
 
     def read(self, report: Report) -> int | float | None:
         """The number; None where the unit is not there or too short, or the number not finite."""
-        data = report.units.get(self.unit, b"")
-        if self.at + self.size > len(data):
+        start, end = report.layout.units.get(self.unit, (0, 0))
+        at = start + self.at
+        if at + self.size > end:
             return None
-        wire = data[self.at : self.at + self.size]
+        wire = report.frame[at : at + self.size]
         if self.little_endian:
             wire = wire[::-1]
         if self.kind == "f":
@@ -125,29 +148,57 @@ class Field:
         return None if code is None else code.value
 
     def _code(self, report: Report) -> Code | None:
-        if self.bit is not None and self.bit >= ALARM_BITS[report.edition]:
+        if self.bit is not None and self.bit >= ALARM_BITS[report.layout.edition]:
             return None
-        route = _route(report.edition, self.path)
-        data = None if route is None else report.units.get(route.unit)
-        return None if route is None or data is None else route.read(data)
+        found = report.layout.number(self.path, report.frame)
+        if found is None:
+            return None
+        row, at = found
+        return Code(row, int.from_bytes(report.frame[at : at + row.wire], "big"))
 
 
 def report(frame: bytes) -> Report:
     """The units of a frame with a report in clear, up to the first that cannot be read."""
-    edition = EDITION[frame[:2]]
-    found = Report(edition)
-    known = _known(edition)
+    return Report(frame, _laid_out(frame, []))
+
+
+def _laid_out(frame: bytes, decisive: list[int]) -> Layout:
+    """The layout of a frame; the positions of the bytes that decide on it go into `decisive`."""
+    found = Layout(EDITION[frame[:2]])
+    known = _known(found.edition)
     at, end = HEADER_SIZE + _TIME, len(frame) - 1
-    while at < end and frame[at] in known:
-        last = _end(frame, at + 1, known[frame[at]])
+    decisive += (0, 1)
+    while at < end:
+        decisive.append(at)
+        kind = frame[at]
+        if kind not in known:
+            break
+        last = _passed(frame, at + 1, known[kind], {}, decisive)
         if last > end:
             break
-        if frame[at] in VENDOR:
-            found.units[frame[at]] = frame[at + 3 : last]
-        else:
-            found.units[frame[at]] = frame[at + 1 : last]
+        found.units[kind] = (at + 3 if kind in VENDOR else at + 1, last)
         at = last
     return found
+
+
+class Reports:
+    """Reads many frames: those that are alike share their layout."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, list[tuple[Callable[[bytes], object], object, Layout]]] = {}
+
+    def read(self, frame: bytes) -> Report:
+        """As `report`."""
+        known = self._known.setdefault(len(frame), [])
+        for decisive, values, layout in known:
+            if decisive(frame) == values:
+                return Report(frame, layout)
+        positions: list[int] = []
+        layout = _laid_out(frame, positions)
+        if len(known) < _MOST_LAYOUTS:
+            decisive = itemgetter(*(at for at in positions if at < len(frame)))
+            known.append((decisive, decisive(frame), layout))
+        return Report(frame, layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,21 +255,24 @@ def _joined(steps: list[_Step]) -> Iterator[_Step]:
         yield _Step(fixed)
 
 
-def _end(data: bytes, at: int, steps: tuple[_Step, ...]) -> int:
-    """Where what begins at `at` ends; beyond the data where it is too short."""
-    return _passed(data, at, steps, {})
-
-
-def _passed(data: bytes, at: int, steps: tuple[_Step, ...], codes: dict[str, list[int]]) -> int:
-    """Where these steps from `at` on end; what later ones count by is put into `codes`."""
+def _passed(
+    data: bytes,
+    at: int,
+    steps: tuple[_Step, ...],
+    codes: dict[str, list[int]],
+    decisive: list[int],
+) -> int:
+    """Where these steps from `at` on end; beyond the data where it is too short. What later ones
+    count by is put into `codes`, and where it stands into `decisive`."""
     for step in steps:
         count = evaluate(step.count, codes) if step.count else 1
         if step.keeps is not None:
             code = int.from_bytes(data[at : at + step.size], "big")
             codes[step.keeps.key] = [0 if step.keeps.marker(code) else code]
+            decisive += range(at, at + step.size)
         if step.inner:
             for _ in range(count):
-                at = _end(data, at, step.inner)
+                at = _passed(data, at, step.inner, {}, decisive)
                 if at > len(data):
                     break
         else:
@@ -238,17 +292,15 @@ class _Leg:
     def walk(self, data: bytes, at: int) -> int | None:
         """Where it begins; None where there are not so many."""
         codes: dict[str, list[int]] = {}
-        at = _passed(data, at, self.before, codes)
+        at = _passed(data, at, self.before, codes, [])
         if self.count and self.index >= evaluate(self.count, codes):
             return None
-        for _ in range(self.index if self._varied else 0):
-            at = _end(data, at, self.each)
-        return at if self._varied else at + self.index * self.each[0].size
-
-    @property
-    def _varied(self) -> bool:
         first, *more = self.each
-        return bool(more or first.count or first.keeps)
+        if not (more or first.count or first.keeps):
+            return at + self.index * first.size
+        for _ in range(self.index):
+            at = _passed(data, at, self.each, {}, [])
+        return at
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,15 +311,14 @@ class _Route:
     legs: tuple[_Leg, ...]
     row: Number
 
-    def read(self, data: bytes) -> Code | None:
-        """The number in a whole unit; None where it is not there."""
-        at = 0
+    def walk(self, data: bytes, at: int) -> int | None:
+        """Where it begins in a whole unit, which begins at `at`; None where it is not there."""
         for leg in self.legs:
             found = leg.walk(data, at)
             if found is None:
                 return None
             at = found
-        return Code(self.row, int.from_bytes(data[at : at + self.row.wire], "big"))
+        return at
 
 
 @lru_cache(4096)

@@ -22,7 +22,7 @@ from carcloud.codecs.gbt32960.constants import (
     Encryption,
     command_name,
 )
-from carcloud.codecs.gbt32960.named import report
+from carcloud.codecs.gbt32960.named import Reports
 from carcloud.model.ids import Tenant
 from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
 from carcloud.services.telemetry.decrypt_gbt32960 import Decrypt
@@ -81,9 +81,10 @@ def decoder(
             names = rows["vehicle"].combine_chunks()
             known = mappings(tenant, names.unique().to_pylist())
             if known:
+                named_reports = Reports()
                 rows = with_fields(
                     rows, names, known, "gbt32960",
-                    lambda row: report(frames[int(row_frame[row])].as_py()),
+                    lambda row: named_reports.read(frames[int(row_frame[row])].as_py()),
                 )  # fmt: skip
         return DecodedFrames(
             rows=to_wgs84(rows),

@@ -123,6 +123,24 @@ def test_a_replay_ends_also_where_records_newer_than_asked_for_stay(tmp_path):
     asyncio.run(script())
 
 
+def test_a_replay_ends_also_where_the_condition_of_upload_does_not_hold(tmp_path):
+    never = {"id": "default", "upload_when": "Vehicle.Speed > 500"}
+    held = {**EVERY, "id": "held", "partitions": [never]}
+
+    async def script():
+        server = await Server().start()
+        given = {"replay": write_log(tmp_path / "a.log", 4, 200_000)}
+        agent = Agent(
+            settings(tmp_path, server.port, campaigns=campaign_file(tmp_path, held), **given)
+        )
+        await asyncio.wait_for(agent.run(), 10)
+        assert agent.status()["spool"]["waiting"] == 4
+        assert speeds(server) == []
+        await server.stop()
+
+    asyncio.run(script())
+
+
 def test_what_cannot_be_forwarded_is_refused(tmp_path):
     async def script():
         await collected(tmp_path, KEPT, 1)

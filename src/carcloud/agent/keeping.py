@@ -227,8 +227,9 @@ class Keeper:
 
     @property
     def resting(self) -> int:
-        """Messages among them that nobody has asked for yet."""
-        return sum(self._resting(name) for name in self._on_request & self.spool.streams.keys())
+        """Messages among them that may not be sent now: nobody has asked for them, or the
+        condition of their partition does not hold."""
+        return sum(self._resting(name) for name in self.spool.streams if not self._is_open(name))
 
     def _resting(self, name: str) -> int:
         """Of one stream: from the first record on that is newer than what was asked for."""

@@ -411,6 +411,6 @@ class Agent:
         await self._play(replay)
         await self._keeper.flush()
         if rest := self._keeper.resting:
-            log.info("%d messages stay here until the cloud asks for them", rest)
+            log.info("%d messages stay here: they wait for a request or for their condition", rest)
         while self._keeper.waiting > self._keeper.resting:  # noqa: ASYNC110 - asked ten times a second, at the end only
             await asyncio.sleep(0.1)

@@ -1,10 +1,7 @@
 """A campaign from the first word to the vehicles, and a command given on a vehicle's page."""
 
-import json
 import re
-import time
 
-import paho.mqtt.client as paho
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -59,61 +56,6 @@ def test_a_campaign_is_written_mended_tried_approved_and_runs(page: Page, cloud:
         if after:
             expect(state).to_have_text(after, timeout=LONG)
     expect(page).to_have_url(re.compile("/campaigns$"), timeout=LONG)
-
-
-def test_vehicles_are_asked_for_what_they_keep(page: Page, cloud: Cloud):
-    vehicle, campaign = "LTESTKEPT00000001", "/v1/campaigns/kept"
-    whole = {
-        "id": "kept", "trigger": {"every_ms": 1000}, "signals": [{"path": "Vehicle.Speed"}],
-        "partitions": [{"id": "default"}, {"id": "slow", "upload": "on_request"}],
-    }  # fmt: skip
-    _post(page, cloud, "/v1/vehicles", {"id": vehicle})
-    token = _post(page, cloud, f"/v1/vehicles/{vehicle}/token")["token"]
-    row = {"id": "kept", "kind": "campaign", "version": 1, "hash": "0", "result": "active"}
-    left = {"campaign": "kept", "partition": "slow", "until": time.time() * 1000}
-    _check_in(cloud, vehicle, token, {"documents": [row], "forwarding": [left]})
-    _post(page, cloud, "/v1/campaigns", {"document": whole})
-    page.goto(f"{cloud.url}/campaigns/kept")
-    expect(page.get_by_test_id("campaign-state")).to_have_text("Draft", timeout=LONG)
-    ask = page.get_by_role("button", name="Ask for kept data")
-    expect(ask).to_have_count(0)  # no vehicle has it
-    _post(page, cloud, f"{campaign}/approve", {"version": 1})
-    _post(page, cloud, f"{campaign}/start", {})
-    page.reload()
-    ask.click(timeout=LONG)
-    dialog = page.get_by_role("dialog", name="Ask for kept data")
-    expect(dialog.get_by_label("Store")).to_have_value("slow")
-    dialog.get_by_label("Vehicle").fill("LTESTKEPT00000002")
-    dialog.get_by_label("Vehicle").press("Enter")
-    expect(dialog.get_by_role("alert")).to_contain_text("does not say that it holds", timeout=LONG)
-
-    table = page.get_by_test_id("campaign-vehicles")
-    expect(table).to_contain_text("Still to send: store slow, kept until 20", timeout=LONG)
-    dialog.get_by_label("Vehicle").fill(vehicle)
-    dialog.get_by_label("Store").select_option("All stores")
-    dialog.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.get_by_text("1 vehicle asked. All stores, kept until now.")).to_be_visible()
-    expect(dialog).to_have_count(0)
-    given = page.request.get(f"{cloud.url}/v1/vehicles/{vehicle}/commands").json()["items"]
-    assert [(one["name"], one["arguments"]) for one in given] == [("forward", {"campaign": "kept"})]
-    _post(page, cloud, f"{campaign}/end")
-    assert page.request.delete(f"{cloud.url}/v1/vehicles/{vehicle}").ok  # others count the fleet
-
-
-def _post(page: Page, cloud: Cloud, path: str, body: object = None) -> dict[str, str]:
-    answer = page.request.post(f"{cloud.url}{path}", data=body)
-    assert answer.ok, answer.text()
-    return answer.json()
-
-
-def _check_in(cloud: Cloud, vehicle: str, token: str, told: object) -> None:
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, vehicle)
-    client.username_pw_set(vehicle, token)
-    client.connect("127.0.0.1", cloud.mqtt)
-    client.loop_start()
-    client.publish(f"v1/{vehicle}/checkin", json.dumps(told), 1).wait_for_publish(10)
-    client.disconnect()
-    client.loop_stop()
 
 
 def test_a_signal_goes_into_a_campaign_and_what_is_not_saved_comes_back(page: Page, cloud: Cloud):

@@ -230,8 +230,11 @@ def test_vehicles_of_a_platform_are_asked_for_once_and_refused_ones_kept_out(ser
             desk: CarriedDesk = AdmissionDesk(registry, 1000, failed="")
             site.gateway.carried = CarriedVehicles(desk)
             answering = asyncio.create_task(desk.run())
-            lake = Lake([outgoing(n, 20 - n, RETIRED if n % 2 else VIN) for n in range(1, 13)])
+            frames = [outgoing(n, 20 - n, RETIRED if n % 2 else VIN) for n in range(1, 13)]
+            lake = Lake(frames[:6])
             task = asyncio.create_task(Forwarder(spec(site.port), lake.queue(), PACE).run())
+            await until(lambda: len(asked) >= 2)
+            lake.frames = frames
             await until(lambda: lake.done)
             task.cancel()
             answering.cancel()

@@ -1,7 +1,7 @@
 """An S3 server for tests: SeaweedFS from its wheel, on loopback."""
 
 import json
-import os
+import random
 import socket
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from carcloud.engines.blobs_object import ObjectBlobs
-from carcloud.ports.errors import Unavailable
+from carcloud.ports.errors import EngineError
 
 BUCKET, ACCESS, SECRET = "test", "test-access", "test-secret"
 START_S = 60.0
@@ -62,7 +62,8 @@ def seaweed(folder: Path) -> Iterator[str]:
 def free_ports(count: int) -> list[int]:
     """Free ports whose gRPC twins (10000 higher) exist and are free too."""
     found: list[int] = []
-    for port in range(20_000 + os.getpid() % 10_000, 40_000):
+    # Servers that begin at once do not see each other's ports: they look in different places.
+    for port in range(random.randrange(20_000, 39_000), 40_000):
         if all(is_free(p) for p in (port, port + 10_000)):
             found.append(port)
         if len(found) == count:
@@ -85,7 +86,7 @@ def ready(endpoint: str, process: "subprocess.Popen[bytes]") -> bool:
     while time.monotonic() < deadline and process.poll() is None:
         try:
             blobs.put("ready", b"1")
-        except Unavailable:
+        except EngineError:  # not there yet, or not all of it
             time.sleep(0.3)
         else:
             return True

@@ -93,6 +93,13 @@ def test_the_length_byte_of_published_dbc_files():
     assert starts == {(54, "356101"): 13, (32, "1f6104"): 13}
 
 
+@pytest.mark.parametrize("length_byte", [False, True])
+def test_a_first_frame_may_end_within_its_length(length_byte):
+    frames = frames_of([(0, 0x7EC, bytes.fromhex("10000000050102")[:n]) for n in range(8)])
+    messages, _ = run(IsoTp(length_byte=length_byte), frames)
+    assert payloads(messages) == []
+
+
 @pytest.mark.parametrize("step", [1 << 30, 113])
 def test_fast_packets_of_a_real_log(step):
     messages, dropped = run(FastPacket(frozenset({129029})), log("nmea2000_94C49784"), step)

@@ -81,7 +81,8 @@ class IsoTp:
         word = (rows[:, at + 2 : at + 6] << np.array([24, 16, 8, 0])).sum(axis=1)
         size = np.where(short, low, np.where(wide, word, np.where(first, twelve, rows[:, at + 1])))
         skip = at + np.where(short, 1, np.where(wide, 6, np.where(first | long_single, 2, 1)))
-        opens = (short | long_single | first) & (size > 0)
+        # a frame may end within the four bytes of the length
+        opens = (short | long_single | first) & (size > 0) & (frames.length >= skip)
         further = (kind == FURTHER) | (first & (size == 0))
         keep = opens | further
         more = opens & self.length_byte

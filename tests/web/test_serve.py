@@ -73,3 +73,42 @@ def test_it_is_ready_beside_the_process_that_it_replaces(listener: int) -> None:
         return said
 
     assert asyncio.run(scene()) == {b"last", b""}
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_request_after_one_whose_body_was_not_wanted_is_never_read_as_that_body(
+    reads: bool,
+) -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await Answering(b"")(scope, receive, send)
+            return
+        body = (await receive())["body"] if reads else b""
+        seen.append((scope["method"], body))
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def scene() -> bytes:
+        async with serve_plain(app, "127.0.0.1", 0) as address, asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            writer.write(
+                b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"
+            )
+            if reads:
+                assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"!")
+            writer.write(b"DELETE /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answers = await reader.read()
+            writer.close()
+        return answers
+
+    answers = asyncio.run(scene())
+    if reads:
+        assert seen == [("PUT", b"!"), ("DELETE", b"")]
+        assert answers.count(b" 404 ") == 2
+    else:
+        assert seen == [("PUT", b"")]
+        assert b"connection: close" in answers

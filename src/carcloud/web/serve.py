@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +81,9 @@ class _Server(Server):
 
 
 class _Threshold:
-    """Before the application: says goodbye to connections while the door closes, and tells this
-    process, by a name of its own, that it was this one that answered."""
+    """Before the application: says goodbye to connections while the door closes and to those
+    whose next bytes would be misread, and tells this process, by a name of its own, that it was
+    this one that answered."""
 
     def __init__(self, app: Any, door: Door) -> None:
         self._app = app
@@ -90,17 +91,38 @@ class _Threshold:
         self.name = secrets.token_hex(16).encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def told(message: Any) -> None:
-            if message["type"] == "http.response.start" and self._door.closing:
-                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
-            await send(message)
-
-        if scope["type"] == "http" and any(name == _WHO for name, _ in scope["headers"]):
+        names = [name for name, _ in scope["headers"]] if scope["type"] == "http" else ()
+        if _WHO in names:
             headers = [(_WHO, self.name), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 204, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
+        elif scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif b"expect" in names:
+            await self._expected(scope, receive, send)
         else:
-            await self._app(scope, receive, told if scope["type"] == "http" else send)
+            await self._app(scope, receive, self._parting(send))
+
+    async def _expected(self, scope: Any, receive: Any, send: Any) -> None:
+        """RFC 9110 section 10.1.1: a client that waits for 100 (Continue) sends no body after a
+        final answer, while the server would take its next request for the body. So the
+        connection ends, unless the body was asked for."""
+        asked = False
+
+        async def received() -> Any:
+            nonlocal asked
+            asked = True
+            return await receive()
+
+        await self._app(scope, received, self._parting(send, lambda: not asked))
+
+    def _parting(self, send: Any, ends: Callable[[], bool] = lambda: False) -> Any:
+        async def told(message: Any) -> None:
+            if message["type"] == "http.response.start" and (self._door.closing or ends()):
+                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            await send(message)
+
+        return told
 
 
 @contextlib.asynccontextmanager

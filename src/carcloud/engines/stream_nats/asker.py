@@ -166,7 +166,7 @@ class Asker(asyncio.Protocol):
             return None
         answer = self._asked.get(int(number))
         if answer is not None and not answer.done():
-            heard = not self._rest.startswith(_NO_RESPONDERS, start)
+            heard = head is None or not self._rest.startswith(_NO_RESPONDERS, start)
             answer.set_result(Answer(bytes(self._rest[start + head_size : end]), heard))
         return end + 2
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from carcloud.engines.compute_local import LocalCompute
+from carcloud.engines.process_tree import Snapshot
 from carcloud.ports.compute import Compute, End, Need, NeverFits, NoRoom, Outcome, Work
 from carcloud.ports.errors import Unavailable
 
@@ -158,7 +160,7 @@ def test_cancel_ends_what_does_not_listen(kind: str) -> None:
         started = time.monotonic()
         await run.cancel()
         assert (await run.wait()).end is End.CANCELLED
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < SOON_S / 2
         await run.cancel()
         assert (await done(compute, work("echo", b"on"))).value == b"on"
 
@@ -256,11 +258,27 @@ def test_works_on_two_nodes_at_once(tmp_path: Path) -> None:
 
 def test_a_warm_worker_is_used_again_and_begins_at_once() -> None:
     async def scenario(compute: Compute) -> None:
-        first = (await done(compute, work("process"))).value
-        started = time.monotonic()
-        seen = {(await done(compute, work("process"))).value for _ in range(20)}
-        assert seen == {first}
-        assert time.monotonic() - started < 2
+        seen, took = set(), []
+        for _ in range(21):
+            started = time.monotonic()
+            seen.add((await done(compute, work("process"))).value)
+            took.append(time.monotonic() - started)
+        assert len(seen) == 1
+        assert statistics.median(took[1:]) < took[0] / 2  # the first one waits for a worker
+
+    with_engine("local", scenario)
+
+
+def test_a_look_at_work_that_has_just_ended_forgets_nothing_of_what_it_took() -> None:
+    async def scenario(compute: Compute) -> None:
+        assert isinstance(compute, LocalCompute)
+        run = await compute.submit(work("burn"))
+        async with asyncio.timeout(SOON_S):
+            while run.began is None or run.last.cpu_seconds < run.began.cpu_seconds + 0.3:
+                await asyncio.sleep(0.02)
+        await compute._look(run, Snapshot())  # its process has gone, and nobody has heard yet
+        await run.cancel()
+        assert (await run.wait()).cpu_seconds >= 0.3
 
     with_engine("local", scenario)
 
@@ -271,7 +289,7 @@ def test_children_of_cancelled_work_are_gone() -> None:
         run = await compute.submit(work("with_child"), notes)
         child = int(await notes.first())
         await run.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON_S):
             while is_alive(child):
                 await asyncio.sleep(0.02)
 
@@ -282,7 +300,7 @@ def test_an_idle_worker_that_was_killed_is_replaced() -> None:
     async def scenario(compute: Compute) -> None:
         first = int((await done(compute, work("process"))).value)
         os.kill(first, signal.SIGKILL)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON_S):
             while is_alive(first):
                 await asyncio.sleep(0.01)
         second = int((await done(compute, work("process"))).value)
@@ -294,6 +312,7 @@ def test_an_idle_worker_that_was_killed_is_replaced() -> None:
 _POOL = """
 import asyncio, sys
 from carcloud.engines.compute_local import LocalCompute
+from carcloud.engines.process_tree import Snapshot
 from tests.ports.test_compute import work
 
 async def main():
@@ -312,7 +331,7 @@ def test_workers_end_with_a_pool_that_is_killed() -> None:
     child = int(pool.stdout.readline())
     pool.kill()
     pool.wait()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SOON_S
     while is_alive(child):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -254,10 +254,12 @@ class LocalCompute:
                 await worker.end()
 
     async def _look(self, run: LocalRun, seen: Snapshot) -> None:
-        if run.began is None or run.outcome() is not None:
+        if run.began is None or run.ending is not None or run.outcome() is not None:
             return
-        need = run.work.need
-        run.last = taken = seen.of(run.worker.pid)
+        taken = seen.of(run.worker.pid)
+        if not taken.processes:  # it has just ended: what it took was seen before
+            return
+        need, run.last = run.work.need, taken
         most = run.began.memory_bytes + (need.memory_mb + _SLACK_MB) * _MB
         if need.cpu_seconds and taken.cpu_seconds - run.began.cpu_seconds > need.cpu_seconds:
             why = Outcome(End.LIMITED, detail=too_busy(run.work), limit="cpu_seconds")

@@ -18,7 +18,7 @@ import yaml
 
 from carcloud.config import load
 from carcloud.engines.stream_nats.server import binary
-from tests.kill.test_spine import free_port
+from tests.ports.free import free_port
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "deploy" / "helm" / "carcloud"

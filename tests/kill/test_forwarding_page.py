@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kill.test_spine import free_port
+from tests.ports.free import free_port
 
 pytestmark = pytest.mark.soak
 

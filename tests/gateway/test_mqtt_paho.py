@@ -11,6 +11,9 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from carcloud.codecs.mqtt.packets import Type
+from carcloud.codecs.mqtt.splitter import Splitter
+from carcloud.codecs.mqtt.wire import variable
 from carcloud.engines.stream_nats import NatsServer
 from carcloud.services.vehicles.api import CredentialsChange, announce
 from tests.gateway.conftest import MAX_BYTES
@@ -110,6 +113,73 @@ def test_a_vehicle_by_paho(server: NatsServer, tmp_path: Path, version: int) -> 
 async def _away(found: Site, car: Vehicle) -> None:
     await car.leave()
     await until(lambda: len(found.mqtt.states) == 1)
+
+
+class Lossy:
+    """A way to the gateway that loses the first packet of each kind, and with it its connection."""
+
+    def __init__(self, *kinds: Type) -> None:
+        self.left = set(kinds)
+        self._server: asyncio.Server | None = None
+
+    async def start(self, to: int) -> int:
+        """The port it listens on; `to`: that of the gateway."""
+        self._to = to
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, to = await asyncio.open_connection("127.0.0.1", self._to)
+        ways = ((reader, to), (there, writer))
+        tasks = [asyncio.create_task(self._carry(*way)) for way in ways]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for end in (writer, to):
+            end.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        splitter = Splitter()
+        while data := await reader.read(65536):
+            for first, body in splitter.feed(data):
+                kind = Type(first >> 4)
+                if kind in self.left:
+                    self.left.discard(kind)
+                    return
+                writer.write(bytes((first,)) + variable(len(body)) + body)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_at_qos_2_paho_gets_each_message_once_whatever_is_lost(
+    server: NatsServer, tmp_path: Path, version: int
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            token, car = found.token(), Vehicle(version)
+            way = Lossy()
+            car.client.reconnect_delay_set(0.02, 0.02)  # type: ignore[arg-type]
+            car.client.on_subscribe = lambda _c, _u, _m, codes, _p: granted.extend(codes)
+            granted: list[Any] = []
+            await car.connect(await way.start(found.port), token)
+            car.client.subscribe(f"v1/{CAR}/#", 2)
+            await until(lambda: [one.value for one in granted] == [2])
+            losses = (Type.PUBLISH, Type.PUBREC, Type.PUBREL, Type.PUBCOMP)
+            for kind in losses:
+                way.left.add(kind)
+                found.outgoing.send(T, CAR, COMMANDS, kind.name.encode(), actor="test")
+                await announce(found.stream, T, [CAR])
+                await until(lambda: found.outgoing.waiting(T, CAR) == [])
+                assert not way.left
+            wanted = [(kind.name.encode(), 2) for kind in losses]
+            assert [(one.payload, one.qos) for one in car.messages] == wanted
+            assert len(car.connected) == 5
+            assert all(flags.session_present for flags, _ in car.connected[1:])
+            await car.leave()
+            way.stop()
+
+    run(check())
 
 
 @pytest.mark.parametrize("version", VERSIONS)

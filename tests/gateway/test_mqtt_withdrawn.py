@@ -114,7 +114,9 @@ def test_what_waits_for_room_is_dropped_when_it_is_withdrawn(
             message = await client.message()
             assert message.payload == b"1"
             link: Any = found.mqtt.roster.vehicles[CAR]
-            await until(lambda: link.state.queued() >= {second} or link.down._again)
+            await until(
+                lambda: second in (one.id for one, _ in link.state.queue) or link.down._again
+            )
             link.down.look()
             await asyncio.sleep(0.1)
             for number in (first, second):
@@ -127,7 +129,7 @@ def test_what_waits_for_room_is_dropped_when_it_is_withdrawn(
             client.send(puback(message))  # of what was withdrawn while it was on its way
             message = await client.message()
             assert message.payload == b"3"
-            assert third in (one.id for one in link.state.sent.values())
+            assert third in (one.message.id for one in link.state.inflight.sent.values())
             client.send(puback(message))
             await until(lambda: found.outgoing.waiting(T, CAR) == [])
 

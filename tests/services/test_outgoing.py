@@ -138,7 +138,7 @@ def test_gateways_find_what_was_put_since(service: Outgoing, clock: Clock) -> No
         ("no\0body", "v1/no\0body/commands", 1, Unknown),
         (CAR, f"v1/{OTHER}/commands", 1, Invalid),
         (CAR, f"v1/{CAR}/documents/+", 1, Invalid),
-        (CAR, COMMANDS, 2, Invalid),
+        (CAR, COMMANDS, 3, Invalid),
     ],
 )
 def test_what_cannot_be_put_is_refused(

@@ -129,7 +129,7 @@ def _taken_over(
     if not isinstance(before, VehicleLink) or before.tenant != tenant:
         return None
     state = before.hand_over()
-    if clean or state.client_id != client_id or not state.expiry_s:
+    if clean or state.client_id != client_id or not state.expiry_s or state.worn:
         state.expiry_s = 0  # it ends now: a will does not wait for its delay
         return None
     before.drop_will()

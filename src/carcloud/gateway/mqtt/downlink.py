@@ -31,7 +31,7 @@ class Message(Protocol):
 
     @property
     def qos(self) -> int:
-        """0 or 1."""
+        """0, 1 or 2: the most it is sent at."""
 
     @property
     def retained(self) -> bool:

@@ -1,5 +1,6 @@
 """What a vehicle is brought: subscriptions, and the messages that wait for it, in order."""
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from carcloud.codecs.mqtt.encode import encode
@@ -12,6 +13,7 @@ from carcloud.codecs.mqtt.packets import (
     Suback,
     Subscribe,
     Subscription,
+    Type,
     Unsuback,
     Unsubscribe,
 )
@@ -20,13 +22,14 @@ from carcloud.codecs.mqtt.reasons import Reason
 from carcloud.codecs.mqtt.topics import is_shared, matches, may_subscribe
 from carcloud.codecs.mqtt.wire import MOST
 from carcloud.gateway.mqtt.downlink import Delivered, Found, Look, Message
+from carcloud.gateway.mqtt.inflight import Sent
 from carcloud.gateway.mqtt.rules import TOPIC
 from carcloud.model.time import SECOND, now_us
 
 if TYPE_CHECKING:
     from carcloud.gateway.mqtt.link import VehicleLink
 
-_QOS = 1  # the best that is granted to a vehicle
+_REFUSED = 0x80  # reasons from here on
 _FRESH_S = 2  # for which what waits to be sent is not looked up again
 
 
@@ -34,8 +37,8 @@ class Downward:
     """The subscribing half of a link."""
 
     __slots__ = (
-        "_again", "_doubted", "_fresh", "_largest", "_link", "_looked", "_looking", "_resuming",
-        "_stale", "_window", "live",
+        "_again", "_doubted", "_fresh", "_largest", "_link", "_looked", "_looking", "_stale",
+        "_unsent", "_window", "live",
     )  # fmt: skip
 
     def __init__(self, link: "VehicleLink", connect: Connect) -> None:
@@ -47,10 +50,10 @@ class Downward:
         self._fresh: dict[str, bool] = {}  # new filters; whether retained messages are wanted
         self._looking = False
         self._again = False
-        self._looked = 0.0  # s of the loop's clock, when what waits was last known to be wanted
+        self._looked = -inf  # s of the loop's clock, when what waits was last known to be wanted
         self._stale = True  # something may have been withdrawn since
         self._doubted = False  # an answer was, by what came while it was looked up
-        self._resuming = False
+        self._unsent: dict[int, None] = {}  # to be sent again, by packet identifier, in order
         self.live = True  # the state is this link's
 
     def fits(self, size: int) -> bool:
@@ -88,7 +91,7 @@ class Downward:
         if wanted:  # [MQTT-3.3.1-9]: also what the vehicle has had already
             for topic in [name for name in state.retained if matches(one.filter, name)]:
                 del state.retained[topic]
-        return min(one.qos, _QOS)
+        return one.qos
 
     def unsubscribe(self, packet: Unsubscribe) -> None:
         """3.10: messages on their way go on."""
@@ -107,31 +110,28 @@ class Downward:
         """[MQTT-4.4.0-1]: send again what was not acknowledged, then look for more.
 
         What was withdrawn, replaced or is past its time is not sent again, though the standard
-        would have it: it must not reach the vehicle. Its packet identifier is free, as a receiver
-        keeps nothing under an identifier of QoS 1 (4.3.2).
+        would have it: it must not reach the vehicle. Its packet identifier stays in use.
         """
         state = self._link.state
-        if state.held() and self._link.session.gateway.downlink is not None:
-            self._resuming = True
+        for number in state.inflight.released:  # [MQTT-4.6.0-4]
+            self._release(number)
+        self._unsent = dict.fromkeys(state.inflight.sent)
+        if self._waiting:
             self._ask(tuple(state.subscriptions))
         elif state.subscriptions:
             self.look()
 
-    def _send_again(self) -> None:
-        state = self._link.state
-        again = list(state.sent.items())
-        for number, message in reversed(again[self._window :]):
-            del state.sent[number]
-            state.queue.appendleft((message, False))
-        for number, message in again[: self._window]:
-            self._write(message, 1, number, retain=False, dup=True)
+    @property
+    def _waiting(self) -> bool:
+        """Whether something waits to be sent over this connection."""
+        return bool(self._unsent or self._link.state.queue)
 
     def look(self) -> None:
         """Something was put or withdrawn for the vehicle: ask for it; once at a time."""
         if self._link.session.gateway.downlink is None or not self.live:
             return
         self._stale = True
-        self._again = self._looking or bool(self._link.state.queue)
+        self._again = self._looking or self._waiting
         if not self._again:
             self._ask(tuple(self._link.state.subscriptions))
 
@@ -145,8 +145,9 @@ class Downward:
         fresh: dict[str, bool] = {}
         if filters:
             fresh, self._fresh = self._fresh, {}
-        held = state.held() if self._resuming else state.queued()
-        question = Look(link.tenant, link.vehicle, filters, state.known(), held)
+        held = [message.id for message, _ in state.queue]
+        held += [state.inflight.sent[number].message.id for number in self._unsent]
+        question = Look(link.tenant, link.vehicle, filters, state.known(), frozenset(held))
         downlink.looks.ask(question, lambda found: self._found(found, fresh))
 
     def _found(self, found: Found, fresh: dict[str, bool]) -> None:
@@ -155,9 +156,6 @@ class Downward:
             return
         self._looked = self._link.session.gateway.clock()
         self._forget(found.gone)
-        if self._resuming:
-            self._resuming = False
-            self._send_again()
         known = self._link.state.known()
         for message in found.messages:
             if message.id not in known:
@@ -165,27 +163,27 @@ class Downward:
         if found.more:
             self._again = True
             self._fresh = fresh | self._fresh
-        # What is queued was wanted when the lookup began. Where something was announced meanwhile
-        # it is looked up once more, but not for ever: it would never be sent.
-        self._doubted = self._stale and bool(self._link.state.queue) and not self._doubted
+        # What waits was wanted when the lookup began. Where something was announced meanwhile it
+        # is looked up once more, but not for ever: it would never be sent.
+        self._doubted = self._stale and self._waiting and not self._doubted
         self.pump(confirmed=not self._doubted)
 
     def _forget(self, gone: frozenset[int]) -> None:
-        """Messages that are not wanted any more; of those sent only before a new connection goes
-        on with them: on this one their PUBACK may be on its way."""
+        """Messages that are not wanted any more; not those that were sent over this connection:
+        their acknowledgement may be on its way."""
         state, dropped = self._link.state, self._link.session.gateway.mqtt.dropped
         for pair in [pair for pair in state.queue if pair[0].id in gone]:
             dropped["withdrawn"] += 1
             state.queue.remove(pair)
-        if not self._resuming:
-            return
-        for number, message in list(state.sent.items()):
-            if _is_over(message):
-                dropped["expired"] += 1
-                self._done(state.sent.pop(number))
-            elif message.id in gone:
+        for number in list(self._unsent):
+            if state.inflight.sent[number].message.id in gone:
                 dropped["withdrawn"] += 1
-                del state.sent[number]
+                self._withdraw(number)
+
+    def _withdraw(self, number: int) -> Message:
+        """What was sent over an earlier connection is not sent again."""
+        del self._unsent[number]
+        return self._link.state.inflight.withdraw(number)
 
     def _queue(self, message: Message, fresh: dict[str, bool]) -> None:
         state = self._link.state
@@ -206,18 +204,23 @@ class Downward:
 
     def pump(self, *, confirmed: bool = False) -> None:
         """Send what the vehicle has room for (4.9); `confirmed`: without a lookup before."""
-        state, session = self._link.state, self._link.session
-        if self._resuming:
-            return
-        while self.live and state.queue and len(state.sent) < self._window and not session.deaf:
+        session = self._link.session
+        while self.live and self._waiting and self._has_room() and not session.deaf:
             if not confirmed and self._is_stale():
                 if not self._looking:
                     self._ask(())
                 return
-            message, retain = state.queue.popleft()
-            self._send(message, retain=retain)
-        if self._again and not state.queue and not self._looking:
+            if self._unsent:
+                self._send_again(next(iter(self._unsent)))
+            else:
+                message, retain = self._link.state.queue.popleft()
+                self._send(message, retain=retain)
+        if self._again and not self._waiting and not self._looking:
             self.look()
+
+    def _has_room(self) -> bool:
+        """[MQTT-3.3.4-9], counting also what earlier connections have left to be released."""
+        return len(self._link.state.inflight) - len(self._unsent) < self._window
 
     def _is_stale(self) -> bool:
         """Whether what is queued may have been withdrawn meanwhile."""
@@ -236,24 +239,40 @@ class Downward:
             return
         if not levels:
             return  # unsubscribed meanwhile: it stays in the store
-        qos = min(message.qos, max(levels), _QOS)
-        number = state.packet_id() if qos else 0
-        if not self._write(message, qos, number, retain=retain, dup=False):
+        one = Sent(message, min(message.qos, max(levels)), retain)
+        number = state.inflight.packet_id() if one.qos else 0
+        if not self._write(one, number, dup=False):
             figures.dropped["too large"] += 1
             self._done(message)
-        elif qos:
-            state.sent[number] = message
+        elif one.qos:
+            state.inflight.sent[number] = one
         else:
             figures.delivered += 1
             self._done(message)
 
-    def _write(self, message: Message, qos: int, number: int, *, retain: bool, dup: bool) -> bool:
+    def _send_again(self, number: int) -> None:
+        """[MQTT-4.6.0-1]: the next of what an earlier connection has left."""
+        one = self._link.state.inflight.sent[number]
+        dropped = self._link.session.gateway.mqtt.dropped
+        if _is_over(one.message):
+            dropped["expired"] += 1
+            self._done(self._withdraw(number))
+        elif not self._write(one, number, dup=True):
+            dropped["too large"] += 1
+            self._done(self._withdraw(number))
+        else:
+            del self._unsent[number]
+
+    def _write(self, one: Sent, number: int, *, dup: bool) -> bool:
         """False for a message that the client takes no packet for."""
+        message = one.message
         properties = NONE
         if message.expires is not None:  # [MQTT-3.3.2-6]
             left = max(0, message.expires - now_us()) // SECOND
             properties = Properties(message_expiry=min(left, 0xFFFFFFFF))
-        packet = Publish(message.topic, message.payload, qos, number, retain, dup, properties)
+        packet = Publish(
+            message.topic, message.payload, one.qos, number, one.retain, dup, properties
+        )
         data = encode(packet, self._link.session.version)
         if not self.fits(len(data)):
             return False
@@ -261,16 +280,38 @@ class Downward:
         return True
 
     def acknowledged(self, packet: Ack) -> None:
-        """3.4: the vehicle has a message, or does not want it."""
-        message = self._link.state.sent.pop(packet.packet_id, None)
-        if message is None:
-            return
-        figures = self._link.session.gateway.mqtt
-        if packet.reason < 0x80:
-            figures.delivered += 1
+        """3.4, 3.7: PUBACK or PUBCOMP: the vehicle has a message, or does not want it."""
+        inflight = self._link.state.inflight
+        if packet.type == Type.PUBACK:
+            self._end(packet, inflight.puback(packet.packet_id), refused=packet.reason >= _REFUSED)
         else:
-            figures.dropped["refused by the vehicle"] += 1
-        self._done(message)
+            self._end(packet, inflight.pubcomp(packet.packet_id), refused=False)
+
+    def received(self, packet: Ack) -> None:
+        """3.5: PUBREC: the vehicle has a message of QoS 2 and keeps in mind that it has it, or does
+        not want it. Until its PUBCOMP the store keeps the message too: a session that is lost
+        meanwhile is lost on both sides."""
+        inflight = self._link.state.inflight
+        if packet.reason >= _REFUSED:
+            self._end(packet, inflight.refuse(packet.packet_id), refused=True)
+            return
+        known = inflight.pubrec(packet.packet_id)
+        self._unsent.pop(packet.packet_id, None)
+        self._release(packet.packet_id, 0 if known else Reason.PACKET_ID_NOT_FOUND)
+
+    def _release(self, number: int, reason: int = 0) -> None:
+        self._link.session.write(Ack(Type.PUBREL, number, reason))
+
+    def _end(self, packet: Ack, message: Message | None, *, refused: bool) -> None:
+        """The packet identifier is free."""
+        figures = self._link.session.gateway.mqtt
+        self._unsent.pop(packet.packet_id, None)
+        if message is not None:
+            if refused:
+                figures.dropped["refused by the vehicle"] += 1
+            else:
+                figures.delivered += 1
+            self._done(message)
         self.pump()
 
     def _done(self, message: Message) -> None:

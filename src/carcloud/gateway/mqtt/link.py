@@ -97,10 +97,10 @@ class VehicleLink:
     def _ack(self, packet: Ack) -> None:
         if packet.type == Type.PUBREL:
             self.up.release(packet)
-        elif packet.type == Type.PUBACK:
-            self.down.acknowledged(packet)
+        elif packet.type == Type.PUBREC:
+            self.down.received(packet)
         else:
-            raise wrong("4.3.3", "nothing was sent at QoS 2")
+            self.down.acknowledged(packet)
 
     def _disconnect(self, packet: Disconnect) -> None:
         if packet.reason != Reason.DISCONNECT_WITH_WILL:
@@ -137,7 +137,7 @@ class VehicleLink:
         """The vehicle has connected to another gateway: its session here is over."""
         self.drop_will()
         self.state.expiry_s = 0
-        if self.state.sent or self.state.queue:
+        if self.state.inflight or self.state.queue:
             self.session.gateway.tell_others(self.tenant, self.vehicle)
 
     def drop_will(self) -> None:

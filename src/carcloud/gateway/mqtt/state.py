@@ -6,14 +6,16 @@ from typing import Final
 
 from carcloud.codecs.mqtt.packets import Subscription
 from carcloud.gateway.mqtt.downlink import Message
+from carcloud.gateway.mqtt.inflight import Inflight
 from carcloud.model.ids import Tenant
 
 FOR_EVER: Final = 0xFFFFFFFF  # 3.1.2.11.2: a session expiry that never comes
+_WITHDRAWN: Final = 1_000  # packet identifiers of a session
 
 
 @dataclass(slots=True, eq=False)
 class State:
-    """One vehicle's session. `queue` waits to be sent, `sent` waits for its PUBACK, in order."""
+    """One vehicle's session. `queue` waits to be sent, `inflight` to be acknowledged."""
 
     tenant: Tenant
     vehicle: str
@@ -21,38 +23,31 @@ class State:
     expiry_s: int = 0  # after the end of its connection
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     received: set[int] = field(default_factory=set)  # QoS 2 from the vehicle, until PUBREL
-    sent: dict[int, Message] = field(default_factory=dict)
+    inflight: Inflight = field(default_factory=Inflight)
     queue: deque[tuple[Message, bool]] = field(default_factory=deque)  # and its RETAIN flag
     retained: dict[str, int] = field(default_factory=dict)  # by topic, the message it has
     removing: set[int] = field(default_factory=set)  # delivered, still in the store
     ended: float | None = None  # s of the loop's clock
     since_us: int = 0  # when its last connection came, UTC
     login: int = 0  # the last one it has seen, as the registry keeps it
-    _last_id: int = 0
 
-    def packet_id(self) -> int:
-        """2.2.1: a packet identifier that is not in use."""
-        while True:
-            self._last_id = self._last_id % 0xFFFF + 1
-            if self._last_id not in self.sent:
-                return self._last_id
+    @property
+    def worn(self) -> bool:
+        """So many packet identifiers are not free again that it must not go on."""
+        return len(self.inflight.withdrawn) > _WITHDRAWN
 
     def follow(self, before: int | None, login: int) -> None:
         """A login here that came after the login `before`; both as the registry keeps them."""
         if self.login == before:
             self.login = login
 
-    def queued(self) -> frozenset[int]:
-        """Messages that are still to be sent."""
-        return frozenset(message.id for message, _ in self.queue)
-
-    def held(self) -> frozenset[int]:
-        """The same, and those to be sent again when the session goes on."""
-        return self.queued().union(message.id for message in self.sent.values())
-
     def known(self) -> frozenset[int]:
         """Messages that need not be looked up again."""
-        return self.held().union(self.retained.values(), self.removing)
+        queued = [message for message, _ in self.queue]
+        sent = [one.message for one in self.inflight.sent.values()]
+        released = [message for message in self.inflight.released.values() if message is not None]
+        numbers = [message.id for message in (*queued, *sent, *released)]
+        return frozenset(numbers).union(self.retained.values(), self.removing)
 
 
 class States:
@@ -82,7 +77,7 @@ class States:
         state = self._waiting.pop(vehicle, None)
         if state is None or state.tenant != tenant or state.client_id != client_id:
             return None
-        return None if _over(state, now) else state
+        return None if _over(state, now) or state.worn else state
 
     def follow(self, vehicle: str, before: int | None, login: int) -> None:
         """As of `State`, for the session of a vehicle that is away."""

@@ -158,10 +158,10 @@ class Upward:
         )
 
     def _count(self, packet: Publish) -> None:
-        """[MQTT-3.3.4-9]: not more at once than we have said."""
+        """[MQTT-3.3.4-7]: not more at once than we have said."""
         state, most = self._link.state, self._link.session.gateway.rules.receive_maximum
         if self._v5 and self._unanswered + len(state.received) >= most:
-            clause = "[MQTT-3.3.4-9]"
+            clause = "[MQTT-3.3.4-7]"
             raise MqttError(Reason.RECEIVE_MAXIMUM_EXCEEDED, clause, f"more than {most} at once")
         if packet.qos == 1:
             self._unanswered += self._v5

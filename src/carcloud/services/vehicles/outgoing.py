@@ -72,7 +72,7 @@ class Outgoing:
         payload: bytes,
         *,
         actor: str,
-        qos: int = 1,
+        qos: int = 2,
         expires: int | None = None,
     ) -> OutgoingMessage:
         """Queue a message; raises `Unknown`, `Invalid`, `OverLimit`. Then `announce` it."""

@@ -27,7 +27,8 @@ PutError = Unknown | Invalid | OverLimit
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message for a vehicle. Times are us since 1970, UTC; `id` grows with each of a vehicle."""
+    """A message for a vehicle. Times are us since 1970, UTC; `id` grows with each of a vehicle;
+    `qos` is the most it is sent at: the vehicle's subscription may ask for less."""
 
     vehicle: VehicleId
     id: int
@@ -45,7 +46,7 @@ class Draft:
 
     topic: str
     payload: bytes
-    qos: int = 1
+    qos: int = 2
     retained: bool = False
     expires: int | None = None
     replaces: bool = False
@@ -152,8 +153,8 @@ def _check(vehicle: str, drafts: Iterable[Draft]) -> None:
             raise Invalid("topic", str(error)) from error
         if not is_down(vehicle, each.topic):
             raise Invalid("topic", "not one on which this vehicle is told anything")
-        if each.qos not in (0, 1):
-            raise Invalid("qos", "0 or 1")
+        if each.qos not in (0, 1, 2):
+            raise Invalid("qos", "0, 1 or 2")
 
 
 def _write(

@@ -7,6 +7,7 @@ nobody sends it again. One that was marked and never sent ends by its time.
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -179,7 +180,7 @@ class CommandCare:
 
     async def run(self) -> None:
         """Once a second, until cancelled."""
-        forgotten = 0.0
+        forgotten = -math.inf  # the loop's clock may begin at 0 with the machine
         loop = asyncio.get_running_loop()
         while True:
             try:

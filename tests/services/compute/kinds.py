@@ -67,10 +67,16 @@ def die(context: Context[Text]) -> Any:
 
 
 def chatter(context: Context[Text]) -> Any:
-    """Lines, `number` of them, slowly enough that parts are written meanwhile."""
+    """Lines, `number` of them, slowly enough that parts are written meanwhile.
+
+    With a `folder`, every fifth waits there for a file that says that it was read.
+    """
+    read = Path(context.params.folder) if context.params.folder else None
     for line in range(int(context.params.number)):
         context.log(f"line {line} äöü中文")
         time.sleep(0.01)
+        while read is not None and line % 5 == 0 and not (read / str(line)).exists():
+            time.sleep(0.005)
     return None
 
 

@@ -6,6 +6,7 @@ as succeeded only when its attempt said so and that is in the records.
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 SERVICE = "compute"
 _LOOK_S = 1.0  # between looks at the records when nobody wakes us
 _LEASE_S = 5.0  # between signs of life
+_BEGIN_S = 1.5  # that the beginning of a job may take when the runner is stopped
 _TIDY_S = 3600.0  # between looks for jobs that ended long ago
 
 
@@ -89,7 +91,8 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._served: dict[str, int] = {}
         self._kept = 0.0  # monotonic s
-        self._tidied = 0.0  # monotonic s
+        self._tidied = -math.inf  # monotonic s, which may begin at 0 with the machine
+        self._beginning: asyncio.Task[bool] | None = None
         self.figures = RunnerFigures()
         records.create(metadata)
 
@@ -129,7 +132,7 @@ class Runner:
         if first or time.monotonic() - self._kept >= _LEASE_S:
             await asyncio.to_thread(self._keep_and_reap, first)
             self._kept = time.monotonic()
-        while await self._begin_one():  # first, as somebody may wait for it
+        while await self._begun_one():  # first, as somebody may wait for it
             pass
         await self._cancel_asked()
         if await asyncio.to_thread(schedules.submit_due, self._records, self._now):
@@ -164,6 +167,11 @@ class Runner:
             return []
         with self._records.reading() as db:
             return claims.cancelling(db, self._options.name)
+
+    async def _begun_one(self) -> bool:
+        """`_begin_one`, to its end even if we are cancelled: what it claims is given up too."""
+        self._beginning = asyncio.create_task(self._begin_one())
+        return await asyncio.shield(self._beginning)
 
     async def _begin_one(self) -> bool:
         """Begin the job that has its turn; False when there is none."""
@@ -260,6 +268,10 @@ class Runner:
 
     async def _give_up(self) -> None:
         """End what runs, and leave it to be tried again."""
+        if self._beginning is not None:
+            await asyncio.wait([self._beginning], timeout=_BEGIN_S)
+            self._beginning.cancel()
+            await asyncio.gather(self._beginning, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select, text
 
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import OverLimit
+from carcloud.services.commands import store
 from carcloud.services.commands.api import (
     Commands,
     Ended,
@@ -26,10 +28,11 @@ from carcloud.services.commands.api import (
     UnknownCommand,
 )
 from carcloud.services.commands.kinds import BY_NAME, KINDS
+from carcloud.services.commands.secrecy import HIDDEN
 from carcloud.services.commands.states import delta, merged
 from carcloud.services.telemetry.api import VehicleTwin
 from carcloud.services.telemetry.types import Reading
-from carcloud.services.tenancy.api import AuditFilter, Tenancy
+from carcloud.services.tenancy.api import AuditFilter, NoSecret, Tenancy
 from carcloud.services.vehicles.api import NewVehicle, Vehicles
 
 A, B = Tenant("a"), Tenant("b")
@@ -37,6 +40,7 @@ CONSOLE = Path(__file__).parents[2] / "frontend" / "src"
 CAR = "LTESTCMD000000001"
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
+SECRET = bytes(range(32))
 
 
 class Clock:
@@ -56,7 +60,7 @@ def clock() -> Clock:
 def service(records: SqlRecords, clock: Clock) -> Commands:
     Tenancy(records)  # whose tables hold limits and the audit
     Vehicles(records).create(A, NewVehicle(CAR), actor="ann")
-    return Commands(records, now=clock)
+    return Commands(records, now=clock, secret=SECRET)
 
 
 def twin(**signals: Any) -> VehicleTwin:
@@ -335,3 +339,105 @@ async def _publish(service: Commands) -> None:
     ((subject, event),) = told
     assert subject == "events.a.commands.ended"
     assert (event["vehicle"], event["state"], event["reason"]) == (CAR, "cancelled", "by ann")
+
+
+SERVER = {"apn": "net", "password": "open-sesame", "address": "192.0.2.1", "code": "open-sesame"}
+SET = {
+    "parameters": {
+        "main_apn": "net", "main_password": "open-sesame", "0x0016": "open-sesame", "37": "",
+        "24": 7,
+    }
+}  # fmt: skip
+
+
+def everything_kept(records: SqlRecords) -> str:
+    """All rows of the commands and the audit, as text."""
+    with records.reading() as db:
+        rows = [*db.execute(select(store.commands)), *db.execute(text("SELECT * FROM audit"))]
+    return repr(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "hidden"),
+    [
+        ("change-server", SERVER, {**SERVER, "password": HIDDEN, "code": HIDDEN}),
+        (
+            "set-parameters",
+            SET,
+            {"parameters": {**SET["parameters"], "main_password": HIDDEN, "0x0016": HIDDEN}},
+        ),
+        (
+            "run",
+            {"hook": "wifi", "arguments": {"nets": [{"Password": "open-sesame", "18": 1}]}},
+            {"hook": "wifi", "arguments": {"nets": [{"Password": HIDDEN, "18": 1}]}},
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "end", [State.EXECUTED, State.FAILED, State.CANCELLED, State.TIMED_OUT, None]
+)
+def test_passwords_reach_the_vehicle_and_nobody_else(
+    service: Commands, records: SqlRecords, clock: Clock, name: str, arguments: Any,
+    hidden: Any, end: State | None,
+) -> None:  # fmt: skip
+    made = give(service, name, arguments=arguments, key="once")
+    assert made.arguments == hidden
+    assert [one.arguments for one in service.waiting([CAR])] == [arguments]
+    assert [one.arguments for one in service.given_after(0)] == [arguments]
+    assert give(service, name, arguments=arguments, key="once").id == made.id
+    changed = json.loads(json.dumps(arguments).replace("open-sesame", "other"))
+    with pytest.raises(KeyTaken):
+        give(service, name, arguments=changed, key="once")
+    service.report([Report(made.id, CAR, State.SENT)])
+    service.put_back([made.id])
+    assert [one.arguments for one in service.waiting([CAR])] == [arguments]
+    if end == State.CANCELLED:
+        service.cancel(A, made.id, actor="ann")
+    elif end == State.TIMED_OUT:
+        clock.now = made.expires
+        service.expire()
+    elif end is not None:
+        service.report([Report(made.id, CAR, end)])
+    assert service.get(A, made.id).arguments == hidden
+    assert service.page(A).items[0].arguments == hidden
+    kept = everything_kept(records)
+    assert "open-sesame" not in kept
+    with records.reading() as db:
+        (sealed,) = db.execute(select(store.commands.c.sealed)).scalars()
+    assert (sealed is None) == (end is not None)
+
+
+def test_passwords_that_a_terminal_reads_out_are_not_kept(
+    service: Commands, records: SqlRecords
+) -> None:
+    made = give(service, "read-parameters")
+    answer = {
+        "items": [
+            {"parameter": "0x0012", "name": "main_password", "value": "open-sesame"},
+            {"parameter": "0x0013", "name": "main_address", "value": "192.0.2.1"},
+        ]
+    }
+    service.report([Report(made.id, CAR, State.EXECUTED, result=answer)])
+    items = service.get(A, made.id).result["items"]
+    assert [one["value"] for one in items] == [HIDDEN, "192.0.2.1"]
+    assert "open-sesame" not in everything_kept(records)
+
+
+def test_what_was_sealed_under_another_secret_is_not_sent(
+    service: Commands, records: SqlRecords, caplog: pytest.LogCaptureFixture
+) -> None:
+    give(service, "change-server", arguments=SERVER)
+    other = give(service)
+    found = Commands(records, now=service._now, secret=bytes(32)).waiting([CAR])
+    assert [one.id for one in found] == [other.id]
+    assert "give it again" in caplog.text
+
+
+def test_without_a_secret_nothing_is_sealed_and_nothing_kept(
+    records: SqlRecords, service: Commands
+) -> None:
+    unable = Commands(records, now=service._now)
+    with pytest.raises(NoSecret):
+        give(unable, "change-server", arguments=SERVER)
+    assert service.waiting([CAR]) == []
+    assert give(unable).state == State.CREATED

@@ -371,8 +371,8 @@ class _running:
         )
         services = Services(
             tenancy, vehicles, vocabulary, Mappings(self.records, vocabulary.catalogue),
-            telemetry, Commands(self.records, self.stream), campaigns, compliance, platforms,
-            jobs, storage, Metering(self.records), life,
+            telemetry, Commands(self.records, self.stream, secret=bytes(32)), campaigns,
+            compliance, platforms, jobs, storage, Metering(self.records), life,
         )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
         self.app = app = create_app(services, settings, pages=self.pages)

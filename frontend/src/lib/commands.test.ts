@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { argumentOf, patchOf, type Argument } from './commands'
 
 const argument = (kind: Argument['kind']): Argument => ({
-  name: 'a', kind, help: '', needed: false, least: null, most: null, choices: [],
+  name: 'a', kind, help: '', needed: false, least: null, most: null, choices: [], secret: false,
 })
 
 test('typed arguments become JSON', () => {

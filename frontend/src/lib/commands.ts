@@ -35,6 +35,7 @@ export interface Argument {
   least: number | null
   most: number | null
   choices: string[]
+  secret: boolean // hidden in every answer
 }
 
 export interface CommandKind {

@@ -11,6 +11,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from carcloud.app.engines import Engines
+from carcloud.app.secret import sealing_secret
+from carcloud.config import Settings
 from carcloud.gateway.orders import Order, OrderReport, OrderState
 from carcloud.model.streams import wake_subject
 from carcloud.model.time import now_us
@@ -38,6 +41,16 @@ _STATES: Final[Mapping[OrderState, State]] = {
 Deliver = Callable[[Order], None]
 FindVehicle = Callable[[str], Deliver | None]
 """How a command is given to a vehicle that is connected to this process; None: it is not."""
+
+
+def make_commands(settings: Settings, engines: Engines) -> Commands:
+    """The service, able to open what is sealed."""
+    return Commands(
+        engines.records,
+        engines.stream,
+        parked_s=settings.number("commands.parked_s"),
+        secret=sealing_secret(settings),
+    )
 
 
 class CommandPost:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from carcloud.app.admission_watch import AdmissionWatch
-from carcloud.app.commands import CommandPost, Deliver
+from carcloud.app.commands import CommandPost, Deliver, make_commands
 from carcloud.app.engines import Engines
 from carcloud.app.gbt32960_gateway import Gbt32960Listener
 from carcloud.app.jt808_gateway import Jt808Listener
@@ -42,7 +42,6 @@ from carcloud.model.streams import event_subject, sessions_subject
 from carcloud.model.time import iso, now_us
 from carcloud.ports.errors import EngineError
 from carcloud.ports.tracing import NO_TRACER, Tracer
-from carcloud.services.commands.api import Commands
 from carcloud.services.vehicles.api import Admission as VehicleAdmission
 from carcloud.services.vehicles.api import Login as VehicleLogin
 from carcloud.services.vehicles.api import Vehicles
@@ -106,7 +105,7 @@ class GatewayRole:
         }
 
         self.admissions = AdmissionWatch(self._vehicles, self.roster)
-        self.post = CommandPost(Commands(engines.records), engines.stream, self._to_vehicle)
+        self.post = CommandPost(make_commands(settings, engines), engines.stream, self._to_vehicle)
 
     def _to_vehicle(self, vehicle: str) -> Deliver | None:
         """How a command reaches a vehicle that is connected here."""

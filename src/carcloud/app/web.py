@@ -10,6 +10,7 @@ from pathlib import Path
 
 from carcloud import lean
 from carcloud.app.campaigns import make_campaigns
+from carcloud.app.commands import make_commands
 from carcloud.app.compute import make_jobs
 from carcloud.app.engine_facts import known_engines
 from carcloud.app.engines import Engines, open_engines
@@ -32,7 +33,6 @@ from carcloud.model.limits import REQUESTS
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
-from carcloud.services.commands.api import Commands
 from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.telemetry.api import QueryOptions, QueryQuota, Telemetry
 from carcloud.services.tenancy.api import NotSignedIn, Tenancy
@@ -214,7 +214,7 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         vocabulary,
         Mappings(engines.records, vocabulary.catalogue),
         telemetry,
-        Commands(engines.records, engines.stream, parked_s=settings.number("commands.parked_s")),
+        make_commands(settings, engines),
         make_campaigns(engines, known.metering, vocabulary.catalogue),
         make_compliance(settings, engines),
         PlatformAccounts(engines.records),

@@ -17,7 +17,7 @@ State = Literal[
 
 
 class Argument(msgspec.Struct, frozen=True):
-    """What a command takes."""
+    """What a command takes; what is `secret` is hidden in every answer."""
 
     name: str
     kind: str
@@ -26,6 +26,7 @@ class Argument(msgspec.Struct, frozen=True):
     least: float | None
     most: float | None
     choices: tuple[str, ...]
+    secret: bool
 
 
 class CommandKind(msgspec.Struct, frozen=True):

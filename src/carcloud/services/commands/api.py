@@ -42,6 +42,7 @@ from carcloud.services.commands.kinds import (
 )
 from carcloud.services.commands.parked import check_parked
 from carcloud.services.commands.rows import command_of, event_of, find, new_id, waiting_of
+from carcloud.services.commands.secrecy import opened, sealed, shown
 from carcloud.services.commands.store import commands, metadata
 from carcloud.services.commands.types import (
     ENDED,
@@ -54,7 +55,7 @@ from carcloud.services.commands.types import (
     VehicleState,
     Waiting,
 )
-from carcloud.services.tenancy.api import AuditEntry, limit_in, record_changes
+from carcloud.services.tenancy.api import AuditEntry, Seal, limit_in, record_changes
 from carcloud.services.vehicles.api import Outgoing, announce
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ _TRIES = 5
 
 
 class Commands:
-    """The service. `parked_s`: how old what is known of a vehicle's speed may be, s."""
+    """The service. `parked_s`: how old what is known of a vehicle's speed may be, s. `secret`:
+    32 bytes that seal passwords on their way to vehicles."""
 
     def __init__(
         self,
@@ -104,9 +106,11 @@ class Commands:
         stream: Stream | None = None,
         *,
         parked_s: float = 60.0,
+        secret: bytes | None = None,
         now: Callable[[], int] = now_us,
     ) -> None:
         records.create(metadata)
+        self._seal = Seal(secret)
         self._records = records
         self._stream = stream
         self._parked_s = parked_s
@@ -140,7 +144,8 @@ class Commands:
         """Keep a command for a vehicle of the tenant, to be sent as soon as it is connected.
 
         `protocol`: what the vehicle is known to speak; `twin`: what is known of it, for commands
-        that need it parked. Raises `InvalidCommand`, `NotParked`, `KeyTaken`, `OverLimit`.
+        that need it parked. Raises `InvalidCommand`, `NotParked`, `KeyTaken`, `OverLimit`,
+        `NoSecret`.
         """
         kind = self._checked(new, protocol)
         same = self._with_key(tenant, vehicle, new)
@@ -153,13 +158,13 @@ class Commands:
             if new.timeout_s > self._parked_s:
                 detail = f"at most {self._parked_s:g} for a command that needs the vehicle parked"
                 raise InvalidCommand("timeout_s", detail)
-        values = _row_of(tenant, vehicle, new, actor, self._now())
+        values = self._row_of(kind, tenant, vehicle, new, actor)
         try:
             with self._records.transaction() as db:
                 _check_room(db, tenant)
                 db.execute(insert(commands).values(**values))
-                told = {"name": new.name, "arguments": new.arguments, "timeout_s": new.timeout_s}
-                record_changes(db, [AuditEntry(tenant, actor, "command.give", vehicle, None, told)])
+                entry = AuditEntry(tenant, actor, "command.give", vehicle, None, _given(kind, new))
+                record_changes(db, [entry])
                 return find(db, tenant, str(values["id"]))
         except Conflict:
             same = self._with_key(tenant, vehicle, new)  # the same request at the same time
@@ -173,13 +178,13 @@ class Commands:
         """Keep a command for each of many vehicles that speak MQTT, all or none; returns how many.
 
         `key` does not count, and nothing that needs the vehicle parked can be given so. Raises
-        `InvalidCommand`, `NotParked`, `OverLimit`.
+        `InvalidCommand`, `NotParked`, `OverLimit`, `NoSecret`.
         """
-        if self._checked(new, MQTT).parked:
+        kind = self._checked(new, MQTT)
+        if kind.parked:
             raise NotParked("a command that needs the vehicle parked is given to one at a time")
-        now = self._now()
-        told = {"name": new.name, "arguments": new.arguments, "timeout_s": new.timeout_s}
-        rows = [_row_of(tenant, vehicle, new, actor, now) for vehicle in vehicles]
+        rows = [self._row_of(kind, tenant, vehicle, new, actor) for vehicle in vehicles]
+        told = _given(kind, new)
         entries = [
             AuditEntry(tenant, actor, "command.give", vehicle, None, told) for vehicle in vehicles
         ]
@@ -207,6 +212,26 @@ class Commands:
             raise InvalidCommand("name", f"{new.name} goes over {carried}, not over {protocol}")
         return kind
 
+    def _row_of(
+        self, kind: Kind, tenant: Tenant, vehicle: str, new: NewCommand, actor: str
+    ) -> dict[str, Any]:
+        now = self._now()
+        ident, told = new_id(now), shown(kind, new.arguments)
+        return {
+            "id": ident,
+            "tenant": tenant,
+            "vehicle": vehicle,
+            "name": new.name,
+            "arguments": msgspec.json.encode(told).decode(),
+            "sealed": None if told == new.arguments else sealed(self._seal, ident, new.arguments),
+            "state": State.CREATED.value,
+            "reason": "",
+            "actor": actor,
+            "key": new.key,
+            "created_us": now,
+            "expires_us": now + int(new.timeout_s * 1e6),
+        }
+
     def _with_key(self, tenant: Tenant, vehicle: str, new: NewCommand) -> Command | None:
         if new.key is None:
             return None
@@ -216,7 +241,10 @@ class Commands:
         if row is None:
             return None
         found = command_of(row)
-        if (found.vehicle, found.name, found.arguments) != (vehicle, new.name, new.arguments):
+        asked = (vehicle, new.name, shown(kind_of(new.name), new.arguments))
+        kept = None if row["sealed"] is None else opened(self._seal, found.id, row["sealed"])
+        same = (found.vehicle, found.name, found.arguments) == asked
+        if not same or kept not in (None, new.arguments):
             raise KeyTaken(f"the key {new.key!r} was given with another command")
         return found
 
@@ -289,7 +317,7 @@ class Commands:
         )
         with self._records.reading() as db:
             rows = db.execute(query.order_by(commands.c.number).limit(limit)).mappings()
-            return [waiting_of(row) for row in rows]
+            return [one for row in rows if (one := waiting_of(row, self._seal)) is not None]
 
     def waiting(self, vehicles: Sequence[str]) -> list[Waiting]:
         """Commands that nobody has sent yet of vehicles that have just connected, in order."""
@@ -303,7 +331,7 @@ class Commands:
                     commands.c.expires_us > now,
                 )
                 rows = db.execute(query.order_by(commands.c.number)).mappings()
-                found += [waiting_of(row) for row in rows]
+                found += [one for row in rows if (one := waiting_of(row, self._seal)) is not None]
         return found
 
     def report(self, reports: Sequence[Report]) -> list[Command]:
@@ -407,20 +435,10 @@ class Commands:
         raise Conflict("the reported state is changed all the time")
 
 
-def _row_of(tenant: Tenant, vehicle: str, new: NewCommand, actor: str, now: int) -> dict[str, Any]:
-    return {
-        "id": new_id(now),
-        "tenant": tenant,
-        "vehicle": vehicle,
-        "name": new.name,
-        "arguments": msgspec.json.encode(new.arguments).decode(),
-        "state": State.CREATED.value,
-        "reason": "",
-        "actor": actor,
-        "key": new.key,
-        "created_us": now,
-        "expires_us": now + int(new.timeout_s * 1e6),
-    }
+def _given(kind: Kind, new: NewCommand) -> dict[str, Any]:
+    """What the audit tells of a new command."""
+    arguments = shown(kind, new.arguments)
+    return {"name": new.name, "arguments": arguments, "timeout_s": new.timeout_s}
 
 
 def _check_room(db: Connection, tenant: Tenant, more: int = 1) -> None:

@@ -19,7 +19,10 @@ GBT32960, JT808, MQTT = "gbt32960", "jt808", "mqtt"
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument: `kind` is text, whole, number, flag, object, list or value (any JSON)."""
+    """One argument: `kind` is text, whole, number, flag, object, list or value (any JSON).
+
+    What is `secret` is shown to nobody after it was given.
+    """
 
     name: str
     kind: str
@@ -28,6 +31,7 @@ class Argument:
     least: float | None = None  # of a number; of a text or list its length
     most: float | None = None
     choices: tuple[str, ...] = ()
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ _AREAS = ("circle", "rectangle", "polygon", "route")
 _SERVER = (
     Argument("apn", "text", "Access point of the mobile network", most=100),
     Argument("user", "text", "Its user name", most=100),
-    Argument("password", "text", "Its password", most=100),
+    Argument("password", "text", "Its password", most=100, secret=True),
     Argument("address", "text", "Host of the server", most=255),
     Argument("tcp_port", "whole", "Its TCP port", least=0, most=65_535),
     Argument("udp_port", "whole", "Its UDP port", least=0, most=65_535),
@@ -135,7 +139,8 @@ KINDS: Final[tuple[Kind, ...]] = (
         (JT808,), CONTROL,
         arguments=(
             Argument("back", "flag", "To its own again"),
-            Argument("code", "text", "Authentication code of the other server", most=100),
+            Argument("code", "text", "Authentication code of the other server", most=100,
+                     secret=True),
             *_SERVER,
             _MINUTES,
         ),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from carcloud.model.ids import Tenant
 from carcloud.services.commands.rows import command_of
+from carcloud.services.commands.secrecy import without_secrets
 from carcloud.services.commands.store import commands
 from carcloud.services.commands.types import ENDED, OPEN, Command, Report, State
 from carcloud.services.tenancy.api import AuditEntry, record_changes
@@ -51,7 +52,7 @@ def take(db: Connection, reports: Sequence[Report], now: int) -> list[Command]:
         changed[report.id] = command_of(row)
     for command in changed.values():
         row = known[command.id]
-        values = {name: row[name] for name in ("state", "reason", "result", "untold", *_STAMPS)}
+        values = {name: row[name] for name in _CHANGED}
         db.execute(update(commands).where(commands.c.id == command.id).values(**values))
     record_changes(db, [_entry(one, "vehicle") for one in changed.values() if one.state in _TOLD])
     return list(changed.values())
@@ -103,7 +104,9 @@ def cancel(db: Connection, tenant: Tenant, command: Command, actor: str, now: in
     return after
 
 
-_STAMPS: Final = ("sent_us", "received_us", "ended_us")
+_CHANGED: Final = (
+    "state", "reason", "result", "untold", "sealed", "sent_us", "received_us", "ended_us",
+)  # fmt: skip
 
 
 def _known(db: Connection, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -119,10 +122,12 @@ def _values(report: Report, time: int) -> dict[str, Any]:
     values: dict[str, Any] = {"state": report.state.value}
     values["reason"] = report.reason.replace("\0", "\ufffd")[:_REASON]
     if report.result is not None:
-        text = json.dumps(_storable(report.result), ensure_ascii=False)
+        text = json.dumps(_storable(without_secrets(report.result)), ensure_ascii=False)
         values["result"] = text if len(text) <= _RESULT else json.dumps("too long to keep")
     values[_TIMES.get(report.state, "ended_us")] = time
     values["untold"] = report.state in _TOLD
+    if report.state in ENDED:
+        values["sealed"] = None
     return values
 
 
@@ -138,7 +143,13 @@ def _storable(value: Any) -> Any:
 
 
 def _end(state: State, reason: str, now: int) -> dict[str, Any]:
-    return {"state": state.value, "reason": reason[:_REASON], "ended_us": now, "untold": True}
+    return {
+        "state": state.value,
+        "reason": reason[:_REASON],
+        "ended_us": now,
+        "untold": True,
+        "sealed": None,
+    }
 
 
 def _timed_out(before: State) -> str:

@@ -1,6 +1,7 @@
 """Rows of the tables as the service tells them."""
 
 import json
+import logging
 import secrets
 from typing import Any
 
@@ -9,8 +10,12 @@ from sqlalchemy import Connection, select
 from carcloud.model.ids import Tenant
 from carcloud.model.time import iso
 from carcloud.services.commands.errors import UnknownCommand
+from carcloud.services.commands.secrecy import opened
 from carcloud.services.commands.store import commands
 from carcloud.services.commands.types import Command, State, Waiting
+from carcloud.services.tenancy.api import Seal
+
+log = logging.getLogger(__name__)
 
 
 def new_id(now_us: int) -> str:
@@ -39,15 +44,21 @@ def command_of(row: Any) -> Command:
     )
 
 
-def waiting_of(row: Any) -> Waiting:
-    """A row of the table, as a gateway wants it."""
+def waiting_of(row: Any, seal: Seal) -> Waiting | None:
+    """A row of the table, as a gateway wants it; None where its secrets cannot be opened."""
+    arguments = json.loads(row["arguments"])
+    if row["sealed"] is not None:
+        arguments = opened(seal, row["id"], row["sealed"])
+        if arguments is None:
+            log.error("command %s was sealed under another secret: give it again", row["id"])
+            return None
     return Waiting(
         number=row["number"],
         id=row["id"],
         tenant=Tenant(row["tenant"]),
         vehicle=row["vehicle"],
         name=row["name"],
-        arguments=json.loads(row["arguments"]),
+        arguments=arguments,
         expires=row["expires_us"],
     )
 

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -24,7 +25,8 @@ commands = Table(
     Column("tenant", String(40), nullable=False),
     Column("vehicle", String(40), nullable=False),
     Column("name", String(40), nullable=False),
-    Column("arguments", Text, nullable=False),  # JSON object
+    Column("arguments", Text, nullable=False),  # JSON object, secrets hidden
+    Column("sealed", LargeBinary),  # all arguments where some are secret, until the end
     Column("state", String(12), nullable=False),
     Column("reason", String(500), nullable=False, default=""),
     Column("result", Text),  # JSON

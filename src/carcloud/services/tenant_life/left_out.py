@@ -19,6 +19,7 @@ TABLES: Mapping[str, str] = {
 }
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "api_keys": ("hash", "s3_secret"),
+    "commands": ("sealed",),
     "invitations": ("hash",),
     "login_providers": ("secret",),
     "lower_platforms": ("password",),

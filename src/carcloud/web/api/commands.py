@@ -55,7 +55,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=500, description="Most items of t
 
 
 class ArgumentView(msgspec.Struct, frozen=True):
-    """What a command takes."""
+    """What a command takes; what is `secret` is hidden in every answer."""
 
     name: str
     kind: str
@@ -64,6 +64,7 @@ class ArgumentView(msgspec.Struct, frozen=True):
     least: float | None
     most: float | None
     choices: tuple[str, ...]
+    secret: bool
 
 
 class KindView(msgspec.Struct, frozen=True):
@@ -330,7 +331,9 @@ async def _found(
 
 def _kind(kind: Kind) -> KindView:
     arguments = [
-        ArgumentView(one.name, one.kind, one.help, one.needed, one.least, one.most, one.choices)
+        ArgumentView(
+            one.name, one.kind, one.help, one.needed, one.least, one.most, one.choices, one.secret
+        )
         for one in kind.arguments
     ]
     return KindView(kind.name, kind.help, kind.protocols, kind.action, kind.parked, arguments)

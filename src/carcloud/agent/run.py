@@ -20,7 +20,8 @@ from carcloud.agent.library import Library
 from carcloud.agent.model import VehicleModel, beside, parse_model
 from carcloud.agent.orders import Orders
 from carcloud.agent.settings import AgentSettings
-from carcloud.agent.sources import CanSocket, Frame, Replay, read_log
+from carcloud.agent.socketcan import CanReader
+from carcloud.agent.sources import Frame, Replay, read_log
 from carcloud.agent.spool import Spool
 from carcloud.agent.uplink import Uplink
 from carcloud.agent.wishes import Wishes
@@ -73,6 +74,7 @@ class Agent:
         self._needed: tuple[str, ...] = ()  # signals of commands
         self._started_us = _now_us()
         self._frames = self._wanted = self._failed = 0
+        self._can = CanReader(settings.interfaces, self.feed, _now_us)
         self._modelled = asyncio.Event()  # there is a model: the cloud's comes with the connection
         self._restart = asyncio.Event()
         self._paced = asyncio.Event()  # reports follow another pace from now on
@@ -233,27 +235,6 @@ class Agent:
         if not self._uplink.connections:
             log.warning("nothing was sent: no connection to the cloud: %s", self._uplink.reason)
 
-    async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        sockets = [CanSocket(name) for name in self._settings.interfaces]
-        for each in sockets:
-            loop.add_reader(each.socket, self._read, each)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            for each in sockets:
-                loop.remove_reader(each.socket)
-                each.close()
-
-    def _read(self, source: CanSocket) -> None:
-        try:
-            frames = source.take(_now_us())
-        except OSError as error:
-            # The interface went down; frames come again when it is up.
-            log.warning("%s: %s", source.bus, error)
-            return
-        self.feed(source.bus, frames)
-
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
@@ -354,7 +335,10 @@ class Agent:
             "connections": self._uplink.connections,
             "reason": self._uplink.reason,
             "model": None if self._model is None else self._model.id,
-            "frames": {"seen": self._frames, "wanted": self._wanted, "failed": self._failed},
+            "frames": {
+                "seen": self._frames, "wanted": self._wanted, "failed": self._failed,
+                "dropped": self._can.dropped,
+            },
             "sample_bytes": self._engine.memory_bytes,
             "records": asdict(tally),
             "spool": {
@@ -392,7 +376,7 @@ class Agent:
         if self._replay is not None:
             ends.append(asyncio.create_task(self._play_until_sent(self._replay)))
         if self._settings.interfaces:
-            work.append(self._listen())
+            work.append(self._can.run())
         tasks = [asyncio.create_task(each) for each in work]
         try:
             done, _ = await asyncio.wait([*ends, *tasks], return_when=asyncio.FIRST_COMPLETED)

@@ -1,8 +1,6 @@
-"""Where frames come from: a CAN interface of Linux, or a log that is replayed."""
+"""A CAN log, and how it is replayed."""
 
 import re
-import socket
-import struct
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,12 +13,7 @@ _LINE = re.compile(
     r"\((\d+)\.(\d{1,9})\)\s+(\S+)\s+([0-9A-Fa-f]{1,8})#(#[0-9A-Fa-f])?([0-9A-Fa-f.]*)"
 )
 _ERROR_FLAG = 0x2000_0000  # of a SocketCAN id
-_REMOTE_FLAG = 0x4000_0000
-_EXTENDED_FLAG = 0x8000_0000
-_CAN_FRAME = struct.Struct("=IB3x")
-_READ_AT_ONCE = 256
 _LATE_US = 1_000_000  # that a replay may be behind
-_RECEIVE_BUFFER = 4 << 20  # bytes: some seconds of a busy bus
 
 
 class NoLog(ValueError):
@@ -129,42 +122,3 @@ class Replay:
                 self._at = 0
                 self._start_us += int(self._span_us / self._speed)
         return runs
-
-
-class CanSocket:
-    """One CAN interface, read without waiting. Raises `OSError` where there is none."""
-
-    def __init__(self, interface: str) -> None:
-        family = getattr(socket, "AF_CAN", None)
-        if family is None:
-            raise OSError("this system has no SocketCAN")
-        self.bus = interface
-        self.socket = socket.socket(family, socket.SOCK_RAW, socket.CAN_RAW)
-        try:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-            self.socket.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
-            self.socket.setblocking(False)
-            self.socket.bind((interface,))
-        except OSError:
-            self.socket.close()
-            raise
-
-    def take(self, now: int) -> list[Frame]:
-        """The frames that wait, at most some hundred, with `now` as their time."""
-        frames: list[Frame] = []
-        for _ in range(_READ_AT_ONCE):
-            try:
-                data = self.socket.recv(72)
-            except BlockingIOError:
-                break
-            can_id, length = _CAN_FRAME.unpack_from(data)
-            if can_id & (_ERROR_FLAG | _REMOTE_FLAG):
-                continue
-            wide = can_id & _EXTENDED_FLAG
-            key = can_id & 0x1FFF_FFFF | EXTENDED if wide else can_id & 0x7FF
-            frames.append((now, key, data[8 : 8 + length]))
-        return frames
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self.socket.close()

@@ -115,7 +115,8 @@ def _shown(state: dict[str, Any]) -> str:
     lines = [
         f"{'vehicle':>12}  {state['vehicle']} ({link})",
         f"{'model':>12}  {state['model'] or 'none yet'}",
-        f"{'frames':>12}  {frames['seen']:,} seen, {frames['wanted']:,} wanted",
+        f"{'frames':>12}  {frames['seen']:,} seen, {frames['wanted']:,} wanted,"
+        f" {frames['dropped']:,} dropped",
         f"{'records':>12}  {records['kept']:,} kept, {records['sent']:,} sent,"
         f" {spool['waiting']:,} waiting, {spool['dropped'] + records['dropped']:,} dropped",
         f"{'on disk':>12}  {spool['bytes']:,} bytes",

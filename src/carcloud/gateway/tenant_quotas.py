@@ -125,6 +125,8 @@ class TenantQuotas:
         """Count frames that were taken."""
         known = self._tenants.get(tenant) or self._known(tenant)
         known.taken += frames
+        if known.rate < UNLIMITED:  # time in which there was no room for more gives nothing
+            known.refill(asyncio.get_running_loop().time())
         known.tokens -= frames
 
     def refresh(self) -> None:

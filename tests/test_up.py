@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from carcloud.app.first_start import prepare
 from carcloud.config import Settings
 from carcloud.supervisor import Supervisor
 
@@ -176,6 +177,36 @@ def test_a_taken_port_is_told_in_one_line_before_anything_is_made(tmp_path, take
     _, error = failed_start(tmp_path, f"--set=gateway.gbt32960.port={taken_port}")
     assert str(taken_port) in error
     assert not (tmp_path / "records.sqlite").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no two sockets bind to a port so")
+def test_nobody_else_gets_the_ports_of_gateways_before_they_listen_or_while_they_restart(tmp_path):
+    given = {f"gateway.{name}.port": 0 for name in ("gbt32960", "jt808", "mqtt")}
+    settings = Settings({"data": str(tmp_path), **given})
+    prepare(settings)
+    supervisor = Supervisor(settings, ("gateway",))
+    try:
+        supervisor.start()
+        ports = [supervisor.settings.whole(name) for name in given]
+        gateway = supervisor.children["gateway"].process
+        os.kill(gateway.pid, signal.SIGKILL)
+        gateway.wait(20)
+        for port in ports:
+            with pytest.raises(OSError, match="in use"), socket.socket() as other:
+                other.bind(("127.0.0.1", port))
+        deadline = time.monotonic() + 60
+        while not supervisor.run.ready("gateway", supervisor.pids()["gateway"]):
+            assert time.monotonic() < deadline
+            supervisor.tend()
+            time.sleep(0.05)
+        facts = supervisor.run.facts("gateway")
+        assert [facts[name.split(".")[1]]["port"] for name in given] == ports
+    finally:
+        supervisor.stop()
+    for port in ports:
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", port))
 
 
 def test_a_start_that_fails_later_tells_the_password_it_made(tmp_path, taken_port):

@@ -32,6 +32,7 @@ ROLES = ("gateway", "ingest", "web", "jobs")
 REPLACEABLE = ("web", "gateway")  # without a gap
 _SLOWEST = ("web", "ingest", "jobs", "gateway")  # to start
 _STOP_ORDER = ("gateway", "ingest", "web", "jobs")  # no new frames first, then store what there is
+_CAN_BIND_BESIDE = sys.platform == "linux"  # a socket that has SO_REUSEADDR and does not listen
 _VEHICLES = ("gateway.gbt32960", "gateway.jt808", "gateway.mqtt")  # whose ports vehicles connect to
 _BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 3.0  # between two looks into the stream server's log
@@ -76,6 +77,7 @@ class Supervisor:
     children: dict[str, Child] = field(default_factory=dict)
     server_restarts: int = 0
     _listeners: dict[str, socket.socket] = field(default_factory=dict)
+    _bound: list[socket.socket] = field(default_factory=list)  # to the ports of the gateways
     _gate: Gate | None = None
     _changes: list[Change] = field(default_factory=list)
     _stopping: bool = False
@@ -250,6 +252,7 @@ class Supervisor:
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
+        self._let_go()
         self.stop_stream()
         self.run.release()
 
@@ -281,15 +284,28 @@ class Supervisor:
                     yield f"gateway-{number}"
 
     def _settle_port(self) -> None:
-        """Gateways share their ports, which nobody else may have: they would not notice."""
+        """Gateways share their ports, which nobody else may have: they would not notice.
+
+        They stay bound here, without listening, so that no connection of this machine is given one
+        as its own port before a gateway listens, or while it is started again.
+        """
         if "gateway" not in self.roles:
             return
         for prefix in _VEHICLES:
             if self.settings.whole(f"{prefix}.port") < 0:
                 continue
-            with _opened(self.settings, prefix) as probe:
-                port = probe.getsockname()[1]
+            bound = _opened(self.settings, prefix)
+            port = bound.getsockname()[1]
             self.settings = self.settings.with_values({f"{prefix}.port": port})
+            if _CAN_BIND_BESIDE:
+                self._bound.append(bound)
+            else:
+                bound.close()
+
+    def _let_go(self) -> None:
+        for bound in self._bound:
+            bound.close()
+        self._bound.clear()
 
     def _listen(self) -> None:
         """Web processes get their listening sockets from here: one that replaces another has
@@ -358,6 +374,7 @@ class Supervisor:
     def _leave(self, role: str) -> None:
         """In a fork: let go what is the supervisor's alone, so that it ends with the supervisor."""
         self.run.leave()
+        self._let_go()
         if role != "web":
             for listener in self._listeners.values():
                 listener.close()

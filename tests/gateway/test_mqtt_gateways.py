@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from carcloud.app.admission_watch import CREDENTIALS, STOPPED
+from carcloud.app.admission_watch import CREDENTIALS, STOPPED, AdmissionWatch
 from carcloud.codecs.mqtt.packets import (
     V5,
     V311,
@@ -107,10 +107,31 @@ def test_who_would_not_be_let_in_any_more_is_disconnected(
             unmoved = VehicleChange(labels={"colour": "red"})
             found.role._vehicles.change(T, "car-2", unmoved, actor="test")
             change(found)
-            assert await car.get(5) == Disconnect(reason)
+            assert await car.get() == Disconnect(reason)
             assert await car.get() is None
             assert found.mqtt.figures.closed[counted] == 1
             await other.nothing()
+
+    run(check())
+
+
+def test_what_changes_before_the_first_look_is_seen(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_look, run_watch = asyncio.Event(), AdmissionWatch.run
+
+    async def late(watch: AdmissionWatch) -> None:
+        await may_look.wait()
+        await run_watch(watch)
+
+    monkeypatch.setattr(AdmissionWatch, "run", late)
+
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            car = await found.client()
+            _revoke(found)
+            may_look.set()
+            assert await car.get() == Disconnect(Reason.NOT_AUTHORIZED)
 
     run(check())
 
@@ -124,8 +145,8 @@ def test_a_token_that_is_taken_back_ends_the_connection_in_whichever_gateway(
             v311 = await other.client("car-2", version=V311)
             _revoke(one)
             one.role._vehicles.revoke_token(T, "car-2", actor="test")
-            assert await v5.get(5) == Disconnect(Reason.NOT_AUTHORIZED)
-            assert await v311.get(5) is None
+            assert await v5.get() == Disconnect(Reason.NOT_AUTHORIZED)
+            assert await v311.get() is None
             refused = await Client.open(one.port)
             hello = Connect(CAR, username=CAR, password=one.token().encode())
             answer = await refused.ask(hello)
@@ -166,7 +187,7 @@ def test_the_older_connection_is_taken_over_and_what_waits_comes_to_the_newer(
             new = await persistent(other, **given)
             assert not resumed(new)
             gone = Disconnect(Reason.SESSION_TAKEN_OVER) if version == V5 else None
-            assert await old.get(5) == gone
+            assert await old.get() == gone
             await put(one, b"first")  # before it subscribes anew: nothing is lost
             assert await new.ask(ALL) == Suback(7, (1,))
             assert [await taken(new) for _ in range(2)] == [b"list", b"first"]
@@ -285,7 +306,7 @@ def test_a_command_on_its_way_to_an_old_connection_follows_the_vehicle(
             new = await persistent(other)
             await new.ask(ALL)
             # Given to the old connection before it has ended, and written after that.
-            assert isinstance(await old.get(5), Disconnect)
+            assert isinstance(await old.get(), Disconnect)
             reports: list[object] = []
             order = Order("1", "locate", {}, now_us() + 60 * SECOND)
             session.deliver(order, reports.append)

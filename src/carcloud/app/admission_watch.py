@@ -6,6 +6,7 @@ that are connected here, with what they came in by. Suspended tenants are `Tenan
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from typing import Final
@@ -32,6 +33,13 @@ class AdmissionWatch:
     def __init__(self, vehicles: Vehicles, roster: Roster) -> None:
         self._vehicles = vehicles
         self._roster = roster
+        self._begun: int | None = None  # the newest change before anybody came in
+
+    async def begin(self) -> None:
+        """Call it before the first vehicle may come in: what changes from now on is seen. While
+        the registry does not answer, nobody comes in."""
+        with contextlib.suppress(EngineError):
+            self._begun = await self._newest()
 
     async def run(self) -> None:
         """Look once a second, until cancelled."""
@@ -44,12 +52,15 @@ class AdmissionWatch:
             await asyncio.sleep(_LOOK_S)
 
     async def _begin(self) -> int:
-        """The newest change."""
-        while True:
-            try:
-                return (await asyncio.to_thread(self._vehicles.changed_after, _NEVER))[0]
-            except EngineError:
+        while self._begun is None:
+            await self.begin()
+            if self._begun is None:
                 await asyncio.sleep(_LOOK_S)
+        return self._begun
+
+    async def _newest(self) -> int:
+        """The newest change."""
+        return (await asyncio.to_thread(self._vehicles.changed_after, _NEVER))[0]
 
     async def _look(self, after: int) -> int:
         """Look at changes after a mark; returns the newest."""

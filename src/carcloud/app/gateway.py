@@ -132,6 +132,7 @@ class GatewayRole:
     async def start(self, tls: ssl.SSLContext | None = None) -> dict[str, dict[str, object]]:
         """Listen; returns the addresses by protocol. `tls` = of the GB/T 32960 listener."""
         await self.watch.start()
+        await self.admissions.begin()
         addresses = {
             name: await one.start(tls if name == "gbt32960" else None)
             for name, one in self.listeners.items()

@@ -106,7 +106,7 @@ class Server:
         for writer in self._writers:
             writer.write(encode(Publish(topic, payload, 1, 7), V5))
 
-    async def wait(self, what, seconds=30):
+    async def wait(self, what, seconds=60):
         """Until `what(self)` gives something true, which is returned."""
         async with asyncio.timeout(seconds):
             while not (found := what(self)):

@@ -111,7 +111,7 @@ def test_a_connection_cut_in_the_middle_of_1000_records_loses_none_and_keeps_the
         stop = asyncio.Event()
         agent = Agent(given)
         running = asyncio.create_task(agent.run(stop))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while agent.status()["records"]["kept"] < 1000:
                 await asyncio.sleep(0.02)
         stop.set()

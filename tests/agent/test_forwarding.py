@@ -51,7 +51,7 @@ def test_a_partition_on_request_stays_until_it_is_asked_for(tmp_path):
             await server.wait(lambda it: len(speeds(it)) == 5)
             assert (await answer(server, "all"))["state"] == "executed"
             agent.feed("can0", [frame(6)])  # later than what was asked for
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while agent.status()["records"]["kept"] < 1:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.7)
@@ -116,7 +116,7 @@ def test_a_replay_ends_also_where_records_newer_than_asked_for_stay(tmp_path):
         agent = Agent(
             settings(tmp_path, server.port, campaigns=campaign_file(tmp_path, KEPT), **given)
         )
-        await asyncio.wait_for(agent.run(), 10)
+        await asyncio.wait_for(agent.run(), 60)
         assert 0 < agent.status()["spool"]["waiting"] <= 4
         await server.stop()
 
@@ -133,7 +133,7 @@ def test_a_replay_ends_also_where_the_condition_of_upload_does_not_hold(tmp_path
         agent = Agent(
             settings(tmp_path, server.port, campaigns=campaign_file(tmp_path, held), **given)
         )
-        await asyncio.wait_for(agent.run(), 10)
+        await asyncio.wait_for(agent.run(), 60)
         assert agent.status()["spool"]["waiting"] == 4
         assert speeds(server) == []
         await server.stop()

@@ -22,13 +22,13 @@ async def work():
     log, stop = given.pop("replay"), asyncio.Event()
     first = Agent(load_settings(None, given))
     running = asyncio.create_task(first.run(stop))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while first.status()["records"]["sent"] < 20 or not first._orders._entries["7"].told:
             await asyncio.sleep(0.02)
     stop.set()
     await running
     second = Agent(load_settings(None, {**given, "replay": log}))
-    await asyncio.wait_for(second.run(), 20)
+    await asyncio.wait_for(second.run(), 60)
     print(json.dumps([first.status(), second.status()]))
 
 asyncio.run(work())
@@ -42,7 +42,7 @@ def test_a_full_disk_ends_nothing(tmp_path):
         agent = Agent(settings(tmp_path, 1, replay=write_log(tmp_path / "a.log", 20), **given))
         stop = asyncio.Event()
         running = asyncio.create_task(agent.run(stop))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while agent.status()["records"]["kept"] < 20:
                 await asyncio.sleep(0.02)
         stop.set()

@@ -28,7 +28,7 @@ def test_a_version_that_cannot_be_read_keeps_what_was_not_sent(tmp_path):
         agent = Agent(settings(tmp_path, 1, replay=write_log(tmp_path / "a.log", 20)))
         stop = asyncio.Event()
         running = asyncio.create_task(agent.run(stop))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while agent.status()["records"]["kept"] < 20:
                 await asyncio.sleep(0.02)
         stop.set()
@@ -72,8 +72,15 @@ def test_data_removed_with_a_campaign_are_counted(tmp_path):
 def test_what_is_too_old_goes_also_while_records_come_all_the_time(tmp_path, monkeypatch):
     async def script():
         monkeypatch.setattr("carcloud.agent.keeping._SWEEP_S", 0.05)
-        kept = keeper(tmp_path)
-        now = [0]
+        kept, sweep = keeper(tmp_path), Spool.sweep
+        now, swept = [0], []
+
+        def counted(spool, now_us):
+            swept.append(now_us)
+            now[0] = 0 if now[0] > 9_000_000 else now[0]
+            return sweep(spool, now_us)
+
+        monkeypatch.setattr(Spool, "sweep", counted)
         kept.clock = lambda: now[0]
         kept.spool.limit("old", Bounds(keep_us=1_000_000))
         kept.spool.append("old", b"x", 0)
@@ -81,14 +88,13 @@ def test_what_is_too_old_goes_also_while_records_come_all_the_time(tmp_path, mon
         running = asyncio.create_task(kept.run())
 
         async def pass_time(until_us):
-            now[0] = until_us
-            for _ in range(15):  # three sweeps
+            now[0], sweeps = until_us, len(swept) + 3
+            while len(swept) < sweeps:
                 kept.report(now[0], {"Vehicle.Speed": 1.0})
                 await asyncio.sleep(0.01)
-                now[0] = 0 if until_us > 9_000_000 else now[0]
 
         await pass_time(500_000)
-        await pass_time(1 << 50)  # for a moment
+        await pass_time(1 << 50)  # until it has been looked at once
         assert kept.spool.streams["old"].waiting == 1
         await pass_time(2_000_000)
         assert kept.spool.streams["old"].waiting == 0

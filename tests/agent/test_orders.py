@@ -25,6 +25,7 @@ class Desk:
         self.told = []
         self.clock = NOW
         self.done = []
+        self.waits = False
         self.moves = None
         self.gate = asyncio.Event()
         hooks = (
@@ -60,6 +61,7 @@ class Desk:
         self.told.append(told)
 
     async def _wait(self, arguments):
+        self.waits = True
         await self.gate.wait()
         self.done.append(dict(arguments))
         return {}
@@ -81,8 +83,13 @@ class Desk:
         _, result = self.answers[-1]
         return result["state"], result["code"]
 
+    async def begun(self):
+        async with asyncio.timeout(60):
+            while not self.waits:
+                await asyncio.sleep(0.01)
+
     async def until(self, count):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.answers) < count:
                 await asyncio.sleep(0.01)
         return self.last
@@ -202,7 +209,7 @@ def test_a_command_that_comes_twice_is_done_once_also_after_a_restart(tmp_path):
         running = asyncio.create_task(desk.orders.run())
         desk.give("a", arguments={})
         desk.give("a", arguments={})
-        await asyncio.sleep(0.05)
+        await desk.begun()
         running.cancel()  # in the middle of it
         again = Desk(tmp_path)
         assert again.give("a") == ("failed", orders.INTERRUPTED)
@@ -224,7 +231,7 @@ def test_what_waits_and_what_the_cloud_has_not_heard_survives_a_restart(tmp_path
         desk.give("a")
         desk.give("b", arguments={})
         desk.give("no", "nope")
-        await asyncio.sleep(0.05)
+        await desk.begun()
         running.cancel()  # a is begun, b waits, nothing was acknowledged
         again = Desk(tmp_path)
         again.orders.tell_again()

@@ -50,7 +50,7 @@ async def collected(folder, campaign, count):
     agent = Agent(settings(folder, 1))
     agent._document("documents", lists(entry)[0])
     agent._document(f"documents/{campaign['id']}", whole)
-    async with at_work(agent), asyncio.timeout(20):
+    async with at_work(agent), asyncio.timeout(60):
         for speed in range(1, count + 1):
             agent.feed("can0", [frame(speed)])
         while agent.status()["records"]["kept"] < count:

@@ -59,7 +59,7 @@ class Site:
     async def stored(self, count: int) -> list[tuple[str, bytes]]:
         """The first `count` messages in the stream since the site was made."""
         found: list[tuple[str, bytes]] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for messages in self.stream.read("FRAMES", "test", batch=16, wait_s=0.1):
                 for message in messages:
                     _, tenant, protocol = message.subject.split(".", 2)
@@ -107,7 +107,7 @@ class Client:
             raw = packet if isinstance(packet, bytes) else encode(packet, self.version)
             self.writer.write(raw)
 
-    async def get(self, seconds: float = 5) -> Packet | None:
+    async def get(self, seconds: float = 60) -> Packet | None:
         """The next packet; None when the gateway has closed the connection."""
         async with asyncio.timeout(seconds):
             while not self._packets:
@@ -191,7 +191,7 @@ def _prepare(settings: Settings) -> None:
         (data / name).write_bytes(content)
 
 
-async def until(true: Callable[[], bool | Awaitable[bool]], seconds: float = 5) -> None:
+async def until(true: Callable[[], bool | Awaitable[bool]], seconds: float = 60) -> None:
     """Wait for it."""
     async with asyncio.timeout(seconds):
         while True:

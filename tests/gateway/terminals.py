@@ -129,7 +129,7 @@ class Terminal:
 
     async def reply(self) -> Frame:
         """The next message of the platform."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not self._here:
                 data = await self.reader.read(65536)
                 assert data, "closed"
@@ -157,7 +157,7 @@ class Terminal:
 
     async def closed(self) -> bool:
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while await self.reader.read(65536):
                     pass
         except ConnectionResetError:

@@ -57,7 +57,7 @@ def drive(server, folder: Path, options: AgentOptions, model: CarModel, rows: in
                 acked = await asyncio.to_thread(agents.finish)
             finally:
                 agents.close()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while len(reports(messages)) < len(acked):
                     messages += await found.stored(1)
             told = {(agents.cars[car], time_us) for car, time_us in acked.tolist()}

@@ -19,7 +19,7 @@ from tests.gateway.conftest import listening
 from tests.gateway.test_gbt32960 import VIN, report
 
 PACE = Pace(
-    login_reply=1, logins=2, long_wait=0.2, report_reply=1, error_again=0.05, idle=0.02,
+    login_reply=60, logins=2, long_wait=0.2, report_reply=60, error_again=0.05, idle=0.02,
     reconnect=0.05,
 )  # fmt: skip
 RETIRED = "LTESTPLT5A0000009"
@@ -73,7 +73,7 @@ def spec(port: int) -> LinkSpec:
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -100,15 +100,17 @@ def test_a_lost_platform_gets_everything_after_it_is_back(server):
         async with listening(server) as site:
             port = site.port
             task = asyncio.create_task(Forwarder(spec(port), lake.queue(), PACE).run())
-            for _ in range(4):
-                await asyncio.sleep(0.03)
+            for cut in range(4):
+                await until(lambda cut=cut: sum(there for there, _ in lake.told) > cut)
+                before = lake.position
+                await until(lambda cut=cut, at=before: cut % 2 or lake.position > at or lake.done)
                 for session in list(site.gateway.sessions):
                     session.close("test")
             await until(lambda: lake.done)
             task.cancel()
             wanted = {frame.raw[24:30] for frame in lake.frames}
             count = 40
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 while not wanted <= {row["frame"][24:30] for row in await site.stored(count)}:
                     count = len(site.rows) + 1  # some came twice
             assert any(problem for _, problem in lake.told)

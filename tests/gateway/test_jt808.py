@@ -505,7 +505,7 @@ def test_limits_on_silence_half_frames_and_damage(server):
             mute = await Terminal.connect(site)
             one = await Terminal.ready(site)
             one.write(build(2019, 0x0200, PHONE, 1, POSITION)[:20])
-            await asyncio.sleep(0.05)
+            await until(lambda: any(session._splitter.pending for session in site.gateway.sessions))
             now(site, 31)
             assert await mute.closed()
             one.send(0x0002)

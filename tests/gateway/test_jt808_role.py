@@ -141,7 +141,7 @@ def test_blocks_of_two_protocols_of_one_gateway_are_both_kept(server, tmp_path):
                 assert acked == Ack(Type.PUBACK, number)
                 one.send(0x0200, POSITION)
                 assert (await one.result())[1:] == (0x0200, 0)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 rows = await Site(found.mqtt, found.stream, port).stored(8)
             kept = [row["vehicle"] for row in rows]
             assert (kept.count(CAR), kept.count(PHONE)) == (3, 5)

@@ -39,7 +39,7 @@ async def driving(port: int, **given):
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -195,8 +195,8 @@ def test_orders_that_cannot_be_or_are_not_answered(server):
             assert (await told.end()).state == "failed"
             assert told.states == ["sent", "failed"]
 
-            late = give("locate", expires_us=now_us() + SECOND // 5)
-            await asyncio.sleep(0.25)
+            late = give("locate", expires_us=now_us() + SECOND)
+            await asyncio.sleep(1.05)
             now(site)
             assert late.states == ["sent", "timed_out"]
 

@@ -507,7 +507,7 @@ def test_many_messages_in_one_write_are_all_answered(server: NatsServer, tmp_pat
             count = 1500
             for number in range(1, count + 1):
                 client.send(Publish(SIGNALS, b"%d" % number, 1, number))
-            answers = [await client.get(20) for _ in range(count)]
+            answers = [await client.get() for _ in range(count)]
             assert answers == [puback(number) for number in range(1, count + 1)]
             stored = await found.stored(count)
             assert [payload for _, payload in stored] == [b"%d" % n for n in range(1, count + 1)]

@@ -65,7 +65,7 @@ def test_a_campaign_of_the_cloud_collects_from_a_replayed_log(
             stop = asyncio.Event()
             running = asyncio.create_task(Agent(given).run(stop))
             told: dict[str, list[bytes]] = {"signals": [], "collected": [], "checkin": []}
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not told["signals"] or len(told["collected"]) < 50:
                     for topic, payload in await found.stored(1):
                         told.setdefault(topic.removeprefix(f"v1/{CAR}/"), []).append(payload)
@@ -125,7 +125,9 @@ def test_what_a_campaign_keeps_comes_when_the_cloud_asks_for_it(
             await until(lambda: agent.status()["spool"]["waiting"] == 0)
             stop.set()
             await running
-            stored = [each for topic, each in await found.stored(20) if "collected" in topic]
+            stored: list[bytes] = []
+            while len(stored) < 20:
+                stored += [each for topic, each in await found.stored(1) if "collected" in topic]
             await _nothing_twice_and_in_order(stored)
             assert len(stored) == 20
 
@@ -218,7 +220,7 @@ async def _commands(found: Site, agent: Agent) -> None:
     assert located.result[f"{PLACE}Latitude"] == pytest.approx(31.2)
     assert located.received is not None
     assert (await _ended(found, "track", interval_s=1, duration_s=60)).state == State.EXECUTED
-    async with asyncio.timeout(10):  # its usual interval is an hour
+    async with asyncio.timeout(60):  # its usual interval is an hour
         while not [topic for topic, _ in await found.stored(1) if topic.endswith("/signals")]:
             pass
     done = await _ended(found, "set-signal", path=HORN, value=True)
@@ -273,7 +275,7 @@ def test_a_command_that_is_too_late_for_the_agent_has_timed_out(
             stop = asyncio.Event()
             running = asyncio.create_task(Agent(given).run(stop))
             told: dict[str, Any] = {}
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while told.get("state") != "timed_out":
                     for topic, answer in await found.stored(1):
                         if topic == f"v1/{CAR}/commands/late/result":
@@ -298,7 +300,7 @@ def test_a_wrong_token_is_told(server: NatsServer, tmp_path: Path) -> None:
             )  # fmt: skip
             agent, stop = Agent(given), asyncio.Event()
             running = asyncio.create_task(agent.run(stop))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not agent.status()["reason"]:
                     await asyncio.sleep(0.05)
             assert "0x87" in agent.status()["reason"]

@@ -42,7 +42,7 @@ async def device(found: Site, *command: str) -> str:
     running = await asyncio.create_subprocess_exec(
         *command, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    said, _ = await asyncio.wait_for(running.communicate(), 30)
+    said, _ = await asyncio.wait_for(running.communicate(), 60)
     assert running.returncode == 0, said.decode()
     return said.decode()
 
@@ -56,7 +56,7 @@ async def rows(found: Site) -> list[dict[str, Any]]:
     async def done() -> bool:
         return await found.stream.confirmed("FRAMES", "ingest") >= last
 
-    await until(done, 20)
+    await until(done)
     ingest.stop()
     await working
     table = found.engines.lake.read(TableRef(T, "signals"), Slice(vehicles=(CAR,)))

@@ -70,7 +70,7 @@ class Vehicle:
         """One message at each of these, all acknowledged."""
         for number, level in enumerate(qos):
             told = self.client.publish(SIGNALS, b"%d" % number, level)
-            await asyncio.to_thread(told.wait_for_publish, 5)
+            await asyncio.to_thread(told.wait_for_publish, 60)
             assert told.is_published()
 
     async def leave(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from carcloud.codecs.mqtt.packets import Ack, Publish, Subscribe, Subscription, Type
 from carcloud.codecs.mqtt.properties import Properties
 from carcloud.engines.stream_nats import NatsServer
+from carcloud.gateway.mqtt import downward
 from carcloud.model.time import SECOND, now_us
 from carcloud.services.commands.api import Commands, NewCommand
 from carcloud.services.vehicles.api import announce
@@ -82,18 +83,20 @@ def test_a_command_cancelled_before_its_puback_is_not_sent_again(
     run(check())
 
 
-def test_what_is_too_late_or_replaced_is_not_sent_again(server: NatsServer, tmp_path: Path) -> None:
+def test_what_is_too_late_or_replaced_is_not_sent_again(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def check() -> None:
         async with site(server, tmp_path) as found:
             client = await connected(found)
-            await put(found, b"late", now_us() + SECOND)
+            await put(found, b"late", now_us() + 600 * SECOND)
             assert (await client.message()).payload == b"late"
             found.outgoing.retain(T, CAR, DOCUMENTS, b"old", actor="t")
             await announce(found.stream, T, [CAR])
             assert (await client.message()).payload == b"old"
             await lost(found, client)
             found.outgoing.retain(T, CAR, DOCUMENTS, b"new", actor="t")
-            await asyncio.sleep(1)
+            monkeypatch.setattr(downward, "now_us", lambda: now_us() + 601 * SECOND)
             again = await connected(found, clean_start=False)
             message = await again.message()
             assert (message.payload, message.dup) == (b"new", False)
@@ -118,7 +121,7 @@ def test_what_waits_for_room_is_dropped_when_it_is_withdrawn(
                 lambda: second in (one.id for one, _ in link.state.queue) or link.down._again
             )
             link.down.look()
-            await asyncio.sleep(0.1)
+            await until(lambda: not link.down._looking)
             for number in (first, second):
                 assert found.outgoing.withdraw(T, CAR, number, actor="t")
             if announced:
@@ -197,16 +200,19 @@ def test_a_command_that_is_put_after_it_was_cancelled_is_withdrawn(
             client = await connected(found)
             given = found.mqtt.downlink.given  # type: ignore[union-attr]
             assert given is not None
-            put_in_store = given._admit
+            put_in_store, put_there = given._admit, []
 
             def slow(asked: Any) -> Any:
                 for one in asked:
                     commands.cancel(T, one.order.id, actor="ann")
-                return put_in_store(asked)
+                answers = put_in_store(asked)
+                put_there.extend(asked)
+                return answers
 
             given._admit = slow
             command = commands.give(T, CAR, NewCommand("locate"), actor="ann").id
-            await until(lambda: commands.get(T, command).state == "cancelled", 10)
+            await until(lambda: bool(put_there))
+            assert commands.get(T, command).state == "cancelled"
             await client.nothing()
             assert found.outgoing.waiting(T, CAR) == []
 

@@ -76,7 +76,7 @@ class Site:
 
     async def stored(self, count: int) -> list[dict]:
         rows: list[dict] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for messages in self.stream.read("FRAMES", "test", batch=16, wait_s=0.1):
                 for message in messages:
                     _, tenant, protocol = message.subject.split(".", 2)
@@ -424,7 +424,7 @@ def test_one_vehicle_that_sends_much_does_not_hold_up_another(server, tmp_path):
                 busy.send(*burst)
                 quiet.send(build(2025, 7, 0xFE, OTHER))
                 assert (await quiet.reply()).flag == Flag.SUCCESS
-                assert [(await busy.reply(20)).flag for _ in burst] == [Flag.SUCCESS] * 120
+                assert [(await busy.reply()).flag for _ in burst] == [Flag.SUCCESS] * 120
             finally:
                 type(session)._rest = rest
             assert turns

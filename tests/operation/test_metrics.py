@@ -37,7 +37,12 @@ def test_what_is_told_and_what_is_documented_are_the_same(cloud: Running):
         text = cloud.client.get("/metrics").text
         return {plain(one.name): one for one in text_string_to_metric_families(text)}
 
+    def values() -> dict[str, float]:
+        return {sample.name: sample.value for one in told().values() for sample in one.samples}
+
     cloud.until(lambda: wanted <= told().keys() and told()["queries_total"].samples[0].value)
+    cloud.until(lambda: values()["carcloud_commit_frames_sum"] >= 10)
+    cloud.until(lambda: values()["carcloud_lag_frames"] < 20)
     found = told()
     assert found.keys() <= KNOWN.keys(), "add them to services/telemetry/metrics.py"
     for name, one in found.items():
@@ -48,11 +53,8 @@ def test_what_is_told_and_what_is_documented_are_the_same(cloud: Running):
         assert labels - {"role", "instance", "le"} == set(metric.labels), name
         roles = {sample.labels["role"] for sample in one.samples if "role" in sample.labels}
         assert roles <= (set(metric.roles) or {"gateway", "ingest", "web", "jobs"}), name
-    values = {sample.name: sample.value for one in found.values() for sample in one.samples}
-    assert values["carcloud_ack_seconds_count"] >= 10  # 5 vehicles for 3 s, on a busy machine
-    assert values["carcloud_lag_frames"] < 20
-    assert values["carcloud_commit_frames_sum"] >= 10
-    assert values["carcloud_stream_up"] == 1
+    cloud.until(lambda: values()["carcloud_ack_seconds_count"] >= 10)  # 5 vehicles for 3 s
+    assert values()["carcloud_stream_up"] == 1
 
 
 def test_every_metric_is_documented():

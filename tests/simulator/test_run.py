@@ -2,6 +2,7 @@
 acknowledged has arrived, and everything arrives."""
 
 import asyncio
+import socket
 import ssl
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -116,9 +117,11 @@ async def test_a_silent_server_confirms_nothing():
 
 @pytest.mark.anyio
 async def test_without_a_server_it_ends_in_time():
-    async with Server() as server:
-        gone = options(server, vehicles=3, seconds=0.5, drain_s=0.5)
-    result = await simulate(gone)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # nobody else gets the port, and nobody listens there
+        port = deaf.getsockname()[1]
+        gone = options(Server(port=port), vehicles=3, seconds=0.5, drain_s=0.5)
+        result = await simulate(gone)
     assert (result.sent, result.acknowledged, result.unconfirmed) == (0, 0, 0)
 
 

@@ -53,7 +53,7 @@ def _agent(found: Site, folder: Path) -> Agent:
     given = {
         "vehicle": CAR, "folder": str(folder / "agent"), "server.port": found.port,
         "server.token_file": str(folder / "token"), "report_interval_ms": 0,
-        "replay": write_log(folder / "a.log", 300, 1000), "loop": True, "speed": 0.25,
+        "replay": write_log(folder / "a.log", 300, 1000), "loop": True, "speed": 0.05,
         "attributes": {"fleet": "north"},
     }  # fmt: skip
     return Agent(load_settings(None, given))

@@ -281,6 +281,10 @@ def test_a_peer_that_does_not_read_its_replies_is_closed(server):
             loop = asyncio.get_running_loop()
             await loop.sock_connect(deaf, ("127.0.0.1", found.port))
             await loop.sock_sendall(deaf, login())
+            await until(lambda: VIN in found.gateway.roster.vehicles)
+            transport = found.gateway.roster.vehicles[VIN].session._transport
+            own = transport.get_extra_info("socket")
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # which is soon full
             waiting = 0
             with pytest.raises(ConnectionError):
                 async with asyncio.timeout(60):
@@ -409,6 +413,7 @@ def test_a_flood_of_logins_is_absorbed_and_disturbs_nobody(tmp_path):
             "gateway.mqtt.port": 0,
             "gateway.auto_register": True,
             "gateway.gbt32960.reply_reports": True,
+            "gateway.login_timeout_s": 150,  # 4,000 peers take a while on a slow machine
         }
     )
     prepare(settings)

@@ -59,7 +59,7 @@ def test_a_campaign_of_the_cloud_collects_from_a_replayed_log(
                 {
                     "vehicle": CAR, "folder": str(tmp_path / "agent"), "server.port": found.port,
                     "server.token_file": str(tmp_path / "token"), "report_interval_ms": 100,
-                    "replay": write_log(tmp_path / "a.log", 300, 1000), "loop": True, "speed": 0.25,
+                    "replay": write_log(tmp_path / "a.log", 300, 1000), "loop": True, "speed": 0.05,
                 },
             )  # fmt: skip
             stop = asyncio.Event()

@@ -110,7 +110,7 @@ def _place(random: np.random.Generator) -> tuple[int, int]:
     )
 
 
-def _rate(work: Callable[[], object], count: int, runs: int) -> float:
+def rate(work: Callable[[], object], count: int, runs: int) -> float:
     """Items a second of processor time: median of `runs` after one warm-up."""
     work()
     taken = []
@@ -130,12 +130,12 @@ def columnar_rate(blocks: Sequence[pa.Array], runs: int = 15) -> float:
         for block in blocks:
             decode_block(block)
 
-    return _rate(work, sum(map(len, blocks)), runs)
+    return rate(work, sum(map(len, blocks)), runs)
 
 
 def reference_rate(raw: Sequence[bytes]) -> float:
     """Frames a second of the reference decoder, with its VSS signals."""
-    return _rate(lambda: [signals(decode(parse(one))) for one in raw], len(raw), 3)
+    return rate(lambda: [signals(decode(parse(one))) for one in raw], len(raw), 3)
 
 
 def _rtm_con() -> tuple[Callable[[bytes], Any], Callable[[Any], Any]]:
@@ -163,8 +163,8 @@ def rtm_con_rates(raw: Sequence[bytes]) -> tuple[float, float]:
     """
     parse, flat = _rtm_con()
     return (
-        _rate(lambda: [parse(one) for one in raw], len(raw), 3),
-        _rate(lambda: [flat(parse(one)) for one in raw], len(raw), 3),
+        rate(lambda: [parse(one) for one in raw], len(raw), 3),
+        rate(lambda: [flat(parse(one)) for one in raw], len(raw), 3),
     )
 
 

@@ -2,6 +2,7 @@
 
 Each part tells its method in its own module: `bench/vocabulary_can.py` decodes CAN logs,
 `bench/vocabulary_jt808.py` reads position reports of trucks,
+`bench/vocabulary_fields.py` reads fields of cars' reports that models map,
 `bench/vocabulary_samples.py` reads batches of MQTT,
 `bench/vocabulary_mqtt.py` has vehicles publish them,
 `bench/vocabulary_agent.py` carries frames through the campaigns of a vehicle,
@@ -15,6 +16,7 @@ from bench import (
     vocabulary_agent,
     vocabulary_campaigns,
     vocabulary_can,
+    vocabulary_fields,
     vocabulary_jt808,
     vocabulary_mqtt,
     vocabulary_samples,
@@ -23,6 +25,7 @@ from bench import (
 PARTS = (
     vocabulary_can,
     vocabulary_jt808,
+    vocabulary_fields,
     vocabulary_samples,
     vocabulary_mqtt,
     vocabulary_agent,

@@ -9,16 +9,15 @@ other programs on the machine count less. PyPI has no decoder of position report
 its one package for the protocol (tongue 1.0.0, for Python 2) escapes frames and no more.
 """
 
-import gc
 import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 
 from bench import Row
+from bench.decode import rate as rate_of
 from carcloud.codecs.jt808.columnar import decode_block
 from carcloud.codecs.jt808.decode import decode
 from carcloud.codecs.jt808.encode import encode_position
@@ -61,24 +60,11 @@ def _report(random: np.random.Generator, number: int) -> bytes:
     return build((2013, 2019)[number % 2], 0x0200, phone, number & 0xFFFF, body)
 
 
-def _rate(work: Callable[[], object], count: int, runs: int) -> float:
-    """Items a second of processor time: median of `runs` after one warm-up."""
-    work()
-    taken = []
-    gc.disable()
-    for _ in range(runs):
-        start = time.process_time()
-        work()
-        taken.append(time.process_time() - start)
-    gc.enable()
-    return count / statistics.median(taken)
-
-
 def _columnar(raw: Sequence[bytes], per_block: int, runs: int) -> float:
     blocks = [
         pa.array(raw[at : at + per_block], pa.binary()) for at in range(0, len(raw), per_block)
     ]
-    return _rate(lambda: [decode_block(block) for block in blocks], len(raw), runs)
+    return rate_of(lambda: [decode_block(block) for block in blocks], len(raw), runs)
 
 
 def figures(small: bool) -> Iterator[Row]:
@@ -86,7 +72,7 @@ def figures(small: bool) -> Iterator[Row]:
     raw = frames(2_000 if small else 24_000)
     plain_ones = raw[: 20 if small else 500]
     size = statistics.mean(map(len, raw))
-    plain = _rate(lambda: [signals(decode(parse(one))) for one in plain_ones], len(plain_ones), 3)
+    plain = rate_of(lambda: [signals(decode(parse(one))) for one in plain_ones], len(plain_ones), 3)
     name = f"columnar JT/T 808 position decode, one core, {size:.0f}-byte frames"
     for per_block in (8_000, 800):
         rate = _columnar(raw, per_block, 3 if small else 25)

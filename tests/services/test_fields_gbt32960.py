@@ -4,10 +4,13 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from carcloud.app.ingest import make_decoders
+from carcloud.codecs.fields import OneByOne
+from carcloud.codecs.gbt32960 import named
 from carcloud.codecs.gbt32960.columnar import warm
 from carcloud.codecs.gbt32960.constants import HEADER_SIZE
 from carcloud.codecs.gbt32960.frame import build
@@ -19,7 +22,13 @@ from carcloud.services.telemetry.decode_gbt32960 import decoder
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import NewVehicle, VehicleModel, Vehicles
-from carcloud.services.vocabulary.api import Mappings, ModelMapping, Vocabulary
+from carcloud.services.vocabulary.api import (
+    FieldSource,
+    Mappings,
+    ModelMapping,
+    Vocabulary,
+    converted,
+)
 from carcloud.services.vocabulary.mapping_document import read_mapping
 from tests.codecs.gbt32960.examples import REALTIME_2016
 from tests.services.test_ingest import report
@@ -97,6 +106,44 @@ def test_numbers_that_are_too_large_are_no_value() -> None:
     assert [row[STATE] for row in rows] == ["START", "ON"]
     assert [row[TYRE] for row in rows] == [0, None]
     assert [row[SPEED] for row in rows] == [1, decoded(decoder(), frames[1]).rows[SPEED][0].as_py()]
+
+
+def test_mappings_of_many_models_give_what_each_row_says_alone() -> None:
+    """Models that share rules, that differ in one, that map nothing; values beyond their range."""
+    texts = [
+        f"""signals:
+  {COOLANT}: {{field: gbt32960.unit.0x83.u8@0, unit: degC, offset: -40, valid: [-40, {most}]}}
+  {SPEED}: {{field: gbt32960.unit.0x83.{kind}@1, scale: {scale}}}
+  {STATE}: {{field: gbt32960.unit.0x83.u8@2, values: {{0: "OFF", 1: "ON", {label}: START}}}}
+  {TYRE}: {{field: gbt32960.unit.0x83.i16@1, valid: [0, 300]}}
+"""
+        for most, kind, scale, label in ((90, "u8", 1, 2), (90, "u8", 0.5, 3), (20, "f32", 1, 2))
+    ]
+    known = [mapping(text) for text in texts] + [mapping("signals:\n")]
+    random = np.random.default_rng(83)
+    names = [f"LTESTVNA{number:09}" for number in range(20)]
+    of = {name: known[number % 4] for number, name in enumerate(names) if number % 5}
+    frames = [
+        (name, own(name, second, random.integers(0, size, size, np.uint8).tobytes()))
+        for second, size in enumerate((5, 5, 1, 5, 3, 250, 5, 0))
+        for name in names
+    ]
+    found = decoded(decoder(mappings=lambda _tenant, _names: of), *frames).rows
+    plain = decoded(decoder(), *frames).rows.to_pylist()
+    for (name, frame), row, without in zip(frames, found.to_pylist(), plain, strict=True):
+        expected, flagged = {**without}, []
+        for rule in of[name].fields("gbt32960") if name in of else ():
+            assert isinstance(rule.source, FieldSource)
+            one = OneByOne([named.report(frame)])
+            read = one.raw if rule.labels else one.value
+            values, outside = converted(rule, *read(rule.source.field))
+            if values[0].is_valid:
+                expected[rule.path] = values[0].as_py()
+            flagged += [rule.path] if outside[0] else []
+        outside_now = bool(flagged) or without["out_of_range"]
+        expected |= {"flagged": flagged or None, "out_of_range": outside_now}
+        assert {path: row[path] for path in expected} == expected
+        assert all(row[path] is None for path in row.keys() - expected.keys())
 
 
 def test_nothing_is_asked_where_no_model_names_a_field() -> None:

@@ -156,8 +156,9 @@ def _mappings(vehicles: Vehicles, records: Records, vocabulary: Vocabulary) -> M
         if not mappings.any(tenant):
             return {}
         known = models.setdefault(tenant, Remembered(lambda asked: _models(tenant, asked)))
-        of = {name: mappings.mapping(tenant, one) for name, one in known.many(names).items()}
-        return {name: one for name, one in of.items() if one is not None}
+        of = known.many(names)
+        by_model = {model: mappings.mapping(tenant, model) for model in set(of.values())}
+        return {name: one for name, model in of.items() if (one := by_model[model]) is not None}
 
     def _models(tenant: Tenant, asked: Sequence[str]) -> dict[str, str]:
         of: dict[str, str] = {}

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from tests.codecs.gbt32960 import examples
 from tests.codecs.gbt32960.strategies import realtime_frames
 
 from carcloud.codecs.gbt32960 import named
-from carcloud.codecs.gbt32960.constants import HEADER_SIZE, Command, Flag
+from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.decode import decode
 from carcloud.codecs.gbt32960.frame import build, parse
 
@@ -125,22 +124,3 @@ def test_a_torn_report_is_read_as_far_as_it_goes() -> None:
     for end in range(31, len(examples.REALTIME_2016)):
         cut = named.report(examples.REALTIME_2016[:end])
         assert set(cut.layout.units.items()) <= set(whole.layout.units.items())
-
-
-@given(realtime_frames(strange=True), st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_frames_that_share_a_layout_are_read_as_each_alone(
-    frame: bytes, data: st.DataObject
-) -> None:
-    reports = named.Reports()
-    frames = [frame]
-    for _ in range(12):
-        at = data.draw(st.integers(HEADER_SIZE, len(frame) - 1))
-        code = data.draw(st.sampled_from((0, 1, 2, frame[at] ^ 1, 0xFE, 0xFF)))
-        frames.append(frame[:at] + bytes((code,)) + frame[at + 1 :])
-    for one in (*frames, *frames):
-        read, alone = reports.read(one), named.report(one)
-        assert units_of(read) == units_of(alone)
-        for field in named.table().values():
-            assert field.value(read) == field.value(alone), field.name
-    assert reports.read(frame).layout is reports.read(frame).layout

@@ -13,10 +13,9 @@ follows, or a bit of a byte, from the lowest.
 import math
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
-from operator import itemgetter
 from typing import Final
 
 from carcloud.codecs.gbt32960.constants import EDITION, HEADER_SIZE
@@ -36,7 +35,6 @@ from carcloud.codecs.gbt32960.tables import ALARM_BITS, ALARM_CODES, BODIES
 VENDOR: Final = range(0x80, 0xFF)
 _TIME: Final = 6  # bytes before the first unit
 _MOST_BYTES: Final = 65_531  # of a unit
-_MOST_LAYOUTS: Final = 8  # of frames of one length that are remembered
 _INT64: Final = range(-(1 << 63), 1 << 63)
 _VENDOR = re.compile(
     r"unit\.0x(?P<unit>[0-9A-Fa-f]{2})\."
@@ -159,11 +157,12 @@ class Field:
 
 def report(frame: bytes) -> Report:
     """The units of a frame with a report in clear, up to the first that cannot be read."""
-    return Report(frame, _laid_out(frame, []))
+    return Report(frame, laid_out(frame, []))
 
 
-def _laid_out(frame: bytes, decisive: list[int]) -> Layout:
-    """The layout of a frame; the positions of the bytes that decide on it go into `decisive`."""
+def laid_out(frame: bytes, decisive: list[int]) -> Layout:
+    """The layout of a frame. The positions of the bytes that decide on it go into `decisive`, also
+    of some behind its end: a frame of its length with the same bytes there has the same layout."""
     found = Layout(EDITION[frame[:2]])
     known = _known(found.edition)
     at, end = HEADER_SIZE + _TIME, len(frame) - 1
@@ -179,26 +178,6 @@ def _laid_out(frame: bytes, decisive: list[int]) -> Layout:
         found.units[kind] = (at + 3 if kind in VENDOR else at + 1, last)
         at = last
     return found
-
-
-class Reports:
-    """Reads many frames: those that are alike share their layout."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, list[tuple[Callable[[bytes], object], object, Layout]]] = {}
-
-    def read(self, frame: bytes) -> Report:
-        """As `report`."""
-        known = self._known.setdefault(len(frame), [])
-        for decisive, values, layout in known:
-            if decisive(frame) == values:
-                return Report(frame, layout)
-        positions: list[int] = []
-        layout = _laid_out(frame, positions)
-        if len(known) < _MOST_LAYOUTS:
-            decisive = itemgetter(*(at for at in positions if at < len(frame)))
-            known.append((decisive, decisive(frame), layout))
-        return Report(frame, layout)
 
 
 @dataclass(frozen=True, slots=True)

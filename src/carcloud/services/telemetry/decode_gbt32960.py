@@ -22,7 +22,7 @@ from carcloud.codecs.gbt32960.constants import (
     Encryption,
     command_name,
 )
-from carcloud.codecs.gbt32960.named import Reports
+from carcloud.codecs.gbt32960.named_columns import Block
 from carcloud.model.ids import Tenant
 from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
 from carcloud.services.telemetry.decrypt_gbt32960 import Decrypt
@@ -47,6 +47,8 @@ _TIMED = frozenset(
     }
 )
 _BEIJING_US = 8 * 3600 * 1_000_000
+_NAMES: Final = [command_name(code) for code in range(256)]
+_KINDS: Final = pa.array([*_NAMES, *(f"{name}-answer" for name in _NAMES)], pa.string())
 
 
 def decoder(
@@ -81,11 +83,9 @@ def decoder(
             names = rows["vehicle"].combine_chunks()
             known = mappings(tenant, names.unique().to_pylist())
             if known:
-                named_reports = Reports()
                 rows = with_fields(
-                    rows, names, known, "gbt32960",
-                    lambda row: named_reports.read(frames[int(row_frame[row])].as_py()),
-                )  # fmt: skip
+                    rows, names, known, "gbt32960", lambda which: Block(frames, row_frame[which])
+                )
         return DecodedFrames(
             rows=to_wgs84(rows),
             row_frame=row_frame,
@@ -175,11 +175,17 @@ def _headers(frames: pa.Array) -> npt.NDArray[np.uint8]:
     """The first 30 bytes of each frame (header and time); zeros beyond a short frame. (n, 30)"""
     offsets, data = _buffers(frames)
     width = HEADER_SIZE + 6
-    if not len(data):
-        return np.zeros((len(frames), width), np.uint8)
-    at = offsets[:-1, None] + np.arange(width)
-    inside = at < offsets[1:, None]
-    return np.where(inside, data[np.minimum(at, len(data) - 1)], 0).astype(np.uint8)
+    found = np.zeros((len(frames), width), np.uint8)
+    whole = np.diff(offsets) >= width
+    if whole.any():
+        at_each_byte = np.lib.stride_tricks.sliding_window_view(data, width)
+        found[whole] = at_each_byte[offsets[:-1][whole]]
+    short = np.flatnonzero(~whole)
+    if len(data) and len(short):
+        at = offsets[short, None] + np.arange(width)
+        inside = at < offsets[short + 1, None]
+        found[short] = np.where(inside, data[np.minimum(at, len(data) - 1)], 0)
+    return found
 
 
 def _buffers(frames: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
@@ -192,10 +198,7 @@ def _buffers(frames: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.ui
 
 
 def _kinds(commands: npt.NDArray[np.uint8], answers: npt.NDArray[np.bool_]) -> pa.Array:
-    names = np.array([command_name(code) for code in range(256)], object)
-    kinds = names[commands]
-    kinds[answers] += "-answer"
-    return pa.array(kinds.tolist(), pa.string())
+    return _KINDS.take(pa.array(commands + answers * np.int16(256)))
 
 
 def _times(headers: npt.NDArray[np.uint8], frames: pa.Array) -> npt.NDArray[np.int64]:

@@ -11,6 +11,7 @@ are kept whatever time their position has.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from carcloud.codecs.fields import OneByOne
 from carcloud.codecs.jt808.columnar import FAULTS, DecodedBlock, decode_block
 from carcloud.codecs.jt808.named import parts
 from carcloud.codecs.jt808.tables import message_name
@@ -27,7 +29,7 @@ from carcloud.services.telemetry.datum import DATUM, LATITUDE, to_wgs84
 from carcloud.services.telemetry.decode_gbt32960 import Styles
 from carcloud.services.telemetry.decode_jt808_can import CAN_UPLOAD, Uploads, uploads
 from carcloud.services.telemetry.decode_mqtt import FUTURE_US, PAST_US
-from carcloud.services.telemetry.fields import MappingsOf, with_fields
+from carcloud.services.telemetry.fields import MappingsOf, Rows, with_fields
 from carcloud.services.telemetry.ingest_rows import plain
 from carcloud.services.telemetry.protocols import DecodedFrames, Decoder, Fault
 from carcloud.services.vehicles.api import Datum
@@ -65,9 +67,7 @@ def decoder(
         if mappings is not None and rows.num_rows:
             known = mappings(tenant, names.unique().to_pylist())
             if known:
-                rows = with_fields(
-                    rows, names, known, "jt808", lambda row: parts(block.report(row))
-                )
+                rows = with_fields(rows, names, known, "jt808", partial(_one_by_one, block))
         decoded = DecodedFrames(
             rows=to_wgs84(rows),
             row_frame=block.row_frame,
@@ -83,6 +83,10 @@ def decoder(
         return _with(decoded, uploads(where.tolist(), chosen, known)) if known else decoded
 
     return decode
+
+
+def _one_by_one(block: DecodedBlock, which: Rows) -> OneByOne:
+    return OneByOne([parts(block.report(row)) for row in which.tolist()])
 
 
 def _with(decoded: DecodedFrames, more: Uploads) -> DecodedFrames:

@@ -47,10 +47,11 @@ class Remembered(Generic[Fact]):
         stale = [n for n in names if (kept := self._known.get(n)) is None or kept[0] < oldest]
         if stale:
             self._ask(stale, must=not_before > 0.0)
-        found = {name: self._known[name][1] for name in names}
-        while len(self._known) > self._entries:
-            self._known.popitem(last=False)
-        return {name: fact for name, fact in found.items() if fact is not None}
+        known = self._known
+        found = {name: fact for name in names if (fact := known[name][1]) is not None}
+        while len(known) > self._entries:
+            known.popitem(last=False)
+        return found
 
     def _ask(self, names: list[str], *, must: bool) -> None:
         asked = self._now()

@@ -122,10 +122,7 @@ def converted(rule: Rule, source: Numbers, missing: Mask) -> tuple[pa.Array, Mas
     (n,), there is no value."""
     kind = arrow_type(rule.signal.scalar)
     if rule.labels:
-        get = rule.labels.get
-        meant = [get(raw) for raw in source.tolist()]
-        meant = [None if no else one for one, no in zip(meant, missing.tolist(), strict=True)]
-        return pa.array(meant, kind), np.zeros(len(source), np.bool_)
+        return _meant(rule, source, missing, kind), np.zeros(len(source), np.bool_)
     value = _scaled(rule, source)
     number = value.astype(np.float64)
     nothing = missing | ~np.isfinite(number)
@@ -139,6 +136,13 @@ def converted(rule: Rule, source: Numbers, missing: Mask) -> tuple[pa.Array, Mas
         held = pa.array(number, pa.float64(), mask=nothing | beyond)
         return held.cast(kind, safe=False), flagged | beyond
     return _integers(kind, value, number, nothing, flagged)
+
+
+def _meant(rule: Rule, source: Numbers, missing: Mask, kind: pa.DataType) -> pa.Array:
+    """What the raw numbers stand for; of each that there is, it is looked up once."""
+    coded = pa.array(source, mask=missing).dictionary_encode()
+    known = pa.array(map(rule.labels.get, coded.dictionary.to_pylist()), kind)
+    return known.take(coded.indices)
 
 
 def _scaled(rule: Rule, source: Numbers) -> Numbers:

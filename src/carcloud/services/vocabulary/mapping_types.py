@@ -1,7 +1,9 @@
 """A model's mapping, read and checked: which raw field becomes which signal, and how."""
 
 from collections.abc import Mapping as Map
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 from msgspec import Struct
@@ -156,9 +158,9 @@ class DbcFile:
         return int(digits) if digits else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mapping:
-    """A version of a model's mapping."""
+    """A version of a model's mapping, with one rule for a signal."""
 
     model: str
     version: int
@@ -174,13 +176,17 @@ class Mapping:
     def obd(self) -> list[Rule]:
         return [rule for rule in self.rules if isinstance(rule.source, ObdSource | ObdCodeSource)]
 
-    def fields(self, protocol: str) -> list[Rule]:
+    def fields(self, protocol: str) -> Sequence[Rule]:
         """The rules whose sources are fields of a protocol."""
-        return [
-            rule
-            for rule in self.rules
-            if isinstance(rule.source, FieldSource) and rule.source.protocol == protocol
-        ]
+        return self._fields.get(protocol, ())
+
+    @cached_property
+    def _fields(self) -> Map[str, Sequence[Rule]]:
+        found: dict[str, list[Rule]] = {}
+        for rule in self.rules:
+            if isinstance(rule.source, FieldSource):
+                found.setdefault(rule.source.protocol, []).append(rule)
+        return found
 
     @property
     def databases(self) -> list[Database | tuple[Database, int]]:

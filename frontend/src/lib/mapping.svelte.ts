@@ -33,6 +33,9 @@ export class MappingState extends VersionedText<ModelMapping, MappingVersion, Ma
   protected override extra(): boolean {
     return Object.keys(this.dbc).length > 0
   }
+  protected override replacing(): boolean {
+    return this.suggesting
+  }
   protected override besides(): Besides {
     return { dbc: this.dbc, proposed: this.proposed }
   }

@@ -44,6 +44,8 @@ export abstract class VersionedText<
   #questions = 0
   #looks = 0
 
+  /** it may be changed: what holds has been read, and nothing is on its way that replaces the text */
+  open = $derived(this.held !== null && !this.saving && !this.replacing())
   changed = $derived(this.held !== null && (this.text !== this.held.text || this.extra()))
   /** somebody saved another since */
   late = $derived(this.problem?.status === 412)
@@ -58,6 +60,10 @@ export abstract class VersionedText<
 
   /** More than the text differs from what holds. */
   protected extra(): boolean {
+    return false
+  }
+  /** A text that somebody asked for is on its way. */
+  protected replacing(): boolean {
     return false
   }
   /** What a draft holds besides, and what becomes of that later. */
@@ -117,15 +123,18 @@ export abstract class VersionedText<
   save = async (): Promise<number | null> => {
     this.saving = true
     let version: number | null = null
-    await this.attempt(async () => {
-      version = (await this.write(this.text, this.note, this.#etag)).version
-      this.forget()
-      this.held = null
-      this.note = ''
-      keepDraft(this.name, null)
-    })
-    this.saving = false
-    if (version !== null) await this.load()
+    try {
+      await this.attempt(async () => {
+        version = (await this.write(this.text, this.note, this.#etag)).version
+        this.forget()
+        this.held = null
+        this.note = ''
+        keepDraft(this.name, null)
+      })
+      if (version !== null) await this.load()
+    } finally {
+      this.saving = false
+    }
     return version
   }
 

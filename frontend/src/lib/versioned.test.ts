@@ -91,4 +91,21 @@ describe('a text with versions', () => {
     expect(await saving).toBe(3)
     expect([slow.changed, slow.held?.text]).toEqual([false, 'mine'])
   })
+
+  it('is open for changes only where none is replaced by what comes', async () => {
+    const slow = new Slow()
+    const loading = slow.load()
+    expect(slow.open).toBe(false)
+    slow.reads.shift()?.()
+    await loading
+    expect(slow.open).toBe(true)
+    slow.put('mine')
+    const saving = slow.save()
+    expect(slow.open).toBe(false)
+    await vi.waitFor(() => expect(slow.reads.length).toBe(1))
+    expect(slow.open).toBe(false)
+    slow.reads.shift()?.()
+    await saving
+    expect(slow.open).toBe(true)
+  })
 })

@@ -1,5 +1,5 @@
 // People, roles, grants, keys, tenants and the audit: what the API tells of them, and its calls.
-import { json, send, tagged, type Query } from './http'
+import { json, overNetwork, send, tagged, type Query } from './http'
 import type { Labels, Page, Session } from './types'
 
 /** Where a grant holds: in a project, or where labels match; both empty = everywhere. */
@@ -198,6 +198,6 @@ export const access = {
   audit: (query: Query, signal?: AbortSignal) =>
     json<Page<AuditEntry>>('/v1/audit', { query, ...signalled(signal) }),
   auditExport: async (query: Query): Promise<Blob> =>
-    (await send('/v1/audit/export', { query, accept: 'application/x-ndjson' })).blob(),
+    overNetwork((await send('/v1/audit/export', { query, accept: 'application/x-ndjson' })).blob()),
   verify: () => json<Chain>('/v1/audit/verify'),
 }

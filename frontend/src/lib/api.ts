@@ -1,5 +1,5 @@
 // Every call that the console makes, by name.
-import { json, send, tagged, type Query } from './http'
+import { json, overNetwork, send, tagged, type Query } from './http'
 import type * as T from './types'
 
 export { ApiProblem, onSignedOut, onUnproved, type Tagged } from './http'
@@ -35,7 +35,8 @@ export const api = {
       contentType: 'text/csv',
     }),
   twin: (id: string) => json<T.Twin>(`${vehicle(id)}/twin`),
-  frames: (id: string, query: Query) => json<T.Page<T.Frame>>(`${vehicle(id)}/frames`, { query }),
+  frames: (id: string, query: Query, signal: AbortSignal) =>
+    json<T.Page<T.Frame>>(`${vehicle(id)}/frames`, { query, signal }),
   series: (id: string, query: Query, signal?: AbortSignal) =>
     json<T.SignalSeries>(`${vehicle(id)}/signals`, { query, ...(signal ? { signal } : {}) }),
   trail: (id: string, query: Query) => json<T.Trail>(`${vehicle(id)}/trail`, { query }),
@@ -77,7 +78,7 @@ export const api = {
   cancelQuery: (id: string) =>
     json<void>(`/v1/queries/${encodeURIComponent(id)}`, { method: 'DELETE' }),
   exportQuery: async (sql: string, type: string): Promise<Blob> =>
-    (await send('/v1/query', { method: 'POST', json: { sql }, accept: type })).blob(),
+    overNetwork((await send('/v1/query', { method: 'POST', json: { sql }, accept: type })).blob()),
 
   links: () => json<T.Page<T.ForwardingLink>>('/v1/forwarding'),
   link: (name: string) => tagged<T.ForwardingLink>(link(name)),
@@ -91,7 +92,8 @@ export const api = {
     json<T.PlatformAccount>(platform(id), { method: 'PUT', json: body }),
   revokePlatform: (id: string) => json<void>(platform(id), { method: 'DELETE' }),
 
-  deadLetters: (query: Query) => json<T.DeadLetterPage>('/v1/dead-letters', { query }),
+  deadLetters: (query: Query, signal: AbortSignal) =>
+    json<T.DeadLetterPage>('/v1/dead-letters', { query, signal }),
   deadLetter: (id: string) => json<T.DeadLetter>(`/v1/dead-letters/${encodeURIComponent(id)}`),
   reprocess: (id: string) =>
     json<T.Reprocessed>(`/v1/dead-letters/${encodeURIComponent(id)}/reprocess`, {

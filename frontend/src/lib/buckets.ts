@@ -1,5 +1,5 @@
 // Buckets and their objects, as the API tells them.
-import { json, send, tagged, withQuery, type Query } from './http'
+import { json, overNetwork, send, tagged, withQuery, type Query } from './http'
 import type { Page } from './types'
 
 export interface Rule {
@@ -120,7 +120,8 @@ export const buckets = {
   text: async (name: string, key: string, of: string | null, most: number): Promise<string> => {
     const range = `bytes=0-${most - 1}`
     const query = { key, ...version(of) }
-    return (await send(`${path(name)}/object`, { query, range, accept: '*/*' })).text()
+    const answer = await send(`${path(name)}/object`, { query, range, accept: '*/*' })
+    return overNetwork(answer.text())
   },
   drop: (name: string, key: string, of: string | null) =>
     json<void>(`${path(name)}/object`, { method: 'DELETE', query: { key, ...version(of) } }),

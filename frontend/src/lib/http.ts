@@ -92,6 +92,16 @@ export async function readProblem(response: Response): Promise<ApiProblem> {
   }
 }
 
+/** What comes over the network, which may break off: before an answer, or in the middle of its body. */
+export async function overNetwork<V>(coming: Promise<V>): Promise<V> {
+  try {
+    return await coming
+  } catch (reason) {
+    if (reason instanceof TypeError) throw new ApiProblem(0, 'network', '')
+    throw reason // it was aborted, or is not what it calls itself
+  }
+}
+
 export async function send(path: string, call: Call): Promise<Response> {
   const headers: Record<string, string> = {
     Accept: call.accept ?? 'application/json, application/problem+json',
@@ -101,19 +111,15 @@ export async function send(path: string, call: Call): Promise<Response> {
   if (body !== undefined) headers['Content-Type'] = call.contentType ?? 'application/json'
   if (call.ifMatch) headers['If-Match'] = call.ifMatch
   if (call.range) headers['Range'] = call.range
-  let response: Response
-  try {
-    response = await fetch(withQuery(path, call.query), {
+  const response = await overNetwork(
+    fetch(withQuery(path, call.query), {
       method: call.method ?? 'GET',
       headers,
       credentials: 'same-origin',
       ...(body === undefined ? {} : { body }),
       ...(call.signal ? { signal: call.signal } : {}),
-    })
-  } catch (reason) {
-    if (reason instanceof DOMException && reason.name === 'AbortError') throw reason
-    throw new ApiProblem(0, 'network', '')
-  }
+    }),
+  )
   if (response.ok) return response
   const problem = await readProblem(response)
   if (response.status === 401 && !path.startsWith('/v1/session')) whenSignedOut()
@@ -123,10 +129,10 @@ export async function send(path: string, call: Call): Promise<Response> {
 
 export async function json<V>(path: string, call: Call = {}): Promise<V> {
   const response = await send(path, call)
-  return (response.status === 204 ? undefined : await response.json()) as V
+  return (response.status === 204 ? undefined : await overNetwork(response.json())) as V
 }
 
 export async function tagged<V>(path: string, call: Call = {}): Promise<Tagged<V>> {
   const response = await send(path, call)
-  return { value: (await response.json()) as V, etag: response.headers.get('ETag') }
+  return { value: (await overNetwork(response.json())) as V, etag: response.headers.get('ETag') }
 }

@@ -56,7 +56,7 @@ class Live {
     this.#onTwin = onTwin
     this.#reopen()
     return () => {
-      if (this.#vehicle !== vehicle) return
+      if (this.#onTwin !== onTwin) return
       this.#vehicle = null
       this.#onTwin = null
       this.#reopen()

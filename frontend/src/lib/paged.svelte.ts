@@ -10,15 +10,24 @@ export class Paged<Row> {
   problem = $state.raw<ApiProblem | null>(null)
   #ask: (cursor: string | null, signal: AbortSignal) => Promise<Page<Row>>
   #asked: AbortController | undefined
+  #last: Promise<void> | undefined
 
   constructor(ask: (cursor: string | null, signal: AbortSignal) => Promise<Page<Row>>) {
     this.#ask = ask
   }
 
   /** From the start; what an earlier call still waits for is dropped. */
-  load = (): Promise<void> => this.#page(null)
+  load = (): Promise<void> => (this.#last = this.#page(null))
 
-  more = (): Promise<void> => this.#page(this.next)
+  more = (): Promise<void> => (this.#last = this.#page(this.next))
+
+  /** Returns when nothing is waited for any more. */
+  async settled(): Promise<void> {
+    for (let last: unknown; last !== this.#last; ) {
+      last = this.#last
+      await last
+    }
+  }
 
   async #page(cursor: string | null): Promise<void> {
     this.#asked?.abort()

@@ -3,6 +3,7 @@ import { access, type Action, type Grant, type OpenSession, type Project, type R
 import { ApiProblem } from './http'
 import { roleName } from './permissions'
 import { session } from './session.svelte'
+import { turns } from './turns'
 
 export class People {
   users = $state.raw<User[]>([])
@@ -36,7 +37,10 @@ export class People {
     return roleName(role, this.roles.find((one) => one.id === role)?.name)
   }
 
+  #turn = turns()
+
   load = async (): Promise<void> => {
+    const inTurn = this.#turn()
     this.busy = true
     try {
       const [users, grants, roles, actions, sessions, projects] = await Promise.all([
@@ -47,6 +51,7 @@ export class People {
         access.sessions(false),
         session.may('tenant:read') ? access.projects() : null,
       ])
+      if (!inTurn()) return
       this.users = users.items
       this.grants = grants.items
       this.roles = roles.items
@@ -56,7 +61,7 @@ export class People {
       this.problem = null
     } catch (reason) {
       if (!(reason instanceof ApiProblem)) throw reason
-      this.problem = reason
+      if (inTurn()) this.problem = reason
     } finally {
       this.busy = false
     }

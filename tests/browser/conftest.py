@@ -10,9 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvloop
-from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Page,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from carcloud.app.first_start import prepare
 from carcloud.codecs.gbt32960.frame import build
@@ -28,6 +37,8 @@ QUIET = (
     "--disable-sync",
 )  # fmt: skip
 VEHICLES = 20
+PATIENCE = 60_000  # ms; a machine may be busy with much else
+expect.set_options(timeout=PATIENCE)
 REFUSED: list[str] = []  # answers to the page of the test that runs
 SESSIONS: dict[str, list[Any]] = {}  # url of a cloud -> cookies of its administrator
 
@@ -40,7 +51,11 @@ def pytest_runtest_makereport(
     report = yield
     page = item.funcargs.get("page")
     if report.when == "call" and report.failed and page is not None and not page.is_closed():
-        seen = [page.url, *REFUSED, page.locator("body").inner_text(timeout=5_000)]
+        seen = [page.url, *REFUSED]
+        try:
+            seen.append(page.locator("body").inner_text(timeout=5_000))
+        except Error as reason:
+            seen.append(f"the page cannot be read: {reason}")
         report.sections.append(("The page", "\n".join(seen)))
     return report
 
@@ -105,12 +120,29 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         port, mqtt = (gateway[each]["port"] for each in ("gbt32960", "mqtt"))
         fleet = threading.Thread(target=lambda: uvloop.run(drive(port)))
         fleet.start()
-        yield Cloud(supervisor.run.facts("web")["url"], admin[1], port, mqtt)
+        made = Cloud(supervisor.run.facts("web")["url"], admin[1], port, mqtt)
+        _wait_for_fleet(made)
+        yield made
         stop.set()
         fleet.join()
     finally:
         stop.set()
         supervisor.stop()
+
+
+def _wait_for_fleet(cloud: Cloud) -> None:
+    """Until every vehicle has reported and what it told can be queried."""
+    counted = {"sql": "SELECT count(DISTINCT vehicle) FROM signals"}
+    deadline = time.monotonic() + 120
+    with httpx.Client(base_url=cloud.url) as asked:
+        signed = asked.post("/v1/session", json={"user": "admin", "password": cloud.password})
+        signed.raise_for_status()
+        while True:
+            answer = asked.post("/v1/query", json=counted, timeout=60)
+            if answer.status_code == 200 and answer.json()["rows"] == [[VEHICLES]]:
+                return
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.3)
 
 
 @pytest.fixture(scope="package")
@@ -132,7 +164,12 @@ def signed_in(
     request to other places than the cloud, and what is `also` allowed, fails the test.
     """
     options = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **context}
-    opened = browser.new_context(**options)
+    with browser.new_context(**options) as opened:
+        yield from _watched(opened, cloud, also)
+
+
+def _watched(opened: BrowserContext, cloud: Cloud, also: str) -> Iterator[Page]:
+    opened.set_default_timeout(PATIENCE)
     page = opened.new_page()
     troubles: list[str] = []
     REFUSED.clear()
@@ -170,12 +207,22 @@ def _note_refusal(answer: Response) -> None:
         REFUSED.append(f"{answer.status} {answer.request.method} {answer.url}")
 
 
-def until(page: Page, expression: str, arg: Any = None, seconds: float = 30) -> None:
+def until(page: Page, expression: str, arg: Any = None, seconds: float = 60) -> None:
     """Wait until it is true; the page's own rules forbid Playwright's way, which is `eval`."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(expression, arg):
         assert time.monotonic() < deadline, expression
         page.wait_for_timeout(100)
+
+
+def wait_for_dead_letter(page: Page, cloud: Cloud, vehicle: str) -> None:
+    """Until what a vehicle sent without a login is listed."""
+    for _ in range(200):
+        told = page.request.get(f"{cloud.url}/v1/dead-letters?vehicle={vehicle}").json()
+        if told["items"]:
+            return
+        page.wait_for_timeout(300)
+    pytest.fail(f"no dead letter of {vehicle}")
 
 
 @pytest.fixture

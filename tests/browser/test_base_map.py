@@ -103,8 +103,6 @@ def test_outlines_stand_in_for_tiles_that_cannot_be_read(
         expect(note).to_contain_text("Offline outlines", timeout=LONG)
         shows(page, LAND)
         expect(page.locator(".maplibregl-ctrl-attrib")).to_contain_text("Natural Earth")
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
-        note.get_by_role("button").click()
+        with page.expect_request(lambda request: request.url.startswith(tiles)):
+            note.get_by_role("button").click()
         expect(note).to_be_visible(timeout=LONG)
-        assert any(url.startswith(tiles) for url in asked)

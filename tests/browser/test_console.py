@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import VEHICLES, Cloud, until
+from tests.browser.conftest import VEHICLES, Cloud, until, wait_for_dead_letter
 
 pytestmark = [
     pytest.mark.browser,
@@ -63,7 +63,12 @@ def test_the_list_finds_a_vehicle_and_its_page_plots_a_signal(page: Page):
         const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
         return data.some((value, index) => index % 4 === 3 && value > 0)
     }"""
-    assert plot.locator("canvas").first.evaluate(painted)
+    canvas = plot.locator("canvas").first
+    for _ in range(100):  # it is drawn anew with what comes
+        if canvas.evaluate(painted):
+            break
+        page.wait_for_timeout(100)
+    assert canvas.evaluate(painted)
     page.get_by_role("tab", name="Frames").click()
     page.get_by_test_id("frame-list").get_by_role("button").first.click()
     expect(page.get_by_test_id("field-table")).to_contain_text("speed", timeout=LONG)
@@ -71,6 +76,7 @@ def test_the_list_finds_a_vehicle_and_its_page_plots_a_signal(page: Page):
 
 def test_a_token_is_made_shown_once_replaced_and_revoked(page: Page):
     page.get_by_role("link", name="Vehicles").click()
+    expect(page.get_by_test_id("vehicle-row")).to_have_count(VEHICLES)
     page.get_by_test_id("vehicle-row").nth(7).get_by_role("link").first.click()
     page.get_by_role("tab", name="Details").click()
     card, dialog = page.get_by_test_id("vehicle-token"), page.get_by_role("dialog")
@@ -133,13 +139,9 @@ def test_a_running_query_is_cancelled_on_the_server(page: Page, cloud: Cloud, ho
 def test_a_dead_letter_is_inspected_and_processed_again(page: Page, cloud: Cloud):
     vin = "LTESTVNA4A0000777"
     cloud.send_without_login(vin)
+    wait_for_dead_letter(page, cloud, vin)
     page.get_by_role("link", name="Dead letters").click()
     row = page.get_by_test_id("dead-letters").get_by_role("row").filter(has_text=vin)
-    for _ in range(10):
-        if row.count():
-            break
-        page.wait_for_timeout(SECONDS)
-        page.reload()
     row.first.get_by_role("button").click()
     detail = page.get_by_test_id("dead-letter-detail")
     expect(detail).to_contain_text("B.1", timeout=LONG)

@@ -257,6 +257,8 @@ def test_plots_compare_pick_elements_and_keep_their_zoom(page: Page, cloud: Clou
     plot = page.get_by_test_id("signal-plot")
     plot.get_by_test_id("compare").click()
     page.get_by_role("combobox", name="Compare").fill("CellVoltage CellVoltages")
+    # what the vehicle has is known by now
+    expect(page.get_by_role("option").first).to_contain_text("CellVoltages", timeout=LONG)
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"Vehicle\.Speed%7E.*CellVoltages%5B0%5D"))
     plot.get_by_test_id("plot-element").fill("8")
@@ -275,9 +277,10 @@ def test_plots_compare_pick_elements_and_keep_their_zoom(page: Page, cloud: Clou
 
 
 def test_a_cloud_that_is_away_for_a_moment_signs_nobody_out(page: Page, cloud: Cloud):
-    page.route("**/v1/session", lambda route: route.fulfill(status=503), times=1)
+    page.route("**/v1/session", lambda route: route.fulfill(status=503))
     page.goto(f"{cloud.url}/vehicles")
     expect(page.get_by_text("The server cannot be reached.")).to_be_visible(timeout=30_000)
+    page.unroute("**/v1/session")
     expect(page.get_by_test_id("vehicle-row").first).to_be_visible(timeout=30_000)
 
 

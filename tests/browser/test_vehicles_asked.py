@@ -1,14 +1,14 @@
-"""Vehicles are asked for what they keep. It adds a vehicle for good, and the tests of files with
-earlier names count the fleet."""
+"""Vehicles are asked for what they keep, in a tenant of its own: other tests count the fleet."""
 
 import json
 import time
 
 import paho.mqtt.client as paho
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Cloud
+from tests.browser.test_access import PASSWORD, person
 
 pytestmark = [
     pytest.mark.browser,
@@ -17,7 +17,14 @@ pytestmark = [
 LONG = 60_000  # ms
 
 
-def test_vehicles_are_asked_for_what_they_keep(page: Page, cloud: Cloud):
+def test_vehicles_are_asked_for_what_they_keep(page: Page, browser: Browser, cloud: Cloud):
+    owner = {"name": "kim", "password": PASSWORD}
+    _post(page, cloud, "/v1/tenants", {"id": "keeping", "name": "Keeping Fleet", "owner": owner})
+    with person(browser, cloud, "kim", PASSWORD) as kim:
+        ask_for_kept_data(kim, cloud)
+
+
+def ask_for_kept_data(page: Page, cloud: Cloud) -> None:
     vehicle, campaign = "LTESTKEPT00000001", "/v1/campaigns/kept"
     whole = {
         "id": "kept", "trigger": {"every_ms": 1000}, "signals": [{"path": "Vehicle.Speed"}],

@@ -1,7 +1,9 @@
 """What a caller with little must not reach by a side door: SQL by a job, figures of tenants."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,7 +15,8 @@ from carcloud.model.figures import labelled
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.time import DAY, now_us
 from carcloud.services.tenancy.api import INSTALLATION, SYSTEM, Identity, NotSignedIn
-from carcloud.web.s3.access import OF_ONE_USER, Denial, Door
+from carcloud.web.s3 import access
+from carcloud.web.s3.access import OF_ONE_USER, REMEMBER_S, Denial, Door
 
 
 def test_a_job_asks_in_sql_only_for_who_may(cloud: Any) -> None:
@@ -103,3 +106,37 @@ def test_denials_with_varying_names_do_not_fill_the_audit() -> None:
         mine = [one.subject for one in told if one.user == user]
         assert len(mine) == OF_ONE_USER + 1
         assert mine[-1] == "(and others)"
+
+
+def test_a_key_revoked_while_it_is_looked_up_is_refused_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Slow answers to early questions neither last longer nor replace those to later ones."""
+    now, held, answers = [1000.0], ["key", None], [threading.Event(), threading.Event()]
+    monkeypatch.setattr(access, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    asked: list[int] = []
+
+    def find(_name: str) -> Any:
+        number = len(asked)
+        asked.append(number)
+        assert answers[number].wait(60)
+        return held[number]  # it is revoked before the second look-up
+
+    async def look_ups() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            door = Door(find, None, pool)
+            early = asyncio.create_task(door._key("k"))
+            while len(asked) < 1:
+                await asyncio.sleep(0.001)
+            now[0] += 2 * REMEMBER_S
+            late = asyncio.create_task(door._key("k"))
+            while len(asked) < 2:
+                await asyncio.sleep(0.001)
+            answers[1].set()
+            assert await late is None
+            answers[0].set()
+            assert await early == "key"
+            assert await door._key("k") is None
+            assert len(asked) == 2
+
+    asyncio.run(look_ups())

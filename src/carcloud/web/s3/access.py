@@ -7,6 +7,7 @@ because names are unique over the installation and S3 clients must learn that on
 
 import asyncio
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 REMEMBER_S = 0.8  # a key that was revoked is refused after so long
 _REMEMBERED = 2_000  # keys
+_NEVER = (-math.inf, None)
 _TOLD_S = 60.0  # the same denial is noted once in so long
 _TOLD = 10_000
 OF_ONE_USER = 20  # different denials that are told in so long; further ones are told together
@@ -130,11 +132,13 @@ class Door:
         self._deny(visitor.identity, action, bucket, reason, visitor.address)
 
     async def _key(self, name: str) -> AccessKey | None:
-        asked, key = self._known.get(name, (0.0, None))
-        if time.monotonic() - asked > REMEMBER_S:
+        """A key is as good as when it was asked for, not when the answer came."""
+        now, (asked, key) = time.monotonic(), self._known.get(name, _NEVER)
+        if now - asked > REMEMBER_S:
             loop = asyncio.get_running_loop()
             key = await loop.run_in_executor(self._pool, self._find_key, name)
-            self._known[name] = (time.monotonic(), key)
+            if self._known.get(name, _NEVER)[0] <= now:
+                self._known[name] = (now, key)
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return key

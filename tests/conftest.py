@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
@@ -14,6 +15,10 @@ settings.register_profile("carcloud", deadline=None, suppress_health_check=[Heal
 settings.load_profile("carcloud")
 
 pa.array([0])  # loads pandas, for seconds, which must not fall within what a test times
+
+# A request of a test ends as soon as it is answered: httpx would give it up after 5 s.
+for part in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, part, 60.0)
 
 # No test asks a server of the world, whose authorities each HTTP client would read for 30 ms.
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)

@@ -7,7 +7,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,15 +35,23 @@ from carcloud.model.blocks import pack
 from carcloud.model.ids import DEFAULT_TENANT, Tenant
 from carcloud.model.streams import frames_subject, sessions_subject, status_subject
 from carcloud.model.time import now_us
+from carcloud.ports.lake import QueryLimits
 from carcloud.services.campaigns.api import Campaigns, DryRun, Follow
 from carcloud.services.commands.api import Commands
 from carcloud.services.compliance.api import Compliance, PlatformAccounts
 from carcloud.services.compute.api import Jobs, Kinds, Runner, RunnerOptions
 from carcloud.services.compute.query_export import KIND as QUERY_EXPORT
 from carcloud.services.metering.api import Metering
+from carcloud.services.metering.periods import (
+    HOUR_US,
+    first_hour,
+    following,
+    hour_of,
+    period_of,
+)
 from carcloud.services.storage.api import Storage
 from carcloud.services.telemetry import can_import, redecode
-from carcloud.services.telemetry.api import Ingest, Telemetry
+from carcloud.services.telemetry.api import Ingest, QueryOptions, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
 from carcloud.services.telemetry.status import Report
 from carcloud.services.telemetry.work import Work
@@ -74,6 +82,8 @@ T = TypeVar("T")
 PASSWORD = "correct horse battery"
 QUICK = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))  # weak, for tests
 ROOM = 1 << 30  # bytes
+PATIENCE_S = 60.0  # for what ends as soon as it has happened
+ANY_TIME_S = 600  # of a query: longer than a test
 SPEED = "Vehicle.Speed"
 CELLS = "Vehicle.Powertrain.TractionBattery.CellVoltage.CellVoltages"
 KINDS: dict[str, pa.DataType] = {
@@ -152,6 +162,22 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([{**fixed, **row} for row in rows], schema)
 
 
+class TellingIngest(Ingest):
+    """Remembers up to which sequence the listeners have been told."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.dealt_with = 0
+        self.told: dict[Tenant, int] = {}  # up to the last rows of each
+
+    async def _tell(self, live: Mapping[Tenant, list[bytes]]) -> None:
+        await super()._tell(live)
+        for tenant, messages in live.items():
+            rows = pa.ipc.open_stream(messages[-1]).read_all()
+            self.told[tenant] = max(rows["seq"].to_pylist())
+        self.dealt_with = self._reached
+
+
 @dataclass
 class Cloud:
     """The running cloud as a test sees it."""
@@ -162,6 +188,7 @@ class Cloud:
     telemetry: Telemetry
     stream: NatsStream
     decoder: Decoder
+    ingest: TellingIngest
     loop: asyncio.AbstractEventLoop
     app: Litestar
     storage: Storage
@@ -174,12 +201,12 @@ class Cloud:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the cloud's own loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_S)
 
     @contextmanager
     def client(self, user: str = "tester") -> Iterator[httpx.Client]:
         """Somebody who is signed in."""
-        with httpx.Client(base_url=self.url, timeout=30) as client:
+        with httpx.Client(base_url=self.url, timeout=PATIENCE_S) as client:
             answer = client.post("/v1/session", json={"user": user, "password": PASSWORD})
             assert answer.status_code == 200, answer.text
             yield client
@@ -195,55 +222,77 @@ class Cloud:
         grants = self.tenancy.grants
         with suppress(Exists):
             grants.grant(INSTALLATION, user, "administrator", EVERYTHING, by=SYSTEM)
-        yield
-        for one in grants.all(INSTALLATION, user):
-            grants.revoke(INSTALLATION, one.id, by=SYSTEM)
+        try:
+            yield
+        finally:
+            for one in grants.all(INSTALLATION, user):
+                grants.revoke(INSTALLATION, one.id, by=SYSTEM)
 
     def register(self, *names: str, tenant: Tenant = DEFAULT_TENANT, **more: Any) -> None:
         for name in names:
             self.vehicles.create(tenant, NewVehicle(id=name, **more), actor="test")
 
     def send(self, vehicle: str, *frames: bytes, tenant: Tenant = DEFAULT_TENANT) -> int:
-        """Publish frames and wait until ingest has them; returns their stream sequence."""
-        count = len(frames)
-        self._published += 1
-        block = pack([vehicle] * count, [now_us()] * count, [None] * count, list(frames))
-        name = f"test-{self._published}"
-        seq = self.run(self.stream.publish(frames_subject(tenant, "test"), block, name))
-        self.run(self._confirmed(seq))
-        return seq
+        """Publish frames and wait until ingest has them, and the twin if somebody looks at it;
+        returns their stream sequence."""
+        return self._publish(vehicle, frames, [None] * len(frames), tenant)
 
     def refuse(self, vehicle: str, frame: bytes, *reasons: str) -> int:
         """As `send`, of a frame that the gateway would not take, for each reason."""
-        self._published += 1
         faults = [json.dumps({"reason": one, "clause": "B.1", "offset": 2}) for one in reasons]
-        count = len(faults)
-        block = pack([vehicle] * count, [now_us()] * count, faults, [frame] * count)
+        return self._publish(vehicle, [frame] * len(faults), faults, DEFAULT_TENANT)
+
+    def _publish(
+        self, vehicle: str, frames: Sequence[bytes], faults: Sequence[str | None], tenant: Tenant
+    ) -> int:
+        self._published += 1
+        count = len(frames)
+        block = pack([vehicle] * count, [now_us()] * count, list(faults), list(frames))
         name = f"test-{self._published}"
-        subject = frames_subject(DEFAULT_TENANT, "test")
-        seq = self.run(self.stream.publish(subject, block, name))
-        self.run(self._confirmed(seq))
+        seq = self.run(self.stream.publish(frames_subject(tenant, "test"), block, name))
+        until(lambda: self.ingest.dealt_with >= seq)
+        until(lambda: self._twin_is_at(tenant))
         return seq
 
-    async def _confirmed(self, seq: int) -> None:
-        async with asyncio.timeout(20):
-            while await self.stream.confirmed("FRAMES", "ingest") < seq:
-                await asyncio.sleep(0.02)
-        await asyncio.sleep(0.1)  # the live rows are told after the confirmation
+    def _twin_is_at(self, tenant: Tenant) -> bool:
+        followed = self.telemetry._twins._kept.get(tenant)
+        return followed is None or followed.seq >= self.ingest.told.get(tenant, 0)
 
     def tell_sessions(self, message: dict[str, Any], tenant: Tenant = DEFAULT_TENANT) -> None:
-        data = json.dumps(message).encode()
+        """Tell, and wait until it has been heard where the tenant is followed."""
+        followed, name = self.telemetry._presence._tenants.get(tenant), message["instance"]
+
+        def heard() -> float:
+            known = None if followed is None else followed.gateways.get(name)
+            return 0.0 if known is None else known.heard
+
+        before, data = heard(), json.dumps(message).encode()
         self.run(self.stream.broadcast(sessions_subject(tenant), data))
+        if followed is not None:
+            until(lambda: heard() > before)
 
     def tell_status(self, report: dict[str, Any]) -> None:
         """Tell, and wait until it has been heard."""
         who, data = (report["role"], report["instance"]), json.dumps(report).encode()
         self.run(self.stream.broadcast(status_subject(*who), data))
-        told, deadline = msgspec.json.decode(data, type=Report), time.monotonic() + 20
-        heard = self.telemetry._board._processes
-        while who not in heard or heard[who].report != told:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        told, heard = msgspec.json.decode(data, type=Report), self.telemetry._board._processes
+        until(lambda: who in heard and heard[who].report == told)
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for something that another thread, or process, is about to do."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def within_a_month() -> None:
+    """Wait for the next one if this one (UTC) is about to end: what is told of a month must not
+    fall into two."""
+    ends_us = first_hour(following(period_of(hour_of(now_us())))) * HOUR_US
+    if (left_us := ends_us - now_us()) < 60_000_000:
+        time.sleep(left_us / 1e6 + 0.1)
 
 
 def frame(t: int, **signals: Any) -> bytes:
@@ -295,13 +344,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory, pages: Path) -> Iterator[Clo
         server.ready()
         thread = threading.Thread(target=work, args=(server,))
         thread.start()
-        ready.wait(30)
+        assert ready.wait(PATIENCE_S)
         if failed:
             raise failed[0]
         yield held[0]
         held[0].loop.call_soon_threadsafe(stops[0].set)
-        thread.join(20)
-        assert not failed, failed
+        thread.join(PATIENCE_S)
+        assert not failed and not thread.is_alive(), failed
 
 
 class _running:
@@ -318,7 +367,7 @@ class _running:
         lake = DeltaLake(self.data / "tenants", known=LAKE_TABLES)
         blobs = ObjectBlobs(str(self.data / "blobs"))
         decoder = Decoder()
-        self.ingest = Ingest(
+        self.ingest = TellingIngest(
             self.stream,
             lake,
             {"test": decoder},
@@ -328,7 +377,7 @@ class _running:
             dedup_entries=10_000,
         )
         self.ingesting = asyncio.create_task(self.ingest.run())
-        provider_web = OpenIdHttp(private=True)
+        provider_web = OpenIdHttp(private=True, whole_s=PATIENCE_S)
         tenancy = Tenancy(
             self.records, secret=bytes(32), passwords=QUICK, provider_web=provider_web
         )
@@ -353,6 +402,7 @@ class _running:
             data=self.data,
             signals=vocabulary.catalogue,
             decoders={"test": lambda data: dict(json.loads(data))},
+            options=QueryOptions(QueryLimits(seconds=ANY_TIME_S)),
         )
         compliance = Compliance(self.records, lake, secret=bytes(32), frames_days=30)
         platforms = PlatformAccounts(self.records)
@@ -393,8 +443,8 @@ class _running:
             settle_s=0.3, now=lambda: now_us() + int(site["ahead_us"]),
         )  # fmt: skip
         cloud = Cloud(
-            address.url, tenancy, vehicles, telemetry, self.stream, decoder, loop, app, storage,
-            services.commands, maker, deleter, site, self.data,
+            address.url, tenancy, vehicles, telemetry, self.stream, decoder, self.ingest, loop,
+            app, storage, services.commands, maker, deleter, site, self.data,
         )  # fmt: skip
         return cloud, asyncio.Event()
 
@@ -416,7 +466,7 @@ class _running:
         await self.compute.close()
         await self.web.__aexit__(None, None, None)
         self.ingest.stop()
-        await asyncio.wait_for(self.ingesting, 10)
+        await asyncio.wait_for(self.ingesting, PATIENCE_S)
         await self.stream.close()
         self.records.close()
 
@@ -429,5 +479,5 @@ def client(cloud: Cloud) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def anybody(cloud: Cloud) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=cloud.url, timeout=30) as client:
+    with httpx.Client(base_url=cloud.url, timeout=PATIENCE_S) as client:
         yield client

@@ -71,13 +71,15 @@ def test_vehicles_are_asked_for_what_a_campaign_keeps_in_them(
 ) -> None:
     parts = [{"id": "default"}, {"id": "slow", "upload": "on_request"}]
     whole = document("web-kept", partitions=parts)
-    where = client.post(HERE, json={"document": whole}).headers["location"]
+    body = {"document": whole, "target": {"labels": ["camp:kept"]}}  # not those of other tests
+    where = client.post(HERE, json=body).headers["location"]
     assert client.post(f"{where}/forward", json={}).json()["type"].endswith("wrong-state")
     client.post(f"{where}/approve", json={"version": 1})
     client.post(f"{where}/start", json={})
     assert client.post(f"{where}/forward", json={}).json() == {"vehicles": 0}
     holder = "LTESTKEPT00000001"
-    assert client.post("/v1/vehicles", json={"id": holder}).status_code == 201
+    made = client.post("/v1/vehicles", json={"id": holder, "labels": {"camp": "kept"}})
+    assert made.status_code == 201
     assert client.post(f"/v1/vehicles/{holder}/token").status_code == 201
     row = {"id": "web-kept", "kind": "campaign", "version": 1, "hash": "0", "result": "active"}
     service = Campaigns(cloud.commands._records)

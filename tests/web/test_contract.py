@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
+from tests.web.conftest import PATIENCE_S
 
 EXAMPLES = 4  # of each route
 TOO_LARGE = 413
@@ -45,7 +46,7 @@ def owner(cloud: Any) -> Iterator[httpx.Client]:
 def test_every_route_keeps_to_the_document(
     cloud: Any, owner: httpx.Client, mode: GenerationMode
 ) -> None:
-    schema = schemathesis.openapi.from_url(f"{cloud.url}/v1/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{cloud.url}/v1/openapi.json", timeout=PATIENCE_S)
     checks = CHECKS.get_by_names(CHECKED)
     headers = {"Authorization": f"Bearer {owner.cookies['carcloud_session']}"}
     tried, line = 0, requests.Session()  # one connection
@@ -78,7 +79,7 @@ def _try(
     @given(case=strategy)
     def one(case: Any) -> None:
         line.cookies.clear()  # who asks is said by the headers
-        answer = case.call(base_url=url, headers=headers, session=line)
+        answer = case.call(base_url=url, headers=headers, session=line, timeout=PATIENCE_S)
         if answer.status_code != TOO_LARGE:  # a refusal too, which the checks do not know
             case.validate_response(answer, checks=checks, headers=headers)
 

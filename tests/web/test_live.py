@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from carcloud.model.ids import Tenant
 from carcloud.web import live
 
 START = 1_760_000_000_000_000  # us
@@ -23,32 +24,39 @@ def events(answer: httpx.Response) -> Iterator[tuple[str, Any]]:
             yield name, json.loads(line.removeprefix("data: "))
 
 
-def test_events_follow_the_fleet(client: httpx.Client, cloud: Any, make_frame: Any) -> None:
-    name = "LTESTLIVE00000001"
-    cloud.register(name)
-    cloud.send(name, make_frame(START, speed=1.0, lon=116.0, lat=40.0))
+def test_events_follow_the_fleet(cloud: Any, make_frame: Any) -> None:
+    name, tenant = "LTESTLIVE00000001", Tenant("live")  # in which nothing else happens
+    cloud.settle(tenant, "live-owner")
+    cloud.register(name, tenant=tenant)
+    cloud.send(name, make_frame(START, speed=1.0, lon=116.0, lat=40.0), tenant=tenant)
     seen: dict[str, list[Any]] = {"status": [], "vehicles": [], "twin": []}
-    with client.stream("GET", "/v1/live", params={"vehicle": name}) as answer:
+    asked = {"vehicle": name}
+    with (
+        cloud.client("live-owner") as client,
+        client.stream("GET", "/v1/live", params=asked) as answer,
+    ):
         assert answer.headers["content-type"] == "text/event-stream"
         sent = False
         for kind, data in events(answer):
             seen[kind].append(data)
             if not sent and seen["vehicles"] and seen["twin"]:
                 sent = True
-                cloud.send(name, make_frame(START + 1_000_000, speed=2.0, lon=116.1, lat=40.0))
-            if len(seen["twin"]) == 2 and len(seen["vehicles"]) == 2:
+                moved = make_frame(START + 1_000_000, speed=2.0, lon=116.1, lat=40.0)
+                cloud.send(name, moved, tenant=tenant)
+            if len(seen["twin"]) >= 2 and len(seen["vehicles"]) >= 2:
                 break
     first, second = seen["vehicles"]
     assert first["full"] is True
-    assert name in [row[0] for row in first["rows"]]
+    assert [row[0] for row in first["rows"]] == [name]
     assert second["full"] is False
     [row] = second["rows"]
     assert row[:3] == [name, 116.1, 40.0]
     assert row[3] == 90.0  # east, from two positions
     assert row[4] == 2.0
     assert row[8] == (START + 1_000_000) // 1000
-    assert seen["twin"][1]["signals"]["Vehicle.Speed"] == [2.0, (START + 1_000_000) // 1000]
-    assert seen["status"][0]["vehicles"] > 0
+    _, twin = seen["twin"]
+    assert twin["signals"]["Vehicle.Speed"] == [2.0, (START + 1_000_000) // 1000]
+    assert seen["status"][0]["vehicles"] == 1
 
 
 def test_a_client_that_does_not_read_holds_up_nobody(cloud: Any) -> None:

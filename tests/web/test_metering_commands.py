@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.web.conftest import PASSWORD
+from tests.web.conftest import PASSWORD, within_a_month
 
 from carcloud.cli import main
 from carcloud.model.ids import Tenant
@@ -37,6 +37,7 @@ def fits(told: str, output: str) -> bool:
 @pytest.fixture
 def metering(cloud: Any) -> Iterator[Metering]:
     """With a tenant of the example's own, whose owner is administrator too."""
+    within_a_month()
     made = cloud.app.dependencies["metering"].dependency()
     cloud.tenancy.tenants.ensure(TENANT)
     cloud.tenancy.people.create(TENANT, "nora", PASSWORD, "owner", by=SYSTEM)

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.web.conftest import within_a_month
 
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import LIMITS
@@ -26,6 +27,7 @@ PRICES = {
 @pytest.fixture(scope="module")
 def metered(cloud: Any) -> Iterator[Metering]:
     """Some usage of this month and the last one, and an administrator of the installation."""
+    within_a_month()
     now = now_us()
     last = first_hour(preceding(period_of(hour_of(now)))) * HOUR
     metering = cloud.app.dependencies["metering"].dependency()

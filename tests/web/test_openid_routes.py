@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import oidc_provider_mock
+import pytest
 from click.testing import CliRunner
-from tests.web.conftest import PASSWORD
+from tests.web.conftest import PASSWORD, PATIENCE_S
 
 from carcloud.cli import main
+from carcloud.engines import openid_http
 from carcloud.engines.openid_http import MOST_OF_HOST
 from carcloud.web.application import PROVIDER_CALLS
 
@@ -107,8 +108,9 @@ def test_a_browser_signs_in_connects_and_is_refused(
 
 
 def test_a_provider_that_hangs_leaves_threads_for_everybody_else(
-    client: httpx.Client, cloud: Any
+    client: httpx.Client, cloud: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(openid_http, "_TIMEOUT_S", PATIENCE_S)  # it hangs until this test ends it
     many = min(32, (os.cpu_count() or 1) + 4) + PROVIDER_CALLS  # of both pools
     begin = {"provider": "silent"}
     with ThreadPoolExecutor(many) as pool:
@@ -117,17 +119,14 @@ def test_a_provider_that_hangs_leaves_threads_for_everybody_else(
             body = {"name": "x", "issuer": issuer, "client_id": "c"}
             assert client.put("/v1/login-providers/silent", json=body).status_code == 200
             begun = [
-                pool.submit(httpx.post, f"{cloud.url}{BEGIN}", json=begin, timeout=30)
-                for _ in range(many)
+                pool.submit(httpx.post, f"{cloud.url}{BEGIN}", json=begin) for _ in range(many)
             ]
-            silent.settimeout(10)
+            silent.settimeout(PATIENCE_S)
             peers = [silent.accept()[0] for _ in range(MOST_OF_HOST)]  # all of them hang
-            asked = time.monotonic()
             assert client.get("/v1/login-providers").status_code == 200
-            assert time.monotonic() - asked < 3  # hanging lasts for 5 s
             assert sum(not one.done() for one in begun) >= MOST_OF_HOST
         for peer in peers:
             peer.close()
-        refused = [one.result(30).json() for one in begun]
+        refused = [one.result(PATIENCE_S).json() for one in begun]
     assert client.delete("/v1/login-providers/silent").status_code == 204
     assert {one["status"] for one in refused} == {401}, refused

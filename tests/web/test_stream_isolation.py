@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.web.conftest import PATIENCE_S
 
 from carcloud.model import ids, streams
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
+from carcloud.web import live
 
 SUBJECTS = {
     name: function
@@ -65,7 +67,7 @@ def test_a_neighbour_hears_nothing(cloud: Any, name: str) -> None:
             stops.append(await cloud.stream.listen(subject(function, tenant), on_message))
         for tenant in heard:
             await cloud.stream.broadcast(subject(function, tenant), tenant.encode())
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE_S / 2
         while not all(heard.values()) and time.monotonic() < end:
             await asyncio.sleep(0.01)
         for stop in stops:
@@ -75,7 +77,11 @@ def test_a_neighbour_hears_nothing(cloud: Any, name: str) -> None:
     assert heard == {tenant: [tenant.encode()] for tenant in heard}
 
 
-def test_the_live_stream_tells_of_nobody_else(cloud: Any, make_frame: Any) -> None:
+def test_the_live_stream_tells_of_nobody_else(
+    cloud: Any, make_frame: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "TICK_S", 0.05)
+    monkeypatch.setattr(live, "STATUS_S", 0.1)
     mine, theirs = "ZQXSTREAM00000001", "ZQXSTREAM00000002"
     cloud.settle("stream-a", "stream-owner")
     cloud.register(mine, tenant=Tenant("stream-a"))
@@ -86,9 +92,11 @@ def test_the_live_stream_tells_of_nobody_else(cloud: Any, make_frame: Any) -> No
             lines = answer.iter_lines()
             next(lines)
             for vehicle, tenant in ((mine, Tenant("stream-a")), (theirs, Tenant("other"))):
-                cloud.tell_sessions({"gateway": "g", "online": {vehicle: now_us()}}, tenant)
+                there = [[vehicle, now_us(), None, None, None]]
+                told_by = {"instance": f"g-{user}", "full": True, "open": there, "closed": []}
+                cloud.tell_sessions(told_by, tenant)
                 cloud.send(vehicle, make_frame(now_us(), speed=7), tenant=tenant)
-            text, end = "", time.monotonic() + 10
+            text, end = "", time.monotonic() + PATIENCE_S
             own = theirs if user == "stranger" else mine
             while own not in text:
                 assert time.monotonic() < end, text

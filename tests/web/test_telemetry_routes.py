@@ -1,8 +1,6 @@
 """What vehicles sent, over HTTP: twin, history, SQL in all formats, dead letters, status."""
 
 import io
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +8,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.web.conftest import PATIENCE_S, until
 
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.services.telemetry.tables import TABLES
@@ -71,13 +70,6 @@ def test_a_twin_tells_whether_the_vehicle_is_connected(client: httpx.Client, clo
     assert (there["value"], there["time"]) == (True, "2025-06-15T15:06:40.000Z")
     cloud.tell_sessions(told | {"full": False, "open": [], "closed": [name]})
     until(lambda: client.get(where).json()["signals"][path]["value"] is False)
-
-
-def until(holds: Callable[[], object]) -> None:
-    ends = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 def test_a_silent_vehicle_has_an_empty_twin(client: httpx.Client, cloud: Any) -> None:
@@ -261,10 +253,7 @@ ENDLESS = "SELECT sum(hash(range)) FROM range(100000000000000)"
 
 def _running(cloud: Any, count: int) -> None:
     """Wait until so many queries run."""
-    deadline = time.monotonic() + 20
-    while cloud.telemetry.queries.running != count:
-        assert time.monotonic() < deadline, f"{cloud.telemetry.queries.running} run"
-        time.sleep(0.02)
+    until(lambda: cloud.telemetry.queries.running == count)
 
 
 def test_a_query_is_cancelled_by_its_id(client: httpx.Client, cloud: Any, car: str) -> None:
@@ -283,15 +272,13 @@ def test_a_query_is_cancelled_by_its_id(client: httpx.Client, cloud: Any, car: s
             with cloud.client(user) as somebody_else:
                 assert somebody_else.delete("/v1/queries/slow-0").status_code == 404
         for query, answer in zip(("slow-0", "slow-1"), asked, strict=True):
-            began = time.monotonic()
             assert client.delete(f"/v1/queries/{query}").status_code == 204
-            refused = answer.result(5)
+            refused = answer.result(PATIENCE_S)
             assert refused.status_code == 409
             assert refused.json()["type"] == "urn:carcloud:problem:query-cancelled"
             assert client.delete(f"/v1/queries/{query}").status_code == 404
             quick = client.post("/v1/query", json={"sql": "SELECT count(*) FROM signals"})
             assert quick.status_code == 200, quick.text
-            assert time.monotonic() - began < 15  # not the 30 s of query.seconds
     assert cloud.telemetry.queries.cancelled == before + 2
 
 
@@ -344,7 +331,7 @@ def test_dead_letters_of_a_reason_are_read_again(client: httpx.Client, cloud: An
     counts = {one["reason"]: one["count"] for one in page["reasons"]}
     assert counts["not JSON"] == page["total"] >= 5
     found: list[str] = []
-    asked: dict[str, Any] = {"reason": "not JSON", "limit": 2}
+    asked: dict[str, Any] = {"reason": "not JSON", "limit": page["total"] // 2}  # a few pages
     while True:
         page = client.get("/v1/dead-letters", params=asked).json()
         found += [one["id"] for one in page["items"]]

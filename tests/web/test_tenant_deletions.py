@@ -165,7 +165,7 @@ def check_certificate(cloud: Any, client: httpx.Client, done: dict[str, Any], ro
     [entry] = [
         one
         for one in cloud.tenancy.trail.page(INSTALLATION, limit=50).items
-        if one.action == "tenant.deletion.done"
+        if (one.action, one.subject) == ("tenant.deletion.done", done["tenant"])
     ]
     assert (entry.number, entry.hash) == (done["entry"], done["entry_hash"])
     assert entry.after == told

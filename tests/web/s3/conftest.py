@@ -100,11 +100,10 @@ class Store:
 
     def send(self, data: bytes, *, cut: bool = False) -> bytes:
         """Raw bytes on a connection of their own; with `cut`, hang up instead of reading."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as link:
+        with socket.create_connection(("127.0.0.1", self.port), 60) as link:
             link.sendall(data)
             if cut:
                 return b""
-            link.settimeout(10)
             got = b""
             while piece := link.recv(65536):
                 got += piece
@@ -159,11 +158,12 @@ def served(application: Any) -> Iterator[int]:
 
     thread = threading.Thread(target=asyncio.run, args=(main(),))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     port, loop, stop = found
     yield port
     loop.call_soon_threadsafe(stop.set)
-    thread.join(20)
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Tenant B's keys on tenant A's bucket: nothing leaks, not even that it exists."""
 
 import re
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -115,12 +116,22 @@ def test_a_reader_may_not_write_and_a_project_is_a_wall(store, owned, refused):
     assert side.list_buckets()["Buckets"] == []
 
 
+def all_noted(store: Store) -> None:
+    """Wait for denials that are on their way: they are told beside the answer."""
+    deadline = time.monotonic() + 60
+    while store.application._door._telling:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_denied_attempts_are_noted_once(store, owned, refused):
     name, _ = owned
+    all_noted(store)
     store.denials.clear()
     for _ in range(3):
         refused(store.boto("b").get_object, Bucket="of-alpha", Key="other")
         refused(store.boto("c").put_object, Bucket=name, Key="denied", Body=b"x")
+    all_noted(store)
     noted = {(d.tenant, d.user, d.action) for d in store.denials}
     assert ("alpha", "cleo", "objects:write") in noted
     assert len(store.denials) <= 2

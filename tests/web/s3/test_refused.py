@@ -1,11 +1,13 @@
 """What the S3 interface must refuse, and that a refusal leaves nothing behind."""
 
 import base64
+import dataclasses
 import hashlib
 import os
 import socket
 import time
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from botocore.exceptions import ClientError
 from tests.web.s3.conftest import Store
 
 from carcloud.codecs.s3.signature import EMPTY_SHA256, UNSIGNED, Signed, sign
+from carcloud.web import rates
 
 
 def signed(
@@ -56,7 +59,7 @@ def nothing_is_left(store: Store):
     """No test here may leave bytes or objects."""
     before = len(store.files())
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(store.files()) > before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(store.files()) == before
@@ -80,25 +83,18 @@ def test_forged_signatures(store, path):
     ):
         answer = httpx.request(**{"method": "PUT", "content": b"x", **changed})
         assert answer.status_code == 403, changed
-    store.keys.pop("b" * 16)
-    time.sleep(1)
-    missing = httpx.get(store.url + "/", headers={**signed(store, "GET", "/")})
-    assert missing.status_code == 200  # a's own key is as good as before
+    own = httpx.get(store.url + "/", headers=signed(store, "GET", "/"))
+    assert own.status_code == 200  # the key is as good as before
 
 
 def test_a_revoked_key_is_refused_within_a_second(store):
-    from tests.web.s3.conftest import KEYS
-
-    key = KEYS["b" * 16]
+    key = dataclasses.replace(store.keys["b" * 16], id="e" * 16)
     store.keys[key.id] = key
-    time.sleep(1)
-    assert httpx.get(store.url, headers=signed(store, "GET", "/", who="b")).status_code == 200
-    headers = signed(store, "GET", "/", who="b")
+    assert httpx.get(store.url, headers=signed(store, "GET", "/", who="e")).status_code == 200
+    headers = signed(store, "GET", "/", who="e")
     del store.keys[key.id]
     time.sleep(1)
     assert code(httpx.get(store.url, headers=headers)) == "InvalidAccessKeyId"
-    store.keys[key.id] = key
-    time.sleep(1)
 
 
 @pytest.mark.parametrize("minutes", [-16, 16, -60 * 24])
@@ -259,17 +255,22 @@ def test_what_is_not_implemented_does_not_fall_through(store, bucket, path):
     assert "Contents" not in store.boto().list_objects_v2(Bucket=bucket)
 
 
-def test_a_tenant_above_its_request_rate_is_told_to_slow_down(store: Store, bucket: str):
+def test_a_tenant_above_its_request_rate_is_told_to_slow_down(
+    store: Store, bucket: str, monkeypatch: pytest.MonkeyPatch
+):
     mine, other = store.boto(), store.boto("b")
     store.rates["alpha"] = 3
     try:
         refusals = []
-        for _ in range(8):
-            try:
-                mine.list_objects_v2(Bucket=bucket)
-            except ClientError as error:
-                refusals.append(error.response)
-        assert 1 <= len(refusals) <= 5
+        with monkeypatch.context() as stopped:
+            moment = time.monotonic()
+            stopped.setattr(rates, "time", SimpleNamespace(monotonic=lambda: moment))
+            for _ in range(8):
+                try:
+                    mine.list_objects_v2(Bucket=bucket)
+                except ClientError as error:
+                    refusals.append(error.response)
+        assert len(refusals) == 5
         for told in refusals:
             assert told["Error"]["Code"] == "SlowDown"
             assert "requests_per_second" in told["Error"]["Message"]

@@ -4,12 +4,15 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 KEYS = {
     "sent", "acknowledged", "stored", "duplicates", "missing", "dead_letters", "ack_p50_ms",
     "ack_p99_ms", "queryable_p50_ms", "queryable_p99_ms", "peak_memory_mb",
 }  # fmt: skip
 
 
+@pytest.mark.timeout(300)  # of which a first start takes most: it compiles the decoders
 def test_a_short_demo_stores_what_it_acknowledges(tmp_path):
     done = subprocess.run(
         [
@@ -19,7 +22,7 @@ def test_a_short_demo_stores_what_it_acknowledges(tmp_path):
         ],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

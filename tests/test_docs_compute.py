@@ -38,7 +38,7 @@ def test_the_script_does_what_it_says(tmp_path: Path) -> None:
     inputs.mkdir()
     out.mkdir()
     pq.write_table(pa.table({"speed": [80.0, 120.0, 130.0]}), inputs / "speeds.parquet")
-    limits = Limits(60, 512, 60, 64, 32, 256)
+    limits = Limits(300, 512, 300, 64, 32, 256)
     script = Script(example("script"), params["arguments"], inputs, out, limits)
     printed: list[str] = []
     try:
@@ -57,7 +57,7 @@ def test_the_script_of_a_table_does_what_it_says(tmp_path: Path) -> None:
     out.mkdir()
     given = duckdb.sql(params["inputs"][0]["sql"]).to_arrow_table()
     pq.write_table(given, inputs / "trips.parquet")
-    limits = Limits(60, 512, 60, 64, 32, 256)
+    limits = Limits(300, 512, 300, 64, 32, 256)
     script = Script(example("table script"), {}, inputs, out, limits)
     sandbox = BwrapSandbox(tmp_path / "data")
     (wanted,) = params["tables"].values()

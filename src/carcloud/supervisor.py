@@ -32,7 +32,7 @@ ROLES = ("gateway", "ingest", "web", "jobs")
 REPLACEABLE = ("web", "gateway")  # without a gap
 _SLOWEST = ("web", "ingest", "jobs", "gateway")  # to start
 _STOP_ORDER = ("gateway", "ingest", "web", "jobs")  # no new frames first, then store what there is
-_CAN_BIND_BESIDE = sys.platform == "linux"  # a socket that has SO_REUSEADDR and does not listen
+_CAN_BIND_BESIDE = sys.platform == "linux"  # a socket that has SO_REUSEPORT and does not listen
 _VEHICLES = ("gateway.gbt32960", "gateway.jt808", "gateway.mqtt")  # whose ports vehicles connect to
 _BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 3.0  # between two looks into the stream server's log
@@ -287,20 +287,19 @@ class Supervisor:
         """Gateways share their ports, which nobody else may have: they would not notice.
 
         They stay bound here, without listening, so that no connection of this machine is given one
-        as its own port before a gateway listens, or while it is started again.
+        as its own port, and no other carcloud takes one, before a gateway listens, or while it is
+        started again.
         """
         if "gateway" not in self.roles:
             return
         for prefix in _VEHICLES:
             if self.settings.whole(f"{prefix}.port") < 0:
                 continue
-            bound = _opened(self.settings, prefix)
-            port = bound.getsockname()[1]
+            with _opened(self.settings, prefix) as probe:
+                port = probe.getsockname()[1]
+                if _CAN_BIND_BESIDE:
+                    self._bound.append(_kept(probe))
             self.settings = self.settings.with_values({f"{prefix}.port": port})
-            if _CAN_BIND_BESIDE:
-                self._bound.append(bound)
-            else:
-                bound.close()
 
     def _let_go(self) -> None:
         for bound in self._bound:
@@ -407,6 +406,18 @@ def _opened(settings: Settings, prefix: str) -> socket.socket:
         opened.close()
         raise StartFailed(f"{prefix} cannot listen on {host}:{port}: {error.strerror}") from error
     return opened
+
+
+def _kept(probe: socket.socket) -> socket.socket:
+    """A further socket on the port of a bound one, beside which only gateways of this user bind.
+
+    Two that have SO_REUSEADDR, as `probe`, keep each other out only when one of them listens.
+    """
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    kept = socket.socket(probe.family)
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    kept.bind(probe.getsockname())
+    return kept
 
 
 def _role(name: str) -> str:

@@ -161,7 +161,7 @@ def test_a_job_is_waited_for_and_its_file_read(carcloud: Any) -> None:
     params = {"sql": "SELECT 42 AS answer", "file": "answer"}
     job = carcloud.jobs.submit("query-export", params, name="from Python", priority=7)
     seen: list[str] = []
-    done = carcloud.jobs.wait(job.id, on_progress=lambda job: seen.append(job.state), timeout_s=60)
+    done = carcloud.jobs.wait(job.id, on_progress=lambda job: seen.append(job.state), timeout_s=100)
     assert (done.state, done.result["rows"], done.priority, seen[-1]) == (
         "succeeded",
         1,
@@ -192,7 +192,7 @@ def test_a_job_that_does_not_succeed(carcloud: Any) -> None:
         carcloud.jobs.wait(second.id, timeout_s=0.2)
     carcloud.jobs.cancel(first.id)
     with pytest.raises(cc.JobFailed, match="cancelled") as error:
-        carcloud.jobs.wait(first.id, timeout_s=60)
+        carcloud.jobs.wait(first.id, timeout_s=100)
     assert error.value.job.id == first.id
     with pytest.raises(cc.Conflict):
         carcloud.jobs.cancel(first.id)

@@ -14,7 +14,7 @@ NOWHERE = "0123456789abcdef"
 
 
 def ended(client: httpx.Client, job: str) -> Any:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while True:
         found = client.get(f"/v1/jobs/{job}").json()
         if found["state"] not in ("queued", "running"):
@@ -79,7 +79,7 @@ def test_its_files_are_fetched_whole_and_in_ranges(client: httpx.Client, done: A
 def test_it_can_be_followed(client: httpx.Client) -> None:
     job = client.post("/v1/jobs", json=EXPORT).json()["id"]
     text, states, name = "", [], ""
-    with client.stream("GET", f"/v1/jobs/{job}/events", timeout=60) as answer:
+    with client.stream("GET", f"/v1/jobs/{job}/events", timeout=100) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():
             if line.startswith("event: "):

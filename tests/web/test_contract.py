@@ -41,7 +41,7 @@ def owner(cloud: Any) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_every_route_keeps_to_the_document(
     cloud: Any, owner: httpx.Client, mode: GenerationMode

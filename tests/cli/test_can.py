@@ -112,3 +112,47 @@ def test_what_is_refused(carcloud, desk, arguments, reason):
     assert answer.exit_code == 1
     assert reason in answer.stderr
     assert not list(desk.glob("*x.csv*"))
+
+
+def test_messages_of_one_name_in_two_files_are_told_apart(carcloud, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, (ident, unit) in enumerate(((0x64, "km/h"), (0x65, "degC"))):
+        (tmp_path / f"{number}.dbc").write_text(
+            f'VERSION ""\nBU_: E\nBO_ {ident} A: 8 E\n SG_ S : 0|8@1+ (1,0) [0|0] "{unit}" E\n'
+        )
+    (tmp_path / "x.log").write_text(
+        "(1700000000.1) can0 064#01\n(1700000000.2) can0 065#03\n(1700000000.3) can0 064#05\n"
+    )
+    both = ("can", "decode", "x.log", "--dbc", "0.dbc", "--dbc", "1.dbc")
+    answer = carcloud(*both, "--out", "wide.parquet", "--wide")
+    assert answer.exit_code == 0
+    wide = pq.read_table("wide.parquet")
+    assert wide["A_64.S"].to_pylist() == [1, None, 5]
+    assert wide["A_65.S"].to_pylist() == [None, 3, None]
+    carcloud(*both, "--out", "long.parquet")
+    long = pq.read_table("long.parquet")
+    assert long["message"].to_pylist() == ["A_64", "A_65", "A_64"]
+    carcloud("can", "decode", "x.log", "--dbc", "0.dbc", "--dbc", "0.dbc", "--out", "same.parquet")
+    assert set(pq.read_table("same.parquet")["message"].to_pylist()) == {"A"}
+
+
+def test_identifiers_that_obd_decodes_are_not_called_unknown(carcloud, tmp_path):
+    log = shared_data("can/css/obd2_gps_3BA199E2_60FEB5A8.MF4")
+    out = str(tmp_path / "obd.csv")
+    answer = carcloud("can", "decode", str(log), "--obd", "--bus", "1", "--out", out)
+    told = answer.stdout + answer.stderr
+    assert "0x17F00010" in told  # neither a question nor an answer
+    assert "0x18DB33F1" not in told and "0x18DAF1" not in told
+
+
+def test_a_binary_file_as_a_database_leaves_the_terminal_alone(carcloud, tmp_path):
+    path = tmp_path / "odd.dbc"
+    path.write_bytes(bytes(range(256)) * 40 + b"\n\x1b[2J;\n" * 5)
+    (tmp_path / "x.log").write_text("(1700000000.1) can0 064#01\n")
+    answer = carcloud(
+        "can", "decode", str(tmp_path / "x.log"), "--dbc", str(path),
+        "--out", str(tmp_path / "x.csv"),
+    )  # fmt: skip
+    told = answer.stdout + answer.stderr
+    assert "\x1b" not in told
+    assert all(len(line) < 400 for line in told.splitlines())

@@ -18,7 +18,7 @@ from carcloud.cli.progress import bar
 from carcloud.codecs.can.frames import CanFrames, Clock
 from carcloud.codecs.canlog.decoding import LogDecoding, Tally, Values
 from carcloud.codecs.canlog.layers import NAMES, Layer, layers_for
-from carcloud.codecs.dbc import Database, DbcError, parse
+from carcloud.codecs.dbc import Database, DbcError, parse, told_apart
 from carcloud.engines.canlog_files import LogFile, LogFileError, open_log
 from carcloud.engines.canlog_files.joining import joined
 
@@ -140,7 +140,7 @@ def decode(
         raise Failure("there is nothing to decode with", "give --dbc FILE, or --obd")
     suffix_of(out)
     files = _open(logs, zone)
-    databases = [_database(path, strict) for path in dbcs]
+    databases = told_apart([_database(path, strict) for path in dbcs])
     layers = _layers(databases, transports, length_byte=payload == "length")
 
     def decoding() -> LogDecoding:

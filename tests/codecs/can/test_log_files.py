@@ -269,9 +269,60 @@ def test_what_lies_before_a_cut_is_kept(tmp_path):
     asc = open_log(cut(tmp_path, "issue_1256.asc", 60_010), "UTC")
     frames = CanFrames.concat(asc.blocks())
     assert 600 < len(frames) < 1457
-    blf = open_log(cut(tmp_path, "issue_1905.blf", 500), "UTC")
-    kept = CanFrames.concat(blf.blocks())
-    assert 0 < len(kept) <= 22
+    for size in (250, 300, 500):
+        blf = open_log(cut(tmp_path, "issue_1905.blf", size), "UTC")
+        assert len(CanFrames.concat(blf.blocks())) <= 22 - (size < 400) * 10
+        assert blf.remarks == [CUT], size
+
+
+CUT = "the file is cut off; what lies before is kept"
+
+
+def test_a_packed_log_is_read_up_to_its_cut(tmp_path):
+    lines = b"".join(b"(1700000000.%06d) can0 123#%08x\n" % (n, n * 7919) for n in range(20_000))
+    path = tmp_path / "x.log.gz"
+    whole = gzip.compress(lines)
+    path.write_bytes(whole[: len(whole) // 2])
+    log = open_log(path)
+    frames = CanFrames.concat(log.blocks())
+    assert 5_000 < len(frames) < 15_000
+    assert frames.select(slice(0, 9)).time.tolist() == [
+        (1_700_000_000 * 10**6 + n) * 1000 for n in range(9)
+    ]
+    assert log.remarks[0] == "the gzip file is cut off; what lies before is kept"
+
+
+@pytest.mark.parametrize("size", [72_819, 72_813, 60_000, 36_410, 20_000, 9_715])
+def test_an_mf4_that_lost_its_power_is_read_up_to_its_last_frame(tmp_path, capfd, size):
+    data = shared_data("can/css/j1939_bam_FCBF0606.MF4").read_bytes()
+    whole = read_log(shared_data("can/css/j1939_bam_FCBF0606.MF4"))
+    path = tmp_path / "x.mf4"
+    path.write_bytes(data[:size])
+    log = open_log(path)
+    frames = CanFrames.concat(log.blocks())
+    assert 50 < len(frames) < len(whole)
+    first = slice(0, len(frames))
+    assert frames.time.tolist() == whole.select(first).time.tolist()
+    assert frames.matrix(8).tolist() == whole.select(first).matrix(8).tolist()
+    assert log.remarks == [CUT]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("size", [5_000, 4_300, 1_000, 100])
+def test_an_mf4_without_frames_says_so_and_nothing_else(tmp_path, capfd, size):
+    path = tmp_path / "x.mf4"
+    path.write_bytes(shared_data("can/css/j1939_bam_FCBF0606.MF4").read_bytes()[:size])
+    with pytest.raises(LogFileError, match="cut off"):
+        read_log(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_whole_log_is_said_to_be_cut_off():
+    files = [*shared_data("can/css").glob("*.MF4"), shared_data("can/python-can/issue_1905.blf")]
+    for path in files:
+        log = open_log(path, "UTC")
+        assert sum(map(len, log.blocks())) > 0
+        assert not any("cut off" in remark for remark in log.remarks), path
 
 
 @pytest.mark.parametrize(

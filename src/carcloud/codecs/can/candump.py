@@ -29,6 +29,7 @@ ERROR_ID = 0x20000000  # bit of the identifier: an error frame
 COMPILED_FROM = 1024 * 1024  # bytes; below, loading the compiled reader takes longer than reading
 RELATIVE_BELOW = 100_000_000 * 10**9  # ns; a clock that stands before March 1973 is none
 LONGEST_NAME = 16  # bytes of an interface name, IFNAMSIZ of Linux
+CLASSIC_BYTES, FD_BYTES = 8, 64  # of payload, ISO 11898-1
 LONGEST_LINE = 64 * 1024  # bytes
 MOST_BUSES = 255
 
@@ -171,6 +172,9 @@ def _one(line: bytes, rows: FrameList, known: dict[bytes, int]) -> None:
         payload = payload[: int(size)]
     else:
         raise ValueError("not a line of candump with a time, an interface and a frame")
+    most = FD_BYTES if flags & FD else CLASSIC_BYTES
+    if len(payload) > most:
+        raise ValueError(f"{len(payload)} bytes in a frame that holds {most}")
     if remote:
         flags |= REMOTE
     if direction == b"T":

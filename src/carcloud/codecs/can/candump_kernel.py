@@ -273,7 +273,7 @@ def _read(text: Bytes, columns: Columns) -> tuple[int, int, int]:
             size = _compact(text, at + 1, end, columns, n, used)
         else:
             size = _printed(text, _blanks(text, at, end), end, columns, n, used)
-        if size < 0:
+        if size < 0 or size > (64 if columns.flags[n] & F_FD else 8):
             return STRANGE, used, known
         known = max(known, bus + 1)
         columns.bus[n] = bus

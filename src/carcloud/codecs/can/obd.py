@@ -107,6 +107,13 @@ def answers_of(messages: CanFrames) -> CanFrames:
     return messages.select(standard | extended)
 
 
+def is_obd_id(can_id: int, extended: bool) -> bool:
+    """Whether testers ask, or control units answer, by this identifier (ISO 15765-4)."""
+    if extended:
+        return can_id == 0x18DB33F1 or can_id >> 8 == 0x18DAF1 or can_id & 0x1FFF00FF == 0x18DA00F1
+    return 0x7DF <= can_id <= 0x7EF
+
+
 def decode_obd(messages: CanFrames) -> ObdAnswers:
     """Answers in messages that ISO-TP put together; without a length byte."""
     answers = answers_of(messages)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from carcloud.codecs.can.assembly import Assembler
 from carcloud.codecs.can.frames import CanFrames
 from carcloud.codecs.can.isotp import IsoTp
-from carcloud.codecs.can.obd import NO_ANSWERS, ObdAnswers, ObdSeries, decode_obd
+from carcloud.codecs.can.obd import NO_ANSWERS, ObdAnswers, ObdSeries, decode_obd, is_obd_id
 from carcloud.codecs.canlog.layers import Layer
 from carcloud.codecs.dbc.columnar import BusDatabase, Decoded, LogDecoder
 from carcloud.codecs.dbc.columnar_values import Column
@@ -137,7 +137,10 @@ class LogDecoding:
             return []
         decoded = decoder.decode(frames)
         self.tally.decoded += decoded.frames
-        self.tally.unknown.update(decoded.unknown)
+        unknown = decoded.unknown
+        if self._obd is not None:
+            unknown = {key: n for key, n in unknown.items() if not is_obd_id(key[2], key[1])}
+        self.tally.unknown.update(unknown)
         return [decoded]
 
 

@@ -4,7 +4,7 @@ The parser and the scalar codec are plain Python, so that a vehicle can use them
 whole logs is `carcloud.codecs.dbc.columnar`.
 """
 
-from carcloud.codecs.dbc.database import Database, Finding, Message, Signal
+from carcloud.codecs.dbc.database import Database, Finding, Message, Signal, told_apart
 from carcloud.codecs.dbc.errors import DbcError, EncodingError, StrictError
 from carcloud.codecs.dbc.parser import parse
 
@@ -17,4 +17,5 @@ __all__ = [
     "Signal",
     "StrictError",
     "parse",
+    "told_apart",
 ]

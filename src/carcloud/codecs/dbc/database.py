@@ -1,7 +1,7 @@
 """What a DBC file says, as frozen values: messages, signals, nodes, and what was odd in it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Level = Literal["info", "warning", "error"]
@@ -119,6 +119,25 @@ class Database:
         by_id = {(message.id, message.extended): message for message in self.messages}
         object.__setattr__(self, "by_id", by_id)
         object.__setattr__(self, "by_name", {one.name: one for one in self.messages})
+
+
+def told_apart(databases: Sequence[Database]) -> list[Database]:
+    """The databases with names that are unique in all of them: as in one file, messages of one
+    name and several identifiers get theirs behind it."""
+    keys: dict[str, set[tuple[int, bool]]] = {}
+    for database in databases:
+        for one in database.messages:
+            keys.setdefault(one.name, set()).add((one.id, one.extended))
+    return [
+        replace(
+            database,
+            messages=tuple(
+                replace(one, name=f"{one.name}_{one.id:X}") if len(keys[one.name]) > 1 else one
+                for one in database.messages
+            ),
+        )
+        for database in databases
+    ]
 
 
 def network_bit(bit: int) -> int:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from carcloud.codecs.dbc.database import Finding, Level
 
@@ -45,6 +46,9 @@ class Statement:
     text: str
 
 
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal would obey them
+
+
 @dataclass(slots=True)
 class Findings:
     """What was found so far; the number is limited."""
@@ -54,7 +58,8 @@ class Findings:
     def add(self, line: int, code: str, level: Level, text: str, action: str) -> None:
         """Note one finding."""
         if len(self.items) < MAX_FINDINGS:
-            self.items.append(Finding(line, code, level, text[:300], action))
+            shown = _UNPRINTABLE.sub("\ufffd", text[:160])
+            self.items.append(Finding(line, code, level, shown, action))
         elif len(self.items) == MAX_FINDINGS:
             self.items.append(
                 Finding(line, "many-findings", "error", "more findings", "not listed")

@@ -4,10 +4,13 @@ Old loggers keep all buses in one channel group, newer ones have one group for e
 and kind of frame. Files that were not finalised, or are compressed, are taken as they are.
 """
 
+import logging
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +32,7 @@ from carcloud.codecs.can.frames import (
 )
 from carcloud.codecs.can.merging import merge
 from carcloud.engines.canlog_files.errors import LogFileError
+from carcloud.engines.canlog_files.mdf_ends import is_cut_off
 from carcloud.engines.canlog_files.zones import RELATIVE, Zone, to_ns
 
 BLOCK_FRAMES = 250_000
@@ -70,14 +74,17 @@ def _read(
     folder: str,
 ) -> Iterator[CanFrames]:
     from asammdf import MDF
-    from asammdf.blocks.utils import MdfException
 
-    broken = (MdfException, struct.error, zlib.error, *_CORRUPT)
+    broken = (_mdf_error(), struct.error, zlib.error, *_CORRUPT)
+    _quiet()
+    cut = is_cut_off(path)
     try:
-        file = MDF(str(path), temporary_folder=folder)
+        with redirect_stdout(StringIO()):  # it prints what it stumbles over
+            file = MDF(str(path), temporary_folder=folder)
     except broken as error:
         _forget(error)
-        raise BadLog("", f"is no MF4 that can be read: {error}") from error
+        what = "is cut off before its frames" if cut else "is no MF4 that can be read"
+        raise BadLog("", f"{what}: {error}") from error
     try:
         start, clock = _start(file, path, zone)
         groups = _groups(file)
@@ -86,6 +93,8 @@ def _read(
         meter = _Meter(path.stat().st_size, sum(count for _, _, count in groups), progress)
         streams = [_group(file, *group, start, clock, meter) for group in groups]
         yield from merge(streams)
+        if cut or meter.short:
+            remarks.append("the file is cut off; what lies before is kept")
         others = {name for each in file.groups if (name := _other(each))}
         remarks.extend(f"{name} is no CAN and was left out" for name in sorted(others))
     except broken as error:
@@ -94,6 +103,21 @@ def _read(
         raise BadLog("", f"is damaged: {error}") from error
     finally:
         file.close()
+
+
+def _mdf_error() -> type[Exception]:
+    """What asammdf raises by itself."""
+    from asammdf.blocks.utils import MdfException
+
+    return MdfException
+
+
+def _quiet() -> None:
+    """What asammdf tells beside its errors is for its makers."""
+    from asammdf.blocks import mdf_v4
+
+    mdf_v4.debug_channel = lambda *_, **__: None
+    logging.getLogger("asammdf").setLevel(logging.CRITICAL + 1)
 
 
 def _forget(error: BaseException) -> None:
@@ -117,6 +141,7 @@ class _Meter:
         self._share = size / max(records, 1)
         self._records = 0
         self._progress = progress
+        self.short = False  # a last frame had to be left out
 
     def add(self, records: int) -> None:
         self._records += records
@@ -163,8 +188,15 @@ def _group(
 ) -> Iterator[CanFrames]:
     for offset in range(0, count, BLOCK_FRAMES):
         size = min(BLOCK_FRAMES, count - offset)
-        columns = _Columns(file, index, kind, offset, size)
-        yield _frames(columns, start, clock).by_time()
+        try:
+            frames = _frames(_Columns(file, index, kind, offset, size), start, clock)
+        except _mdf_error():
+            # where the file is cut off, the payload of the last frame may be missing
+            if offset + size < count or size == 1:
+                raise
+            meter.short = True
+            frames = _frames(_Columns(file, index, kind, offset, size - 1), start, clock)
+        yield frames.by_time()
         meter.add(size)
 
 

@@ -181,6 +181,7 @@ def read_blf(stream: BinaryIO, zone: Zone | None, remarks: list[str]) -> Iterato
     reader.start_timestamp = 0.0  # the times that come are offsets
     clock = _quality(wanted, start)
     rows = FrameList()
+    cut = False
     try:
         for message in reader:
             _append(rows, message, start or 0)
@@ -190,10 +191,12 @@ def read_blf(stream: BinaryIO, zone: Zone | None, remarks: list[str]) -> Iterato
     except (struct.error, zlib.error) as error:
         if stream.read(1):
             raise BadLog(f"offset {stream.tell() - 1}", f"no object of BLF: {error}") from error
-        remarks.append("the file is cut off; what lies before is kept")
+        cut = True
     except (BLFParseError, *_CORRUPT) as error:
         raise BadLog(f"offset {stream.tell()}", f"no object of BLF: {error}") from error
     yield rows.frames(clock)
+    if cut or stream.tell() < int(reader.file_size):  # which is 0 where it was never closed
+        remarks.append("the file is cut off; what lies before is kept")
 
 
 def _text_blocks(

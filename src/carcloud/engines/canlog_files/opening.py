@@ -1,13 +1,14 @@
 """Which format a file has, and reading it."""
 
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 from carcloud.codecs.can.candump import Candump
 from carcloud.codecs.can.errors import BadLog
@@ -56,7 +57,7 @@ class LogFile:
 
                 yield from read_mdf(self.path, self.zone, self.remarks, report)
                 return
-            with self.path.open("rb") as raw, _unpacked(raw, self.packed) as stream:
+            with self.path.open("rb") as raw, _unpacked(raw, self) as stream:
                 yield from self._streamed(stream, lambda: report(raw.tell()))
         except BadLog as error:
             raise LogFileError(self.path, error.place, error.reason) from error
@@ -88,8 +89,10 @@ def open_log(path: Path, zone: str | None = None) -> LogFile:
             head = raw.read(HEAD_BYTES)
         packed = head[:2] == b"\x1f\x8b"
         if packed:
-            with gzip.open(path) as unpacked:
-                head = unpacked.read(HEAD_BYTES)
+            with path.open("rb") as raw:
+                head = io.BufferedReader(_Packed(raw, []), HEAD_BYTES).read(HEAD_BYTES)
+            if not head:
+                raise LogFileError(path, "", "a gzip file that is empty, or cut off at its start")
     except (OSError, EOFError, zlib.error) as error:
         raise LogFileError(path, "", getattr(error, "strerror", None) or str(error)) from error
     kind = _recognise(head, path)
@@ -110,13 +113,33 @@ def read_log(path: Path, zone: str | None = None) -> CanFrames:
     return CanFrames.concat(open_log(path, zone).blocks())
 
 
+class _Packed(io.RawIOBase):
+    """What a gzip file holds, up to where it was cut off."""
+
+    def __init__(self, raw: BinaryIO, remarks: list[str]) -> None:
+        self._stream = gzip.GzipFile(fileobj=raw)
+        self._remarks = remarks
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            found = b"" if self._ended else self._stream.read1(len(buffer))
+        except EOFError:
+            self._ended, found = True, b""
+            self._remarks.append("the gzip file is cut off; what lies before is kept")
+        buffer[: len(found)] = found
+        return len(found)
+
+
 @contextmanager
-def _unpacked(raw: BinaryIO, packed: bool) -> Iterator[BinaryIO]:
-    if not packed:
+def _unpacked(raw: BinaryIO, file: LogFile) -> Iterator[BinaryIO]:
+    if file.packed:
+        yield io.BufferedReader(_Packed(raw, file.remarks), BLOCK_BYTES)
+    else:
         yield raw
-        return
-    with gzip.open(raw) as stream:
-        yield cast(BinaryIO, stream)
 
 
 def _recognise(head: bytes, path: Path) -> str:

@@ -4,8 +4,6 @@ import asyncio
 import time
 from pathlib import Path
 
-import pytest
-
 from carcloud.codecs.campaign.record import RawFrame, Record, Series, encode
 from carcloud.codecs.mqtt.message import pack_message
 from carcloud.engines.lake_delta import DeltaLake
@@ -25,7 +23,6 @@ def sent(record: Record) -> tuple[str, bytes]:
     return CAR, pack_message(f"v1/{CAR}/collected", encode((record,)))
 
 
-@pytest.mark.timeout(60)
 def test_records_become_rows_once_and_what_is_unknown_a_letter(
     server: NatsServer, tmp_path: Path
 ) -> None:

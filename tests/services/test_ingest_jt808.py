@@ -119,7 +119,6 @@ def test_one_message_cannot_reach_more_dates_than_a_vehicle_may_keep() -> None:
     assert found.faults[0].reason.endswith("; and 7908 more")
 
 
-@pytest.mark.timeout(60)
 def test_a_position_is_stored_once_however_often_it_comes(
     server: NatsServer, tmp_path: Path
 ) -> None:

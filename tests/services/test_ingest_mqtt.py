@@ -27,7 +27,6 @@ def kept(payload: bytes, topic: str = "signals") -> tuple[str, bytes]:
     return CAR, pack_message(f"v1/{CAR}/{topic}", payload)
 
 
-@pytest.mark.timeout(60)
 def test_rows_repeats_letters_and_other_topics(server: NatsServer, tmp_path: Path) -> None:
     async def scene() -> None:
         stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
@@ -85,7 +84,6 @@ def test_rows_repeats_letters_and_other_topics(server: NatsServer, tmp_path: Pat
     asyncio.run(scene())
 
 
-@pytest.mark.timeout(60)
 def test_what_is_out_of_range_is_kept_and_flagged(server: NatsServer, tmp_path: Path) -> None:
     async def scene() -> None:
         stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
@@ -109,7 +107,6 @@ def test_what_is_out_of_range_is_kept_and_flagged(server: NatsServer, tmp_path: 
     asyncio.run(scene())
 
 
-@pytest.mark.timeout(60)
 def test_rows_that_memory_does_not_hold_come_in_several_commits(
     server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

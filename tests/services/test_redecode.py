@@ -75,6 +75,17 @@ def currents(lake: DeltaLake, vehicle: str) -> list[float]:
     return [round(one, 3) for one in rows[CURRENT].to_pylist()]
 
 
+async def shown(twins: Twins, current: float) -> None:
+    """Wait until the twin has heard of it."""
+    said = None
+    for _ in range(600):
+        said = (await twins.of(DEFAULT_TENANT)).get(CAR).signals[CURRENT].value
+        if said == pytest.approx(current):
+            return
+        await asyncio.sleep(0.05)
+    assert said == pytest.approx(current)
+
+
 def test_rows_become_what_frames_say_today(server, tmp_path):
     async def scene() -> None:
         stream, lake = await connect(server), DeltaLake(tmp_path / "lake", None, LAKE_TABLES)
@@ -109,9 +120,7 @@ def test_rows_become_what_frames_say_today(server, tmp_path):
         )
         kept = ["vehicle", "time", "received", "seq", "digest", "correction", "source"]
         assert after.select(kept) == before.select(kept)
-        await asyncio.sleep(0.1)
-        twin = await twins.of(DEFAULT_TENANT)
-        assert twin.get(CAR).signals[CURRENT].value == pytest.approx(-was[0])
+        await shown(twins, -was[0])
         fresh = Twins(lake, stream, ObjectBlobs(str(tmp_path / "blobs")))
         assert (await fresh.of(DEFAULT_TENANT)).get(CAR).signals[CURRENT].value == -was[0]
         await twins.stop()
@@ -169,9 +178,9 @@ def test_who_is_killed_behind_a_commit_tells_the_twins_the_next_time(server, tmp
         assert (await twins.of(DEFAULT_TENANT)).get(CAR).signals[CURRENT].value == was[-1]
         again = await done(SPAN, lake, tmp_path, work(stream, records, new))
         assert again["changed_rows"] == 0
-        await asyncio.sleep(0.1)
-        for each in (twins, Twins(lake, stream, blobs)):
-            assert (await each.of(DEFAULT_TENANT)).get(CAR).signals[CURRENT].value == -was[-1]
+        await shown(twins, -was[-1])
+        fresh = Twins(lake, stream, blobs)
+        assert (await fresh.of(DEFAULT_TENANT)).get(CAR).signals[CURRENT].value == -was[-1]
         await twins.stop()
         await stream.close()
 

@@ -165,7 +165,7 @@ def test_a_second_wish_at_the_same_moment_is_refused(site: Site, meanwhile: Any)
         mark_tenant(db, ALPHA, TenantState.DELETING)  # as the first one does
         second = meanwhile(site.life.deletions.ask, ALPHA, ALPHA, actor="second")
     with pytest.raises(TooLate):
-        second.result(10)
+        second.result(60)
     with site.records.reading() as db:
         assert db.execute(select(deletions.c.id)).all() == []
 
@@ -179,7 +179,7 @@ def test_a_tenant_does_not_work_again_while_its_deletion_is_asked_for(
         set_state = site.tenancy.tenants.set_state
         resumed = meanwhile(set_state, ALPHA, TenantState.ACTIVE, actor="second")
     with pytest.raises(Invalid):
-        resumed.result(10)
+        resumed.result(60)
     assert site.state() is TenantState.DELETING
 
 
@@ -190,7 +190,7 @@ def test_a_deletion_that_begins_meanwhile_is_not_cancelled(site: Site, meanwhile
         db.execute(update(deletions).values(state=DeletionState.RUNNING.value))
         cancelled = meanwhile(site.life.deletions.cancel, ALPHA, actor="second")
     with pytest.raises(TooLate):
-        cancelled.result(10)
+        cancelled.result(60)
     assert site.state() is TenantState.DELETING
 
 
@@ -207,7 +207,7 @@ def test_an_export_asked_for_as_the_deletion_begins_is_refused_or_goes_with_it(
         row = dict(db.execute(select(exports)).mappings().one())
         late = {"id": "late", "state": ExportState.WAITING.value, "blob": None}
         db.execute(insert(exports).values({**row, **late}))
-    [found] = begun.result(10)
+    [found] = begun.result(60)
     assert found.state is DeletionState.RUNNING
     assert {one.id for one in site.life.exports.all(ALPHA)} == {done, "late"}
     asyncio.run(site.steps().close(ALPHA))  # what was there first goes
@@ -219,7 +219,7 @@ def test_an_export_asked_for_as_the_deletion_begins_is_refused_or_goes_with_it(
         db.execute(update(deletions).values(state=DeletionState.RUNNING.value))
         asked = meanwhile(site.life.exports.ask, ALPHA, actor="second")
     with pytest.raises(TooLate):
-        asked.result(10)
+        asked.result(60)
     assert site.life.exports.all(ALPHA) == []
 
 
@@ -376,7 +376,7 @@ def test_the_place_stays_while_there_are_exports(site: Site, meanwhile: Any) -> 
         db.execute(insert(exports).values({**row, "id": "another"}))
         moved = meanwhile(site.move, settled=settled)
     with pytest.raises(InvalidPlace, match="exports lie"):
-        moved.result(10)
+        moved.result(60)
     site.life.exports.remove(ALPHA, "another", actor="t")
     site.move(settled=settled)
     assert site.another_storage().places.told(ALPHA).url == "s3://own"

@@ -31,7 +31,7 @@ async def spend(stream: Stream, jobs: MeteringJobs, id: str, messages: int) -> N
     told = usage_event(Usage(id, T, "messages", messages, now_us()))
     counted = jobs.counted
     await stream.publish(told.subject, told.data, told.message_id)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while jobs.counted == counted:
             await asyncio.sleep(0.02)
 

@@ -116,7 +116,7 @@ def test_what_services_tell_reaches_the_meters_once(server, tmp_path, sqlite):
             await stream.publish(job.subject, job.data, attempt)
         await stream.publish("usage.default", b"nonsense", "n")
         reading = asyncio.create_task(jobs.read())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await stream.info(USAGE.name)).messages or jobs.counted < 2:
                 await asyncio.sleep(0.05)
         reading.cancel()
@@ -127,7 +127,7 @@ def test_what_services_tell_reaches_the_meters_once(server, tmp_path, sqlite):
         await counter.flush()
         again = MeteringJobs(stream, lake, metering, lambda: [T], close_days=3)
         reading = asyncio.create_task(again.read())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while again.counted < 1:
                 await asyncio.sleep(0.05)
         reading.cancel()

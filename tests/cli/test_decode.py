@@ -5,6 +5,7 @@ import json
 import pytest
 
 from carcloud.cli.decode import LINE_BYTES
+from carcloud.codecs.jt808.frame import build_message
 
 # The heartbeat that GB/T 32960.3-2016 B.3.5.7 allows: no data unit.
 HEARTBEAT = "232307fe4c54455354564e41344130303030313031010000be"
@@ -72,3 +73,29 @@ def test_jt808_reads_unescaped_traces_and_is_strict_when_asked(carcloud):
     answer = carcloud("decode", "jt808", "--strict", stdin=f"{PLAIN}\n{BEAT}\n")
     assert answer.exit_code == 1
     assert "1 frame could not be decoded" in answer.output
+
+
+def test_jt808_joins_packets_of_several_lines_and_reads_2011_when_told(carcloud):
+    body = bytes.fromhex("0101 01 00000007 0000 01dc89d0 073d8aa5 000001f4")  # a circle of 2011
+    second, first = (
+        build_message(2011, 0x8600, "13900000101", 7, body, packet_bytes=12)[at].hex()
+        for at in (1, 0)
+    )
+    text = f"{second}\n{BEAT}\n{first}\n"
+    beat, circle = _objects(carcloud("decode", "jt808", "--edition", "2011", stdin=text).output)
+    assert (beat["edition"], circle["edition"], circle["serial"]) == (2011, 2011, 7)
+    assert circle["fields"]["areas"][0]["radius_m"] == 500
+    _, lone = _objects(carcloud("decode", "jt808", stdin=f"{second}\n{BEAT}\n").output)
+    assert lone["diagnoses"][0]["detail"] == "packet 2 of 2: 1 did not come"
+
+
+def test_jt808_reads_raw_frames_from_a_file(carcloud, tmp_path):
+    file = tmp_path / "capture.bin"
+    file.write_bytes(bytes.fromhex(BEAT) + b"\n\xff" + bytes.fromhex(BEAT) * 2)
+    found = _objects(carcloud("decode", "jt808", str(file)).output)
+    assert [one.get("message", "error") for one in found] == [
+        "heartbeat", "error", "heartbeat", "heartbeat",
+    ]  # fmt: skip
+    answer = carcloud("decode", "jt808", "--unescaped", str(file))
+    assert answer.exit_code == 2
+    assert "hex digits" in answer.output

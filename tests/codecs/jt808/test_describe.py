@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.codecs.jt808 import examples as ex
+from tests.codecs.jt808.bodies import BODIES
 
-from carcloud.codecs.jt808.describe import decode_line
-from carcloud.codecs.jt808.frame import unescape
+from carcloud.codecs.checks import bcc
+from carcloud.codecs.jt808.describe import Capture, decode_bytes, decode_line
+from carcloud.codecs.jt808.encode import encode
+from carcloud.codecs.jt808.frame import Frame, Splitter, build, build_message, unescape
+from carcloud.codecs.jt808.gather import Gatherer, Lone
 
 
 def one(raw: bytes) -> dict[str, Any]:
@@ -122,6 +126,133 @@ def test_packets_on_one_line_are_one_message() -> None:
     assert (first["diagnoses"][0]["code"], second["fields"]) == ("packet", {})
 
 
+def capture(*lines: bytes | str, edition: int | None = None) -> list[dict[str, Any]]:
+    """The objects of an input of these lines."""
+    found = Capture(edition)
+    texts = (line if isinstance(line, str) else line.hex() for line in lines)
+    return [*(one for text in texts for one in found.line(text)), *found.finish()]
+
+
+PACKETS = build_message(2019, 0x0801, "13900000101", 0xFFFE, bytes(8) + bytes.fromhex(
+    "000000020044000301dc89d0073d8aa50012027b005a260314150926") + bytes(range(64)), packet_bytes=30
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_packets_are_joined_in_any_order_on_any_lines(order: tuple[int, ...]) -> None:
+    assert len(PACKETS) == 4
+    (document,) = capture(*(PACKETS[number] for number in order))
+    assert (document["serial"], document["packets"], document["packet"]) == (0xFFFE, 4, 0)
+    assert document["fields"]["data"] == bytes(range(64)).hex()
+    parts = [PACKETS[number] for number in order]
+    assert decode_line(b"".join(parts).hex()) == decode_bytes(b"".join(parts)) == [document]
+    between = capture(*parts[:2], ex.HEARTBEAT_2019, *parts[2:])
+    assert [found["message"] for found in between] == ["heartbeat", "media"]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        build(2019, 0x0200, "13900000999", 11, b"", packets=2, packet=2),  # another terminal
+        build(2019, 0x0200, "13900000101", 500, b"", packets=2, packet=2),  # another message
+        build(2013, 0x0200, "13900000101", 11, b"", packets=2, packet=2),  # another layout
+        build(2019, 0x0704, "13900000101", 11, b"", packets=2, packet=2),
+        build(2019, 0x0200, "13900000101", 12, b"", packets=3, packet=3),
+    ],
+)
+def test_packets_of_different_messages_are_not_joined(second: bytes) -> None:
+    first = build(2019, 0x0200, "13900000101", 10, b"", packets=2, packet=1)
+    found = decode_line((first + second).hex())
+    assert [one["diagnoses"][0]["detail"][:16] for one in found] == [
+        "packet 1 of 2: 2",
+        f"packet {found[1]['packet']} of {found[1]['packets']}: 1",
+    ]
+
+
+def test_the_end_of_the_input_says_which_packets_are_missing() -> None:
+    found = capture(PACKETS[3], PACKETS[1], ex.HEARTBEAT_2019)
+    assert [one["message"] for one in found] == ["heartbeat", "media", "media"]
+    assert [one["packet"] for one in found] == [1, 2, 4]
+    assert found[1]["diagnoses"][0] == {
+        "code": "packet",
+        "offset": 0,
+        "clause": "4.4.3.4",
+        "detail": "packet 2 of 4: 1, 3 did not come",
+    }
+
+
+def test_a_packet_that_comes_again_is_told_and_does_no_harm() -> None:
+    found = capture(PACKETS[0], PACKETS[0], *PACKETS[1:], PACKETS[2])
+    assert [(one["packet"], len(one["diagnoses"])) for one in found] == [(1, 1), (0, 0), (3, 1)]
+    assert [one["diagnoses"][0]["detail"] for one in (found[0], found[2])] == [
+        "packet 1 of 4: it is here already",
+        "packet 3 of 4: its message was complete before",
+    ]
+    other = build(2019, 0x0801, "13900000101", 0xFFFF, b"other", packets=4, packet=2)
+    found = capture(*PACKETS[:2], other)
+    assert [one["packet"] for one in found] == [1, 2, 2]
+    assert found[2]["rest"] == b"other".hex()
+    assert found[0]["diagnoses"][0]["detail"] == (
+        "packet 1 of 4: 3, 4 did not come; another message came under its serial numbers"
+    )
+
+
+def test_incomplete_messages_are_bounded_in_bytes() -> None:
+    gatherer = Gatherer(most_held=3000)
+    lone: list[Any] = []
+    for serial in range(0, 100, 10):
+        frame = build(2019, 0x0900, "1", serial, bytes(600), packets=9, packet=1)
+        (piece,) = Splitter().feed(frame)
+        assert isinstance(piece, Frame)
+        lone += gatherer.add(piece)
+    assert [one.frame.serial for one in lone] == [0, 10, 20, 30, 40, 50, 60, 70, 80][: len(lone)]
+    assert 7 <= len(lone) < 10
+    assert all(isinstance(one, Lone) and "too much is incomplete" in one.why for one in lone)
+
+
+def test_bodies_are_of_the_edition_that_the_terminal_has_registered_with() -> None:
+    def frame(message: int, year: int, phone: str = "13900000101") -> bytes:
+        return build(year, message, phone, 1, encode(message, year, BODIES[year][message]))
+
+    circles = frame(0x8600, 2011)
+    before, registered, after, other = capture(
+        circles, frame(0x0100, 2011), circles, frame(0x8600, 2013, "13900000102")
+    )
+    assert (before["edition"], registered["edition"], other["edition"]) == (2013, 2011, 2013)
+    assert (after["edition"], after["diagnoses"]) == (2011, [])
+    assert after["fields"]["packet_count"] == len(after["fields"]["areas"])
+    assert capture(circles, edition=2011) == [after]
+    again = capture(frame(0x0100, 2011), frame(0x0100, 2013), frame(0x8600, 2013))
+    assert [one["edition"] for one in again] == [2011, 2013, 2013]
+    newer = capture(frame(0x0100, 2011), frame(0x8600, 2019))  # the header stands above it
+    assert newer[1]["edition"] == 2019
+
+
+@pytest.mark.parametrize(
+    ("digits", "phone", "odd"),
+    [
+        ("000000000000", "0", "000000000000 is all zero"),
+        ("4f07788ef876", "4f07788ef876", "4f07788ef876 is no phone number in BCD"),
+    ],
+)
+def test_terminals_without_a_phone_number_are_read(digits: str, phone: str, odd: str) -> None:
+    plain = bytes.fromhex(f"00020000{digits}0003")
+    document = decode_line((plain + bytes((bcc(plain),))).hex(), unescaped=True)[0]
+    assert (document["message"], document["vehicle"], document["serial"]) == ("heartbeat", phone, 3)
+    assert document["diagnoses"] == [
+        {"code": "phone", "offset": 5, "clause": "4.4.3", "detail": odd}
+    ]
+
+
+def test_no_text_speaks_of_less_than_nothing() -> None:
+    report = bytes(22) + bytes.fromhex("26031415092601")
+    (cut,) = decode_line(build(2019, 0x0200, "1", 0, report).hex())
+    assert cut["diagnoses"][0]["detail"] == "item 0x01 has no length"
+    plain = bytes.fromhex("000220000139000001010003")  # bit 13, and no packet item
+    (short,) = decode_line((plain + bytes((bcc(plain),))).hex(), unescaped=True)
+    assert "-" not in short["error"]["detail"]
+
+
 def test_several_frames_on_one_line_spaces_and_capitals() -> None:
     both = ex.HEARTBEAT_2019 + ex.POSITION_2019
     spaced = " ".join(f"{byte:02X}" for byte in both)
@@ -138,6 +269,7 @@ def test_an_unescaped_frame_reads_like_the_one_on_the_wire() -> None:
     ("line", "code"),
     [
         ("xyz", "hex"),
+        (ex.HEARTBEAT_2019.hex()[:-1], "hex"),
         ("", "truncated"),
         ("7e7e", "truncated"),
         (ex.HEARTBEAT_2019.hex()[:-2], "truncated"),
@@ -149,6 +281,7 @@ def test_an_unescaped_frame_reads_like_the_one_on_the_wire() -> None:
 def test_errors_name_the_byte_and_the_clause(line: str, code: str) -> None:
     error = decode_line(line)[0]["error"]
     assert error["code"] == code
+    assert "fromhex" not in error["detail"]
     assert error["clause"]
     assert error["detail"]
 

@@ -24,6 +24,7 @@ MAX_INFLATED: Final = 1 << 20  # bytes of a 0x0901 when it is no longer compress
 
 _SHORTEST_2013: Final = 37  # bytes of a registration body (sheet 6.3)
 _REGISTRATION, _DRIVER, _MEDIA, _AREAS, _COMPRESSED = 0x0100, 0x0702, 0x0801, 0x0608, 0x0901
+_MEDIA_FIELDS: Final = 36  # bytes before the data, in the first packet only
 _IDENTITY: Final = 20  # bytes
 _UNFINISHED: Final = frozenset({"overrun", "item"})  # diagnoses after which something was not read
 
@@ -84,7 +85,7 @@ def _read(frame: Frame, edition: int, reader: Reader) -> Fields:
         return {}
     if frame.packets > 1 and frame.packet:
         reader.note("packet", 0, "4.4.3.4", f"packet {frame.packet} of {frame.packets} alone")
-        if not (frame.message == _MEDIA and frame.packet == 1):  # the first one has the fields
+        if frame.message != _MEDIA or frame.packet != 1 or len(frame.body) < _MEDIA_FIELDS:
             return {}
     return _fields(frame.message, edition, reader)
 

@@ -36,12 +36,17 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     message: int  # message id
     version: int  # protocol version of 2019, from 1; 0 in the older editions
     encryption: int  # attribute bits 10-12: 0 none, 1 RSA
-    phone: str  # terminal phone number, without leading zeros
+    phone: str  # terminal phone number, without leading zeros; see `has_phone`
     serial: int  # serial number; of a joined message that of its first packet
     packets: int  # packets of the message, 1 without a packet item
     packet: int  # number of this packet from 1; 0: all of them, joined
     body: bytes  # without escapes
     raw: bytes  # as on the wire, flags and escapes included; of a joined message all its packets
+
+    @property
+    def has_phone(self) -> bool:
+        """False where `phone` is "0" or has hexadecimal digits, as `any_phone` admits."""
+        return self.phone.isdecimal() and self.phone != "0"
 
     @property
     def last_serial(self) -> int:
@@ -158,12 +163,14 @@ class Splitter:
     """Cuts a byte stream into frames, without input or output.
 
     Frames may follow each other with two flags or share one; empty frames are ignored. Between
-    two calls it holds less than one frame of the largest size.
+    two calls it holds less than one frame of the largest size. `any_phone`: phone numbers that are
+    all zero or no BCD are no error.
     """
 
-    __slots__ = ("_buffer", "_inside")
+    __slots__ = ("_any_phone", "_buffer", "_inside")
 
-    def __init__(self) -> None:
+    def __init__(self, *, any_phone: bool = False) -> None:
+        self._any_phone = any_phone
         self._buffer = bytearray()
         self._inside = False  # a flag came before what the buffer holds
 
@@ -218,7 +225,7 @@ class Splitter:
     def _piece(self, part: bytes) -> Frame | Garbage:
         raw = b"\x7e%b\x7e" % part
         try:
-            return _parse(part, raw)
+            return _parse(part, raw, any_phone=self._any_phone)
         except FrameError as error:
             return Garbage(raw, error)
 
@@ -227,7 +234,7 @@ def _outside(part: bytes) -> Garbage:
     return Garbage(part, FrameError("flag", 0, "4.4.1", "bytes before the first 7e"))
 
 
-def _parse(escaped: bytes, raw: bytes) -> Frame:
+def _parse(escaped: bytes, raw: bytes, *, any_phone: bool = False) -> Frame:
     plain = unescape(escaped)
     if len(plain) > MAX_PLAIN:
         detail = f"{len(plain)} bytes, at most {MAX_PLAIN}"
@@ -239,15 +246,17 @@ def _parse(escaped: bytes, raw: bytes) -> Frame:
         computed = bcc(plain[:-1])
         detail = f"0x{plain[-1]:02x} found, 0x{computed:02x} computed"
         raise FrameError("bcc", len(plain), "4.4.4", detail)
-    return _frame(plain, raw)
+    return _frame(plain, raw, any_phone=any_phone)
 
 
-def _frame(plain: bytes, raw: bytes) -> Frame:
+def _frame(plain: bytes, raw: bytes, *, any_phone: bool) -> Frame:
     attributes = plain[2] << 8 | plain[3]
     edition = _edition(plain, attributes)
     size, at = (17, 5) if edition == 2019 else (12, 4)
     phone = plain[at : size - 2].hex().lstrip("0")
-    if not phone.isdigit():
+    if any_phone:
+        phone = phone or "0"
+    elif not phone.isdigit():
         detail = f"{plain[at : size - 2].hex()} is no phone number in BCD"
         raise FrameError("phone", 1 + at, "4.4.3", detail)
     packets = packet = 1
@@ -282,5 +291,7 @@ def _edition(plain: bytes, attributes: int) -> int:
     if found == 12:
         return 2013
     wanted = 17 if attributes & _VERSION else 12
-    detail = f"the header tells a body of {told} bytes, {found - wanted + told} are here"
+    here = found - wanted + told
+    detail = f"the header tells a body of {told} bytes, "
+    detail += f"{here} are here" if here >= 0 else "the frame ends inside the header"
     raise FrameError("length", 3, "4.4.3", detail)

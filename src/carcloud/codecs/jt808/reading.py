@@ -205,7 +205,8 @@ def _read_items(reader: Reader) -> list[Value]:
         at = reader.at
         size = reader.data[at + 1] if reader.left > 1 else 0
         if 2 + size > reader.left:
-            detail = f"item 0x{reader.data[at]:02X} has {size} bytes, {reader.left - 2} are left"
+            told = f"has {size} bytes, {reader.left - 2} are left"
+            detail = f"item 0x{reader.data[at]:02X} {told if reader.left > 1 else 'has no length'}"
             reader.note("item", at, CLAUSE, detail)
             break
         number = reader.take("item", CLAUSE, 2)[0]

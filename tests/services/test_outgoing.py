@@ -2,11 +2,12 @@
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.event import listen
+from sqlalchemy.event import listen, remove
 
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.limits import OverLimit
 from carcloud.services.tenancy.api import AuditFilter, Tenancy
+from carcloud.services.vehicles import lookup
 from carcloud.services.vehicles.api import (
     Draft,
     Invalid,
@@ -82,7 +83,7 @@ def test_one_message_is_retained_on_a_topic(service: Outgoing, records: SqlRecor
 def test_what_is_too_late_is_not_given_out_and_forgotten(service: Outgoing, clock: Clock) -> None:
     wanted = [Wanted(A, CAR, (COMMANDS,), frozenset())]
     message = service.send(A, CAR, COMMANDS, b"go", actor="ann", expires=START + SECOND)
-    assert service.look(wanted) == [Waits([message], False)]
+    assert service.look(wanted) == [Waits((message,), False)]
     clock.now += SECOND
     assert service.look(wanted) == [Waits((), False)]
     assert service.forget_expired() == 1
@@ -119,6 +120,91 @@ def test_a_gateway_is_told_what_it_holds_in_vain(service: Outgoing) -> None:
     service.retain(A, CAR, LIST, b"[1]", actor="ann")
     foreign = Wanted(B, CAR, (), frozenset(), wanted.held)
     assert [one.gone for one in service.look([wanted, foreign])] == [wanted.held] * 2
+
+
+def test_many_vehicles_are_looked_up_in_few_statements(
+    service: Outgoing, records: SqlRecords
+) -> None:
+    names = [f"many-{number:03d}" for number in range(300)]
+    Vehicles(records).import_csv(A, "\n".join(["id", *names]), actor="ann")
+    drafts = {
+        name: [Draft(f"v1/{name}/commands", f"{name} {each}".encode()) for each in range(2)]
+        for name in names
+    }
+    with records.transaction() as db:
+        put = put_many_in(db, A, drafts, now=START).put
+    known = frozenset({put[1].id})
+    wanted = [Wanted(A, name, (f"v1/{name}/#",), known) for name in names]
+    wanted += [Wanted(B, names[0], ("#",), frozenset()), Wanted(A, CAR, ("#",), frozenset())]
+    counted: list[str] = []
+    with records.reading() as db:
+        engine = db.engine
+
+    def count(_c: object, _k: object, text: str, *_: object) -> None:
+        counted.append(text)
+
+    listen(engine, "before_cursor_execute", count)
+    found = service.look(wanted)
+    remove(engine, "before_cursor_execute", count)
+    assert len([text for text in counted if "vehicle_messages" in text]) == 2
+    assert [one.messages for one in found[:-2]] == [(one,) for one in put[::2]]
+    assert found[-2:] == [Waits((), False)] * 2
+
+
+def test_an_answer_has_room_for_so_much_and_the_rest_is_asked_for_again(
+    service: Outgoing, records: SqlRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup._Room.__init__, "__defaults__", (5, 100))
+    monkeypatch.setattr(lookup, "_ALL", 5)
+    for vehicle, size, count in ((CAR, 200, 2), (OTHER, 20, 6)):
+        with records.transaction() as db:
+            draft = Draft(f"v1/{vehicle}/commands", bytes(size))
+            put_many_in(db, A, {vehicle: [draft] * count}, now=START)
+
+    def look(*vehicles: str) -> list[tuple[int, bool]]:
+        wanted = [Wanted(A, name, (f"v1/{name}/#",), frozenset()) for name in vehicles]
+        return [(len(one.messages), one.more) for one in service.look(wanted)]
+
+    assert look(CAR, OTHER) == [(1, True), (0, True)]  # what is too large for all goes alone
+    assert look(OTHER, CAR) == [(5, True), (0, True)]
+    assert look(OTHER) == [(5, True)]
+
+
+def test_vehicles_with_very_much_are_told_all_of_it(
+    service: Outgoing, records: SqlRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "_HEADS", 3)
+    with records.transaction() as db:
+        drafts = {
+            name: [
+                *[Draft(f"v1/{name}/commands", b"go")] * 4,
+                retaining(f"v1/{name}/documents", b"[]"),
+            ]
+            for name in (CAR, OTHER)
+        }
+        put_many_in(db, A, drafts, now=START)
+    numbers = [one.id for one in service.waiting(A, CAR)]
+
+    def look(*filters: str, held: int, known: int = 0) -> list[Waits]:
+        return service.look(
+            [
+                Wanted(A, name, tuple(f"v1/{name}/{one}" for one in filters),
+                       frozenset(numbers[:known]), frozenset({numbers[held], 1}))
+                for name in (CAR, OTHER)
+            ]
+        )  # fmt: skip
+
+    for held in (0, 4):
+        for found in (*look("documents", held=held), *look("#", held=held, known=4)):
+            assert [one.payload for one in found.messages] == [b"[]"]
+            assert (found.more, found.gone) == (False, {1})
+        for found in look("#", held=held):
+            assert [one.id for one in found.messages] == numbers
+        for found in look(held=held):
+            assert found == Waits((), False, frozenset({1}))
+    monkeypatch.setattr(lookup, "_MOST", 2)
+    for found in look("#", held=4):
+        assert (len(found.messages), found.more, found.gone) == (2, True, {1})
 
 
 def test_gateways_find_what_was_put_since(service: Outgoing, clock: Clock) -> None:

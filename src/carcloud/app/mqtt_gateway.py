@@ -34,8 +34,8 @@ from carcloud.services.tenancy.api import AuditEntry
 from carcloud.services.vehicles.api import Outgoing, Wanted, announce
 
 _PREFIX = "gateway.mqtt"
-_LOOKS_PER_SECOND = 2_000  # of sessions for what waits for their vehicle
-_LOOKS = 16  # vehicles in one transaction: each may be told 256 KB
+_LOOKS_PER_SECOND = 20_000  # of sessions for what waits for their vehicle
+_DELIVERIES_PER_SECOND = 2_000  # messages that vehicles have, to be taken away
 _TOLD_PER_SECOND = 2_000  # commands, and what vehicles tell of them and of their state
 _ATTEMPTS_PER_SECOND = 20  # on forbidden topics that reach the audit
 _ROUND_S = 10  # between looks at which vehicles were put something for
@@ -59,10 +59,10 @@ class MqttListener:
         self._telling: set[asyncio.Task[None]] = set()
         self.outbox = make_outbox(PROTOCOL, lambda on: self.gateway.press(on))  # noqa: PLW0108 - made below
         self._looks: AdmissionDesk[Look, Found] = AdmissionDesk(
-            self._look, _LOOKS_PER_SECOND, failed=NOTHING, batch=_LOOKS
+            self._look, _LOOKS_PER_SECOND, failed=NOTHING
         )
         self._deliveries: AdmissionDesk[Delivered, bool] = AdmissionDesk(
-            self._delivered, _LOOKS_PER_SECOND, failed=False
+            self._delivered, _DELIVERIES_PER_SECOND, failed=False
         )
         self._attempts: AdmissionDesk[Forbidden, bool] = AdmissionDesk(
             self._note, _ATTEMPTS_PER_SECOND, failed=False

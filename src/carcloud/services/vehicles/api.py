@@ -24,10 +24,9 @@ from carcloud.services.vehicles import (
     search,
 )
 from carcloud.services.vehicles.errors import Changed, Exists, Invalid, Unknown
+from carcloud.services.vehicles.lookup import Waits, Wanted
 from carcloud.services.vehicles.outgoing import (
     Outgoing,
-    Waits,
-    Wanted,
     announce,
     put_again,
     retain_in,

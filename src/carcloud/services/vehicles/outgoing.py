@@ -6,19 +6,18 @@ Calls block briefly. What is put and withdrawn is in the audit; deliveries are n
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
 
-from carcloud.codecs.mqtt.topics import matches
-from carcloud.model.ids import Tenant, VehicleId
+from carcloud.model.ids import Tenant
 from carcloud.model.streams import down_subject
 from carcloud.model.time import now_us
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
 from carcloud.services.tenancy.api import AuditEntry, record_changes
+from carcloud.services.vehicles.lookup import Waits, Wanted, look_in, message_of
 from carcloud.services.vehicles.putting import (
     Draft,
     OutgoingMessage,
@@ -27,33 +26,8 @@ from carcloud.services.vehicles.putting import (
 )
 from carcloud.services.vehicles.store import messages, metadata
 
-_MOST: Final = 64  # messages of a vehicle in one answer, and their bytes:
-_MOST_BYTES: Final = 256 * 1024
-_CHUNK: Final = 500  # ids in one SELECT
+_CHUNK: Final = 500  # vehicles in one SELECT
 _NAMES: Final = 5_000  # of at most 40 bytes in one announcement: the stream takes 1 MB
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a gateway asks for: messages on topics that a filter covers, besides those it knows.
-
-    `held`: those that it has and is about to send, to be told which are not wanted any more.
-    """
-
-    tenant: Tenant
-    vehicle: str
-    filters: tuple[str, ...]
-    known: frozenset[int]
-    held: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """The oldest messages, in order, whether there are more, and which of those held are gone."""
-
-    messages: Sequence[OutgoingMessage]
-    more: bool
-    gone: frozenset[int] = frozenset()
 
 
 class Outgoing:
@@ -110,12 +84,12 @@ class Outgoing:
         """All that is kept for the vehicle, oldest first."""
         with self._records.reading() as db:
             query = select(messages).where(_of(tenant, vehicle)).order_by(messages.c.id)
-            return [_message(row) for row in db.execute(query).mappings()]
+            return [message_of(row) for row in db.execute(query).mappings()]
 
     def look(self, wanting: Sequence[Wanted]) -> list[Waits]:
         """What waits for each."""
         with self._records.reading() as db:
-            return [_look(db, one, self._now()) for one in wanting]
+            return look_in(db, wanting, self._now())
 
     def delivered(self, had: Iterable[tuple[Tenant, str, int]]) -> None:
         """These are with their vehicles (tenant, vehicle, id), or can never be."""
@@ -199,45 +173,3 @@ def _put(
 
 def _of(tenant: Tenant, vehicle: str) -> ColumnElement[bool]:
     return (messages.c.tenant == tenant) & (messages.c.vehicle == vehicle)
-
-
-def _look(db: Connection, wanted: Wanted, now: int) -> Waits:
-    """First which, then what they say: a vehicle with much is not read whole each time."""
-    gone = _gone(db, wanted)
-    if not wanted.filters:
-        return Waits((), False, gone)
-    in_time = or_(messages.c.expires.is_(None), messages.c.expires > now)
-    mine = _of(wanted.tenant, wanted.vehicle)
-    heads = select(messages.c.id, messages.c.topic, func.length(messages.c.payload))
-    chosen: list[int] = []
-    size, more = 0, False
-    for number, topic, length in db.execute(heads.where(mine & in_time).order_by(messages.c.id)):
-        if number in wanted.known or not any(matches(one, topic) for one in wanted.filters):
-            continue
-        if chosen and (len(chosen) >= _MOST or size + length > _MOST_BYTES):
-            more = True
-            break
-        chosen.append(number)
-        size += length
-    if not chosen:
-        return Waits((), False, gone)
-    query = select(messages).where(mine & messages.c.id.in_(chosen)).order_by(messages.c.id)
-    return Waits([_message(row) for row in db.execute(query).mappings()], more, gone)
-
-
-def _gone(db: Connection, wanted: Wanted) -> frozenset[int]:
-    """Those held that were withdrawn or replaced, or whose time is over."""
-    held = sorted(wanted.held)
-    there: set[int] = set()
-    for start in range(0, len(held), _CHUNK):
-        among = messages.c.id.in_(held[start : start + _CHUNK])
-        query = select(messages.c.id).where(_of(wanted.tenant, wanted.vehicle) & among)
-        there.update(db.execute(query).scalars())
-    return wanted.held - there
-
-
-def _message(row: Mapping[Any, Any]) -> OutgoingMessage:
-    return OutgoingMessage(
-        VehicleId(row["vehicle"]), row["id"], row["topic"], bytes(row["payload"]), row["qos"],
-        bool(row["retained"]), row["expires"], row["created"],
-    )  # fmt: skip

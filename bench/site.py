@@ -79,7 +79,10 @@ class Site:
 
 @contextmanager
 def site(**settings: Any) -> Iterator[Site]:
-    """A cloud with replies to reports and automatic registration, looked after by a thread."""
+    """A cloud with replies to reports and automatic registration, looked after by a thread.
+
+    `roles` is what runs of it, as in the setting; the stream always does.
+    """
     data = Path(
         tempfile.mkdtemp(prefix="carcloud-bench-", dir=os.environ.get("CARCLOUD_BENCH_DIR"))
     )
@@ -98,7 +101,7 @@ def site(**settings: Any) -> Iterator[Site]:
         }
     )
     prepare(chosen)
-    supervisor = Supervisor(chosen)
+    supervisor = Supervisor(chosen, chosen.text("roles").split(","))
     began = time.monotonic()
     try:
         supervisor.start()

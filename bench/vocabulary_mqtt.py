@@ -5,7 +5,9 @@ the machine's cores: QoS 1, 200 bytes of JSON, four messages unanswered on each 
 counted is PUBACKs over some seconds after a warm-up. They do not promise the same:
 
 - carcloud: the PUBACK comes when the message is on the disk of the stream (NATS file store, synced
-  with every block). Vehicles are known by their tokens, and each has its own topics.
+  with every block). Vehicles are known by their tokens, and each has its own topics. The gateway
+  and its stream run alone, as the peers do: no other role reads the stream or takes a part of the
+  machine meanwhile.
 - mosquitto (Debian package `mosquitto`; "not here" where it is not installed): the PUBACK comes
   when the message is in its memory. Nobody subscribes, so it stores nothing: that is the least a
   server can do, a bound and no equal.

@@ -175,14 +175,17 @@ def test_parked_is_made_sure_of(service: Commands) -> None:
         (twin(speed=(0.0, -3600)), "in the future"),
         (twin(speed=(-20.0, 1)), "-20 km/h"),
         (twin(speed=(math.nan, 1)), "nan km/h"),
-        (twin(speed=(0.0, 1), moving=(True, 1)), "moves"),
+        (twin(speed=(0.0, 1), moving=(True, 7)), "moves 7 s ago"),
+        (twin(speed=(0.0, 61), moving=(False, 1)), "speed is 61 s old"),
+        (twin(moving=(False, 1)), "not reported its speed"),
     ):
         with pytest.raises(NotParked, match=why):
             give(service, "unlock", twin=known)
 
 
 def test_a_standing_vehicle_is_unlocked(service: Commands) -> None:
-    assert give(service, "unlock", twin=twin(speed=(0.2, 5))).state == State.CREATED
+    for known in (twin(speed=(0.2, 5)), twin(speed=(0.0, 7), moving=(True, 180))):
+        assert give(service, "unlock", twin=known).state == State.CREATED
 
 
 BAD: list[tuple[str, dict[str, Any], str]] = [

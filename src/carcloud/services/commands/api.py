@@ -153,7 +153,7 @@ class Commands:
             return same
         if kind.parked:
             if twin is None:
-                raise NotParked("the vehicle has not reported whether it moves")
+                raise NotParked("the vehicle has not reported its speed")
             check_parked(twin, self._now(), self._parked_s)
             if new.timeout_s > self._parked_s:
                 detail = f"at most {self._parked_s:g} for a command that needs the vehicle parked"

@@ -14,19 +14,22 @@ _SECOND = 1_000_000
 
 
 def check_parked(twin: "VehicleTwin", now_us: int, fresh_s: float) -> None:
-    """Raises `NotParked` unless the last `fresh_s` seconds say that the vehicle stands."""
+    """Raises `NotParked` unless a speed of the last `fresh_s` seconds says that the vehicle stands.
+
+    That it does not move is no proof without its speed; that it moves counts for `fresh_s` seconds.
+    """
     speed, moving = twin.signals.get(SPEED), twin.signals.get(MOVING)
-    told = [reading for reading in (speed, moving) if reading is not None]
-    if not told:
-        raise NotParked("the vehicle has not reported whether it moves")
-    newest = max(reading.time_us for reading in told)
-    age = (now_us - newest) / _SECOND
+    if speed is None:
+        raise NotParked("the vehicle has not reported its speed")
+    age = (now_us - speed.time_us) / _SECOND
     if age < -_AHEAD_S:
         raise NotParked("what is known of its speed is dated in the future")
     if age > fresh_s:
         raise NotParked(f"what is known of its speed is {age:.0f} s old, {fresh_s:.0f} s at most")
     # Backwards is negative, and what is no number is no proof.
-    if speed is not None and not abs(float(speed.value or 0)) < PARKED_BELOW:  # type: ignore[arg-type]
+    if not abs(float(speed.value or 0)) < PARKED_BELOW:  # type: ignore[arg-type]
         raise NotParked(f"it reported {speed.value:g} km/h {age:.0f} s ago")
     if moving is not None and moving.value is True:
-        raise NotParked(f"it reported that it moves {age:.0f} s ago")
+        age = (now_us - moving.time_us) / _SECOND
+        if age <= fresh_s:
+            raise NotParked(f"it reported that it moves {age:.0f} s ago")

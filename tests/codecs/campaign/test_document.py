@@ -299,3 +299,54 @@ def test_a_time_based_campaign_of_fleetwise():
 def test_what_is_no_campaign_of_fleetwise_is_refused(change):
     with pytest.raises(DocumentError):
         import_campaign({**FLEETWISE, **change})
+
+
+STORE = FLEETWISE["dataPartitions"][0]["storageOptions"]
+
+
+@pytest.mark.parametrize(
+    ("partition", "field"),
+    [
+        ({"storageOptions": STORE}, "dataPartitions[0].id: is missing"),
+        ({"id": "x"}, "dataPartitions[0].storageOptions: is missing"),
+        ({"id": "x", "storageOptions": 5}, "dataPartitions[0].storageOptions: expected an object"),
+        (
+            {"id": "x", "storageOptions": {**STORE, "maximumSize": {"unit": "KB", "value": 5}}},
+            "dataPartitions[0].storageOptions.maximumSize.unit: one of MB, GB, TB",
+        ),
+        (
+            {"id": "x", "storageOptions": {**STORE, "maximumSize": {"unit": "MB", "value": "5"}}},
+            "dataPartitions[0].storageOptions.maximumSize.value: expected a whole number",
+        ),
+        (
+            {"id": "x", "storageOptions": {"maximumSize": STORE["maximumSize"]}},
+            "dataPartitions[0].storageOptions.minimumTimeToLive: is missing",
+        ),
+        (
+            {"id": "x", "storageOptions": STORE, "uploadOptions": {"when": "true"}},
+            "dataPartitions[0].uploadOptions.expression: is missing",
+        ),
+    ],
+)
+def test_a_partition_of_fleetwise_that_lacks_something_names_it(partition, field):
+    with pytest.raises(DocumentError) as refused:
+        import_campaign({**FLEETWISE, "dataPartitions": [partition]})
+    assert str(refused.value) == field
+
+
+def test_a_campaign_of_fleetwise_has_one_scheme():
+    both = {**FLEETWISE["collectionScheme"], "timeBasedCollectionScheme": {"periodMs": 10_000}}
+    with pytest.raises(DocumentError, match="not both"):
+        import_campaign({**FLEETWISE, "collectionScheme": both})
+
+
+def test_windows_of_fleetwise_need_their_length():
+    rule = {
+        **FLEETWISE["collectionScheme"]["conditionBasedCollectionScheme"],
+        "expression": "LAST_WINDOW_MAX($variable.`Vehicle.Speed`) > 5",
+    }
+    got = import_campaign(
+        {**FLEETWISE, "collectionScheme": {"conditionBasedCollectionScheme": rule}}
+    )
+    said = [one.text for one in got.remarks if one.field == "collectionScheme.expression"]
+    assert any("window_ms" in text for text in said)

@@ -95,9 +95,11 @@ def _trigger(scheme: object, remarks: list[Remark]) -> dict[str, Any]:
     where = "collectionScheme"
     kinds = scheme if isinstance(scheme, Mapping) else {}
     timed = kinds.get("timeBasedCollectionScheme", kinds.get("timeBased"))
+    rule = kinds.get("conditionBasedCollectionScheme", kinds.get("conditionBased"))
+    if isinstance(timed, Mapping) and isinstance(rule, Mapping):
+        raise DocumentError(where, "is time-based or condition-based, not both")
     if isinstance(timed, Mapping):
         return {"every_ms": timed.get("periodMs")}
-    rule = kinds.get("conditionBasedCollectionScheme", kinds.get("conditionBased"))
     if not isinstance(rule, Mapping):
         raise DocumentError(where, "is neither time-based nor condition-based")
     if rule.get("conditionLanguageVersion", 1) != 1:
@@ -106,6 +108,9 @@ def _trigger(scheme: object, remarks: list[Remark]) -> dict[str, Any]:
         text = (
             "== and != between numbers are exact here; write `within 0.001`, or import compatible"
         )
+        remarks.append(Remark(f"{where}.expression", text))
+    if "LAST_WINDOW_" in str(rule.get("expression")):
+        text = "FleetWise has the window's length elsewhere: give each such signal its `window_ms`"
         remarks.append(Remark(f"{where}.expression", text))
     trigger = {
         "when": rule.get("expression"),
@@ -145,28 +150,45 @@ def _partitions(document: Mapping[str, Any], remarks: list[Remark]) -> list[dict
     found = []
     for at, each in enumerate(_list(document, "dataPartitions")):
         where = f"dataPartitions[{at}]"
-        try:
-            store, upload = each["storageOptions"], each.get("uploadOptions")
-            size, life = store["maximumSize"], store["minimumTimeToLive"]
-            entry = {
-                "id": each["id"],
-                "max_bytes": size["value"] * _UNITS[size["unit"]],
-                "keep_s": life["value"] * _SECONDS[life["unit"]],
-            }
-            if upload:
-                entry["upload_when"] = upload["expression"]
-            else:
-                entry["upload"] = ON_REQUEST
-                text = "without it, data stays in the vehicle until `campaigns forward` asks for it"
-                remarks.append(Remark(f"{where}.uploadOptions", text))
-            if store.get("storageLocation"):
-                remarks.append(
-                    Remark(f"{where}.storageOptions.storageLocation", "the agent's own folder")
-                )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DocumentError(where, f"not a data partition of FleetWise: {error}") from error
+        entry = {
+            "id": _part(each, "id", where),
+            "max_bytes": _amount(each, "maximumSize", _UNITS, where),
+            "keep_s": _amount(each, "minimumTimeToLive", _SECONDS, where),
+        }
+        upload = each.get("uploadOptions")
+        if upload:
+            entry["upload_when"] = _part(upload, "expression", f"{where}.uploadOptions")
+        else:
+            entry["upload"] = ON_REQUEST
+            text = "without it, data stays in the vehicle until `campaigns forward` asks for it"
+            remarks.append(Remark(f"{where}.uploadOptions", text))
+        if each["storageOptions"].get("storageLocation"):
+            remarks.append(
+                Remark(f"{where}.storageOptions.storageLocation", "the agent's own folder")
+            )
         found.append(entry)
     return _with_default(document, found)
+
+
+def _part(given: object, key: str, where: str) -> Any:
+    """What a FleetWise document must have at `where`."""
+    if not isinstance(given, Mapping):
+        raise DocumentError(where, "expected an object")
+    if key not in given:
+        raise DocumentError(f"{where}.{key}", "is missing")
+    return given[key]
+
+
+def _amount(partition: object, key: str, units: Mapping[str, int], where: str) -> int:
+    """A value with its unit, such as 1 GB."""
+    amount = _part(_part(partition, "storageOptions", where), key, f"{where}.storageOptions")
+    where = f"{where}.storageOptions.{key}"
+    value, unit = _part(amount, "value", where), _part(amount, "unit", where)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise DocumentError(f"{where}.value", "expected a whole number")
+    if not isinstance(unit, str) or unit not in units:
+        raise DocumentError(f"{where}.unit", f"one of {', '.join(units)}")
+    return value * units[unit]
 
 
 def _with_default(

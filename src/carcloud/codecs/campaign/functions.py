@@ -29,23 +29,36 @@ def divide(left: float, right: float) -> float:
         return math.copysign(math.inf, left) * math.copysign(1.0, right)
 
 
+def _pow(base: float, exponent: float) -> float:
+    """C's `pow` (C11 F.10.4.4): too much, and zero to a negative power, give an infinity."""
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        pole = math.inf
+    except ValueError:
+        if base != 0:
+            raise  # a root of a negative number
+        pole = math.inf
+    return math.copysign(pole, base) if exponent % 2 == 1 else pole
+
+
 def _log(base: float, value: float) -> float:
     return math.log(value, base)
 
 
 def _ceil(value: float) -> float:
-    return float(math.ceil(value))
+    return float(math.ceil(value)) if math.isfinite(value) else value
 
 
 def _floor(value: float) -> float:
-    return float(math.floor(value))
+    return float(math.floor(value)) if math.isfinite(value) else value
 
 
 FUNCTIONS: dict[str, Function] = {
     "abs": Function(abs, 1, 1),
     "min": Function(min, 2, _ANY),
     "max": Function(max, 2, _ANY),
-    "pow": Function(math.pow, 2, 2),
+    "pow": Function(_pow, 2, 2),
     "log": Function(_log, 2, 2),
     "ceil": Function(_ceil, 1, 1),
     "floor": Function(_floor, 1, 1),

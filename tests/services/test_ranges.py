@@ -27,6 +27,9 @@ SIGNALS = (
     Signal("Vehicle.Cells", "float[]", "V", 0, 5),
     Signal("Vehicle.Bytes", "uint8[]"),
     Signal("Vehicle.IsOn", "boolean"),
+    Signal("Vehicle.Step", "int8", allowed=("-1", "0", "2")),
+    Signal("Vehicle.Level", "float", allowed=("0.1", "5.0")),
+    Signal("Vehicle.Three", "float[]", None, 0, 5, array_size=3),
 )
 BY_PATH = {signal.path: signal for signal in SIGNALS}
 _WHOLE = st.integers(-130, 300)
@@ -45,6 +48,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "Vehicle.Cells": st.lists(_REAL, max_size=3),
     "Vehicle.Bytes": st.lists(_WHOLE, max_size=3),
     "Vehicle.IsOn": st.booleans(),
+    "Vehicle.Step": st.integers(-3, 3),
+    "Vehicle.Level": _REAL,
+    "Vehicle.Three": st.lists(_REAL, min_size=2, max_size=4),
 }
 ROWS = st.lists(
     st.fixed_dictionaries({path: st.none() | values for path, values in VALUES.items()}),
@@ -57,7 +63,11 @@ def plainly_outside(signal: Signal, value: Any) -> bool:
     if value is None:
         return False
     if isinstance(value, list):
+        if signal.array_size not in (None, len(value)):
+            return True
         return any(plainly_outside(replace(signal, datatype=signal.scalar), one) for one in value)
+    if signal.allowed and signal.scalar != "string":
+        return value not in map(float, signal.allowed)
     if signal.allowed:
         return value not in signal.allowed
     if signal.datatype.startswith("uint") and not 0 <= value < 1 << int(signal.datatype[4:]):

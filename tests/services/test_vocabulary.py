@@ -137,6 +137,15 @@ WRONG = {
     "no whole number": (NEW.format("datatype: uint8, max: 1.5"), 1, "is a whole number"),
     "range of a text": (NEW.format("datatype: string, min: 1"), 1, "does not stand at a string"),
     "ON unquoted": (NEW.format("datatype: string, allowed: [ON]"), 1, "ON is no text here"),
+    "allowed of a flag": (NEW.format("datatype: boolean, allowed: [true]"), 1, "at a boolean"),
+    "allowed is no number": (NEW.format("datatype: uint8, allowed: ['1']"), 1, "whole number"),
+    "allowed beyond": (NEW.format("datatype: uint8, allowed: [256]"), 1, "does not fit"),
+    "allowed and range": (
+        NEW.format("datatype: uint8, max: 3, allowed: [1]"), 1, "cannot stand together",
+    ),
+    "size of no array": (NEW.format("datatype: uint8, arraysize: 3"), 1, "stands at arrays"),
+    "size zero": (NEW.format("datatype: 'uint8[]', arraysize: 0"), 1, "a whole number from 1"),
+    "a struct": (NEW.format("datatype: Types.Position"), 1, "no datatype"),
     "no description": ("\nVehicle.Extra: {type: sensor, datatype: float}", 2, "a description"),
     "default of a sensor": (NEW.format("datatype: uint8, default: 1"), 1, "only an attribute"),
     "unknown key": (NEW.format("datatype: float, colour: red"), 1, "'colour' is not known"),
@@ -304,3 +313,16 @@ def test_of_two_who_save_at_once_one_must_look_again(records: SqlRecords) -> Non
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["changed", "changed", "saved"]
+
+
+def test_numbers_have_allowed_values_and_arrays_a_size(vocabulary: Vocabulary) -> None:
+    text = (
+        "Vehicle.Step: {type: sensor, datatype: int8, allowed: [-1, 0, 2], description: x}\n"
+        "Vehicle.Level: {type: sensor, datatype: float, allowed: [0.5, 2], description: x}\n"
+        "Vehicle.Three: {type: sensor, datatype: 'uint8[]', arraysize: 3, description: x}\n"
+    )
+    vocabulary.save(T, text, note="", actor="ann", if_version=0)
+    found = vocabulary.catalogue(T)
+    assert found["Vehicle.Step"].allowed == ("-1", "0", "2")
+    assert [float(one) for one in found["Vehicle.Level"].allowed] == [0.5, 2]
+    assert found["Vehicle.Three"].array_size == 3

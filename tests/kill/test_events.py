@@ -19,13 +19,15 @@ def test_vehicles_that_come_and_go_are_events(tmp_path):
     prepare(settings)
     supervisor = Supervisor(settings)
 
-    async def events() -> list[tuple[str, dict]]:
+    async def events(gone: set[str]) -> list[tuple[str, dict]]:
+        """All, when they have told that these are gone, and no more come."""
         engines = await open_engines(settings)
         found = []
-        async for messages in engines.stream.read("EVENTS", "test", batch=64, wait_s=1.0):
-            if not messages:
-                break
-            found += [(message.subject, json.loads(message.data)) for message in messages]
+        async with asyncio.timeout(60):
+            async for messages in engines.stream.read("EVENTS", "test", batch=64, wait_s=1.0):
+                if not messages and gone <= {one for _, told in found for one in told["closed"]}:
+                    break
+                found += [(message.subject, json.loads(message.data)) for message in messages]
         await engines.close()
         return found
 
@@ -33,8 +35,7 @@ def test_vehicles_that_come_and_go_are_events(tmp_path):
         supervisor.start()
         port = settings.whole("gateway.gbt32960.port")
         result = drive(supervisor, SimulateOptions(port=port, vehicles=5, seconds=3), lambda: None)
-        asyncio.run(asyncio.sleep(1.5))
-        found = asyncio.run(events())
+        found = asyncio.run(events(set(result.vehicles)))
     finally:
         supervisor.stop()
     assert {subject for subject, _ in found} == {"events.default.vehicles.sessions"}

@@ -194,14 +194,19 @@ async def subscribed(where: int, vehicle: str, token: str) -> tuple[Client, bool
                 return link, known
 
 
-async def until_quiet(link: Client, *, acknowledge: bool) -> list[Publish]:
-    """What comes until two seconds pass in silence."""
+async def until_quiet(link: Client, *, acknowledge: bool, commands: int = 0) -> list[Publish]:
+    """What comes until two seconds pass in silence, with the desired state and these commands."""
     found: list[Publish] = []
+    deadline = time.monotonic() + 60
     while True:
         try:
             packet = await link.get(2)
         except TimeoutError:
-            return found
+            states = [one for one in found if one.topic.endswith("state/desired")]
+            enough = states and len(commands_of(found)) >= commands
+            if enough or time.monotonic() > deadline:
+                return found
+            continue
         assert isinstance(packet, Publish), packet
         found.append(packet)
         if acknowledge and packet.qos:
@@ -233,7 +238,7 @@ def test_what_waits_for_a_session_comes_after_its_gateway_was_killed(tmp_path: P
             assert not known
             desire({"lamp": True})
             given = [give("one")]
-            told = await until_quiet(first, acknowledge=False)
+            told = await until_quiet(first, acknowledge=False, commands=1)
             assert given[0] in commands_of(told)  # on its way, and never acknowledged
             first.drop()
             given.append(give("two"))
@@ -242,7 +247,7 @@ def test_what_waits_for_a_session_comes_after_its_gateway_was_killed(tmp_path: P
             desire({"lamp": False, "horn": True})
             second, known = await subscribed(where, car, token[0])
             assert not known  # as the standard has it, the vehicle is told so
-            told = await until_quiet(second, acknowledge=True)
+            told = await until_quiet(second, acknowledge=True, commands=3)
             assert commands_of(told) == given
             assert {one.topic.rpartition("/")[2] for one in told if one.retain} >= {"desired"}
             assert desired_of(told) == {"lamp": False, "horn": True}

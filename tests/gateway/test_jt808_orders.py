@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from carcloud.codecs.jt808.decode import decode
-from carcloud.codecs.jt808.encode import encode
+from carcloud.codecs.jt808.encode import encode, encode_position
 from carcloud.codecs.jt808.errors import EncodeError
 from carcloud.codecs.jt808.frame import build, parse
 from carcloud.gateway.admission import Admission, Login
@@ -16,6 +16,7 @@ from carcloud.model.ids import Tenant
 from carcloud.model.time import SECOND, now_us
 from carcloud.services.commands.api import CONTROL, KINDS
 from carcloud.services.commands.kinds import BY_NAME, JT808, check_arguments
+from tests.codecs.jt808.bodies import POSITION
 from tests.gateway.terminals import Terminal, listening
 from tests.gateway.test_gbt32960 import run
 from tests.gateway.test_jt808_trucks import Told
@@ -193,6 +194,15 @@ def test_a_terminal_of_2011_is_asked_and_answers_as_its_edition_does(server: Any
             answer = (await some.end()).answer
             assert answer is not None
             assert [item["value"] for item in answer["items"]] == [1, 0x55]
+
+            for serial in (b"", None):  # the text of 2011 has none in this answer
+                locate = give("locate")
+                sent = await one.reply()
+                head = sent.serial.to_bytes(2) if serial is None else serial
+                one.send(0x0201, head + encode_position(POSITION))
+                answer = (await locate.end()).answer
+                assert answer is not None
+                assert answer["position"]["latitude_deg"] == POSITION["latitude_deg"]
 
             assert (await give("confirm-alarm", kinds=["sos"]).end()).state == "refused"
 

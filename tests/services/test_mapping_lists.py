@@ -215,6 +215,13 @@ def test_an_upload_of_a_truck_makes_lists_also_where_it_ends_within_a_round() ->
     assert found.faults == {}
     (row,) = found.rows.to_pylist()  # all frames of an upload have one time: the last list stays
     assert rounded(row[CELLS]) == [3.311, 3.312, None, None, None]
+    more = build(2019, 0x0705, "13900000101", 1, (len(ids) + 1).to_bytes(2) + body[2:])
+    found = decode(
+        DEFAULT_TENANT, pa.array(["13900000101"]), pa.array([more]), pa.array([now_us()])
+    )
+    assert found.faults[0].reason == "overrun"  # a frame less than it says
+    (other,) = found.rows.to_pylist()
+    assert (other[CELLS], other["partial"]) == (row[CELLS], True)
 
 
 def test_each_raw_field_lands_at_its_place() -> None:

@@ -161,6 +161,7 @@ BODIES: dict[int, dict[int, dict[str, Any]]] = {
         0x8800: {"reply_serial": 5, "media_id": 1, "count": 1, "packet_numbers": [2]},
         0x0802: {"reply_serial": 5, "total": 1, "items": [
             {"kind": 0, "channel": 1, "event": 0, "position": BASIC}]},
+        0x0201: {"position": POSITION},
         0x8606: {"id": 10, "attr": 1, "start": TIME, "end": TIME, "count": 1, "points": [_TURN]},
         0x0702: {"name_length": 4, "name": "张三", "id_card": "310000000000000101",
                  "certificate": "310000000000000101", "issuer_length": 4, "issuer": "上海"},

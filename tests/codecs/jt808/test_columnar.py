@@ -161,6 +161,7 @@ def bodies() -> st.SearchStrategy[tuple[int, bytes]]:
     return st.one_of(
         st.tuples(st.just(0x0200), one),
         st.tuples(st.sampled_from((0x0201, 0x0500)), one.map(lambda part: b"\0\1" + part)),
+        st.tuples(st.just(0x0201), one),  # of 2011: without the serial number
         st.tuples(st.just(0x0704), batch),
         st.tuples(st.just(0x0801), st.builds(lambda a, b: a + b, head, one)),
         st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=40)),
@@ -221,6 +222,16 @@ def test_a_report_in_a_batch_that_cannot_be_read_leaves_the_others() -> None:
     body = (4).to_bytes(2) + b"\0" + b"".join(len(one).to_bytes(2) + one for one in parts)
     assert check([build(2019, 0x0704, "1", 0, body)]) == 2
     assert FAULTS[block([build(2019, 0x0704, "1", 0, body)]).fault[0]].code == "overrun"
+
+
+@pytest.mark.parametrize("items", [[], POSITION["items"]])
+def test_an_answer_of_2011_has_its_report_at_once(items: list[Any]) -> None:
+    content = encode_position(POSITION | {"items": items})
+    early = content[:22] + bytes.fromhex("260314021530") + content[28:]  # a time also two bytes on
+    raw = [build(2011, 0x0201, "7", 1, body) for body in (content, b"\0\1" + content, early)]
+    assert check(raw) == 3
+    found = block(raw)
+    assert [found.report(row) for row in range(3)] == [content, content, early]
 
 
 def test_a_report_has_one_digest_wherever_it_stands() -> None:

@@ -164,6 +164,62 @@ def test_items_of_another_length_are_kept_and_the_others_read() -> None:
     assert [(note.code, note.offset) for note in notes] == [("item-length", 30), ("item", 35)]
 
 
+@pytest.mark.parametrize(
+    ("number", "year", "key", "count"),
+    [
+        (0x0104, 2019, "items", 3),
+        (0x8103, 2011, "items", 2),
+        (0x0704, 2013, "positions", 3),
+        (0x0705, 2019, "frames", 2),
+        (0x8106, 2019, "ids", 2),
+        (0x8604, 2019, "vertices", 3),
+        (0x0802, 2013, "items", 1),
+    ],
+)
+def test_a_list_that_ends_before_its_count_gives_what_it_has(
+    number: int, year: int, key: str, count: int
+) -> None:
+    fields = BODIES[year][number]
+    entries = (fields[key] * 3)[:count]
+    rest = {"name", "name_length", "night_max_speed_kmh"}  # behind the list
+    whole = {name: part for name, part in fields.items() if name not in {*rest, *COUNTS}}
+    body = encode(number, 2013 if number == 0x8604 else year, whole | {key: entries})[:-1]
+    found, (note,) = decode_body(number, year, body)
+    assert (found[key], note.code) == (entries[:-1], "overrun")
+    assert rest.isdisjoint(found)
+    if number != 0x0802:  # to the end of the body
+        assert f"{count - 1} of {count} {key}" in note.detail
+    (raw,) = build_message(year, number, "13900000101", 7, body)
+    message = decode(parse(raw), year)
+    assert message.partial
+    assert message.rest == body[-len(message.rest) :] != b""
+
+
+def test_an_answer_of_2011_may_have_the_serial_number_of_later_editions() -> None:
+    fields = {"reply_serial": 5, "position": POSITION}
+    assert decode_body(0x0201, 2011, encode(0x0201, 2011, fields)) == (fields, ())
+    without = {"position": POSITION}
+    assert decode_body(0x0201, 2013, encode(0x0201, 2011, without)) == (without, ())
+
+
+def test_media_found_in_2011_may_be_counted() -> None:
+    fields = BODIES[2011][0x0802] | {"packet_count": 1}
+    body = encode(0x0802, 2011, fields)
+    assert len(body) == 1 + len(encode(0x0802, 2011, BODIES[2011][0x0802]))
+    assert decode_body(0x0802, 2011, body) == (fields, ())
+
+
+def test_the_section_time_of_2011_is_a_byte_longer() -> None:
+    body = encode_position(POSITION | {"items": []}) + bytes.fromhex("130800000009 0258 0001")
+    fields, notes = decode_body(0x0200, 2013, body)
+    assert notes == ()
+    position = fields["position"]
+    assert isinstance(position, dict)
+    assert position["items"] == [
+        {"item": 0x13, "name": "section_time", "section_id": 9, "driven_s": 600, "result": 1}
+    ]
+
+
 @given(st.sampled_from(sorted(MESSAGES)), st.sampled_from(EDITIONS), st.binary(max_size=120))
 def test_any_body_is_read_or_refused(number: int, year: int, body: bytes) -> None:
     try:

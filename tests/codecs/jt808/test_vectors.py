@@ -19,7 +19,7 @@ from carcloud.codecs.jt808.tables import MESSAGES
 
 REFUSED = {
     "length": {"sc-023", "sc-141", "sc-180", "sc-206", "go-055", "tr-016", "tr-024", "tr-031"},
-    "overrun": {"sc-085", "sc-088", "go-094", "go-149", "go-179", "go-180", "go-181"},
+    "overrun": {"go-094", "go-149"},
 }
 """Well-formed frames that are refused: a header or body with another length than it says. tr-049, a
 vendor's, has a wrong length too."""
@@ -70,6 +70,20 @@ def test_wrong_items_leave_the_rest_readable(vectors: list[dict[str, Any]]) -> N
             message = decode(parse(raw))
             assert message.reports
             assert {note.code for note in message.diagnoses} & {"item", "item-length"}
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("sc-085", 1), ("sc-088", 7), ("go-179", 1), ("go-180", 0), ("go-181", 0)],
+)
+def test_parameters_before_a_broken_one_are_read(
+    vectors: list[dict[str, Any]], name: str, read: int
+) -> None:
+    (vector,) = (one for one in vectors if one["id"] == name)
+    (found,) = decode_line(vector["hex"])
+    assert len(found["fields"]["items"]) == read
+    assert found["partial"]
+    assert "overrun" in [note["code"] for note in found["diagnoses"]]
 
 
 def values(found: Any, key: str) -> Iterator[Any]:

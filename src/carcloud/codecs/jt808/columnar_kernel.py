@@ -40,6 +40,7 @@ _DAY_S = 86_400
 _BEIJING_S = 8 * 3600
 _EPOCH_2000 = 10_957  # days from 1970 to 2000
 _MAX_ODOMETER = 42_949_672
+_MAX_LATITUDE, _MAX_LONGITUDE = 90_000_000, 180_000_000
 _HASH_SEED = np.uint64(0x9E3779B97F4A7C15)
 _HASH_STEP = np.uint64(0xFF51AFD7ED558CCD)
 
@@ -224,6 +225,19 @@ def _report(scan: Scan, frame: int, rows: int, at: int, size: int, kind: int) ->
     return rows + 1, OK
 
 
+@jit
+def _is_report(clean: Bytes, at: int, end: int) -> bool:
+    """Whether a report that can be read begins here and ends there (see `reading.answer_at`)."""
+    if end - at < _BASIC or _time(clean, at + 22) < 0:
+        return False
+    if u32(clean, at + 8) > _MAX_LATITUDE or u32(clean, at + 12) > _MAX_LONGITUDE:
+        return False
+    at += _BASIC
+    while at + 1 < end:
+        at += 2 + np.int64(clean[at + 1])
+    return at == end
+
+
 @inline
 def _batch(scan: Scan, frame: int, rows: int, body: int, end: int) -> tuple[int, int, int]:
     """The reports of a 0x0704; (rows now, first fault, where)."""
@@ -260,7 +274,9 @@ def scan_frames(data: Bytes, bounds: NDArray[np.int32], scan: Scan) -> int:
             elif message in (0x0201, 0x0500):
                 kind = 1 if message == 0x0201 else 2
                 place = body + 2
-                rows, fault = _report(scan, frame, rows, body + 2, end - body - 2, kind)
+                if kind == 1 and head[EDITION] == 0 and not _is_report(scan.clean, body + 2, end):
+                    place = body if _is_report(scan.clean, body, end) else body + 2
+                rows, fault = _report(scan, frame, rows, place, end - place, kind)
             elif message == 0x0704:
                 rows, fault, place = _batch(scan, frame, rows, body, end)
             elif message == 0x0801 and end - body >= 8 + _BASIC:

@@ -1,7 +1,8 @@
 """The reference decoder: a frame in, a `Message` out.
 
 Strict about the body as a whole, lenient about each additional item and parameter: vendors reuse
-ids with other lengths, and what has another length is kept as bytes.
+ids with other lengths, and what has another length is kept as bytes. A list that has fewer entries
+than its count says gives those, and what is left in `rest`.
 """
 
 import zlib
@@ -11,9 +12,10 @@ from carcloud.codecs.errors import FrameError
 from carcloud.codecs.jt808.frame import Frame
 from carcloud.codecs.jt808.layout import Fields, Table
 from carcloud.codecs.jt808.message import Message
-from carcloud.codecs.jt808.reading import Diagnosis, Overrun, Reader, read_table
-from carcloud.codecs.jt808.tables import MESSAGES, OTHERWISE
+from carcloud.codecs.jt808.reading import Diagnosis, Overrun, Reader, answer_at, read_table
+from carcloud.codecs.jt808.tables import MESSAGES, otherwise
 from carcloud.codecs.jt808.tables_areas import AREA_BODIES
+from carcloud.codecs.jt808.tables_position import ANSWER, REPORT
 from carcloud.codecs.jt808.tables_session import (
     DRIVER_CARD,
     DRIVER_IDENTITY,
@@ -23,7 +25,8 @@ from carcloud.codecs.jt808.tables_session import (
 MAX_INFLATED: Final = 1 << 20  # bytes of a 0x0901 when it is no longer compressed
 
 _SHORTEST_2013: Final = 37  # bytes of a registration body (sheet 6.3)
-_REGISTRATION, _DRIVER, _MEDIA, _AREAS, _COMPRESSED = 0x0100, 0x0702, 0x0801, 0x0608, 0x0901
+_REGISTRATION, _ANSWER, _DRIVER = 0x0100, 0x0201, 0x0702
+_MEDIA, _AREAS, _COMPRESSED = 0x0801, 0x0608, 0x0901
 _MEDIA_FIELDS: Final = 36  # bytes before the data, in the first packet only
 _IDENTITY: Final = 20  # bytes
 _UNFINISHED: Final = frozenset({"overrun", "item"})  # diagnoses after which something was not read
@@ -99,14 +102,18 @@ def _fields(message: int, edition: int, reader: Reader) -> Fields:
         fields = _layout(message, edition, table, reader)
     except Overrun as error:
         raise FrameError("overrun", error.at, error.clause, str(error)) from None
-    if reader.left:
+    if reader.left and not reader.stopped:
         reader.note("trailing", reader.at, table.clause, f"{reader.left} bytes after the body")
     return fields
 
 
 def _layout(message: int, edition: int, table: Table, reader: Reader) -> Fields:
-    if message in OTHERWISE:
-        return _either(reader, table, OTHERWISE[message])
+    if message == _ANSWER:
+        place = answer_at(reader.data, edition)
+        return read_table(reader, REPORT if place == 0 else ANSWER)
+    other = otherwise(message, edition)
+    if other is not None:
+        return _either(reader, table, other)
     fields = read_table(reader, table)
     if message == _DRIVER and edition != 2011:
         return fields | _driver(reader, fields)
@@ -146,20 +153,19 @@ def _driver(reader: Reader, fields: Fields) -> Fields:
 
 
 def _areas(reader: Reader, fields: Fields) -> Fields:
-    """0x0608: the set messages that `data` holds, where it holds nothing else."""
+    """0x0608: the set messages that `data` holds, up to one that cannot be read."""
     data, kind = fields["data"], fields["kind"]
     table = AREA_BODIES.get(kind) if isinstance(kind, int) else None
     if table is None or not isinstance(data, bytes):
         return {}
     inner, bodies = Reader(data, reader.base + reader.at - len(data)), []
     try:
-        while inner.left:
+        while inner.left and not inner.stopped:
             bodies.append(read_table(inner, table))
     except Overrun as error:
         reader.note("areas", reader.at - len(data), table.clause, str(error))
-        return {}
     reader.diagnoses += inner.diagnoses
-    return {"bodies": bodies}
+    return {"bodies": bodies} if bodies else {}
 
 
 def _inflated(reader: Reader, fields: Fields) -> Fields:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from carcloud.codecs.jt808.errors import EncodeError
 from carcloud.codecs.jt808.layout import Value
-from carcloud.codecs.jt808.tables import EDITIONS, MESSAGES, OTHERWISE
+from carcloud.codecs.jt808.tables import EDITIONS, MESSAGES, otherwise
+from carcloud.codecs.jt808.tables_position import ANSWER, REPORT
 from carcloud.codecs.jt808.tables_session import DRIVER_CARD, DRIVER_IDENTITY, DRIVER_READ
 from carcloud.codecs.jt808.writing import write_report, write_table
 
-_WAYBILL, _DRIVER = 0x0701, 0x0702
+_ANSWER, _WAYBILL, _DRIVER, _FOUND = 0x0201, 0x0701, 0x0702, 0x0802
 _MAKER = 5  # bytes of the code in the text of the standard
 
 
@@ -21,8 +22,11 @@ def encode(message: int, edition: int, fields: Mapping[str, Value]) -> bytes:
     if message not in MESSAGES or edition not in EDITIONS:
         raise EncodeError("message", f"0x{message:04X} of {edition} has no layout")
     table = MESSAGES[message].table(edition)
-    if message in OTHERWISE and _is_otherwise(message, fields):
-        table = OTHERWISE[message]
+    other = otherwise(message, edition)
+    if other is not None and _is_otherwise(message, fields):
+        table = other
+    if message == _ANSWER and edition != 2019:  # 2011 by its text without the reply serial
+        table = ANSWER if "reply_serial" in fields else REPORT
     body = write_table(table, fields)
     if message == _DRIVER and edition != 2011:
         for first, table in (
@@ -40,6 +44,8 @@ def _is_otherwise(message: int, fields: Mapping[str, Value]) -> bool:
     maker = fields.get("maker")
     if message == _WAYBILL:
         return "content" not in fields
+    if message == _FOUND:
+        return "packet_count" in fields
     return isinstance(maker, (str, bytes)) and len(maker) > _MAKER
 
 

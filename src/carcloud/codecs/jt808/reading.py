@@ -3,7 +3,8 @@
 # One `return` for each kind of row.
 # ruff: noqa: PLR0911
 
-from datetime import UTC
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -56,6 +57,7 @@ class Reader:
         self.data = data
         self.at = 0
         self.base = base  # offset of `data` in the frame
+        self.stopped = False  # a list ends before its count: what follows cannot be found
         self.diagnoses: list[Diagnosis] = []
 
     @property
@@ -74,6 +76,12 @@ class Reader:
         """Remember a diagnosis about byte `at` of the data."""
         self.diagnoses.append(Diagnosis(code, self.base + at, clause, detail))
 
+    def stop(self, at: int, error: Overrun, what: str) -> None:
+        """The rest from `at` on stays unread: a list has a wrong count, or a broken last part."""
+        self.at, self.stopped = at, True
+        detail = f"{what} could be read: {error}"
+        self.diagnoses.append(Diagnosis("overrun", error.at, error.clause, detail))
+
     def inner(self, key: str, clause: str, size: int) -> "Reader":
         """A reader of the next `size` bytes alone, which notes here; raises `Overrun`."""
         at = self.at
@@ -83,10 +91,15 @@ class Reader:
 
 
 def read_table(reader: Reader, table: Table) -> Fields:
-    """The fields of one table; raises `Overrun` where the body is too short."""
+    """The fields of one table; raises `Overrun` where the body is too short.
+
+    A list that is too short gives what it has, and ends the reading (`Reader.stopped`).
+    """
     fields: Fields = {}
     codes: dict[str, int] = {}
     for row in table.rows:
+        if reader.stopped:
+            break
         if all(condition.holds(codes, reader.left) for condition in row.when):
             fields[row.key] = read_row(reader, row, table.clause, codes)
     return fields
@@ -110,8 +123,7 @@ def read_row(reader: Reader, row: Row, clause: str, codes: dict[str, int]) -> Va
         case Position():
             return _read_position(reader, row, clause, codes)
         case Parameters():
-            count = _count(row.count, codes, reader)
-            return [_read_parameter(reader, clause) for _ in range(count)]
+            return _read_parameters(reader, row, clause, codes)
 
 
 def physical(row: Number, code: int) -> int | float:
@@ -129,8 +141,12 @@ def _read_number(reader: Reader, row: Number, clause: str, codes: dict[str, int]
     if not row.count:
         code = codes[row.key] = int.from_bytes(reader.take(row.key, clause, row.wire))
         return physical(row, code)
-    count = _count(row.count, codes, reader)
+    wanted = _count(row.count, codes, reader)
+    at, count = reader.at, min(wanted, reader.left // row.wire)
     wire = reader.take(row.key, clause, count * row.wire)
+    if count < wanted:
+        error = Overrun(row.key, clause, reader.base + reader.at, row.wire, reader.left)
+        reader.stop(at + len(wire), error, f"{count} of {wanted} {row.key}")
     parts = (wire[at : at + row.wire] for at in range(0, len(wire), row.wire))
     return [physical(row, int.from_bytes(part)) for part in parts]
 
@@ -157,11 +173,19 @@ def _read_time(reader: Reader, row: Time, clause: str) -> Value:
 def _read_records(reader: Reader, row: Records, codes: dict[str, int]) -> Value:
     records: list[Value] = []
     wanted = None if row.count == "rest" else _count(row.count, codes, reader)
-    while len(records) != wanted:
+    while len(records) != wanted and not reader.stopped:
         if not reader.left and (wanted is None or row.may_stop):
             break
-        records.append(read_table(reader, row.table))
+        at = reader.at
+        try:
+            records.append(read_table(reader, row.table))
+        except Overrun as error:
+            reader.stop(at, error, _so_many(records, wanted, row.key))
     return records
+
+
+def _so_many(found: Sequence[Value], wanted: int | None, key: str) -> str:
+    return f"{len(found)} {key}" if wanted is None else f"{len(found)} of {wanted} {key}"
 
 
 def _read_position(reader: Reader, row: Position, clause: str, codes: dict[str, int]) -> Value:
@@ -198,6 +222,29 @@ def read_report(reader: Reader) -> Fields:
     return fields
 
 
+def answer_at(body: bytes, edition: int) -> int:
+    """Where the report of a 0x0201 begins: at 2, behind the reply serial, which the draft of 2011
+    does not have. The header does not tell 2011: the place where a whole report can be read does.
+    """
+    if edition == 2019:
+        return 2
+    behind, before = _is_report(body[2:]), _is_report(body)
+    return (0 if edition == 2011 else 2) if behind is before else 2 if behind else 0
+
+
+def _is_report(body: bytes) -> bool:
+    """It has a time and a place on earth, and its items end where it ends."""
+    if len(body) < BASIC_SIZE or not isinstance(times.read(body[22:28]), datetime):
+        return False
+    degrees = int.from_bytes(body[8:12]), int.from_bytes(body[12:16])
+    if degrees[0] > HIGHEST["latitude_deg"] or degrees[1] > HIGHEST["longitude_deg"]:
+        return False
+    at = BASIC_SIZE
+    while at + 1 < len(body):
+        at += 2 + body[at + 1]
+    return at == len(body)
+
+
 def _read_items(reader: Reader) -> list[Value]:
     """Additional items; where one does not fit, the rest is left and noted."""
     items: list[Value] = []
@@ -230,6 +277,18 @@ def _read_item(reader: Reader, number: int) -> Fields:
     if isinstance(degrees, int) and degrees >= _NEGATIVE:
         fields["cabin_temp_c"] = _NEGATIVE - degrees
     return fields
+
+
+def _read_parameters(reader: Reader, row: Parameters, clause: str, codes: dict[str, int]) -> Value:
+    items: list[Value] = []
+    wanted = _count(row.count, codes, reader)
+    while len(items) < wanted and not reader.stopped:
+        at = reader.at
+        try:
+            items.append(_read_parameter(reader, clause))
+        except Overrun as error:
+            reader.stop(at, error, _so_many(items, wanted, row.key))
+    return items
 
 
 def _read_parameter(reader: Reader, clause: str) -> Fields:

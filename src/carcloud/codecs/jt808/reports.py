@@ -9,7 +9,7 @@ from carcloud.codecs.errors import FrameError
 from carcloud.codecs.jt808.decode import header_size
 from carcloud.codecs.jt808.frame import Frame
 from carcloud.codecs.jt808.layout import Fields
-from carcloud.codecs.jt808.reading import Reader, read_report
+from carcloud.codecs.jt808.reading import Reader, answer_at, read_report
 from carcloud.codecs.jt808.tables_position import BASIC_SIZE, CLAUSE, HIGHEST
 from carcloud.codecs.jt808.vss import MAX_ODOMETER
 
@@ -62,7 +62,8 @@ def _contents(frame: Frame) -> Iterator[tuple[int, bytes]]:
     if frame.message == _POSITION:
         yield 0, body
     elif frame.message in (_ANSWER, _CONTROLLED):
-        yield 2, body[2:]
+        at = answer_at(body, frame.edition) if frame.message == _ANSWER else 2
+        yield at, body[at:]
     elif frame.message == _MEDIA and len(body) >= _MEDIA_HEAD + BASIC_SIZE:
         yield _MEDIA_HEAD, body[_MEDIA_HEAD : _MEDIA_HEAD + BASIC_SIZE]
     elif frame.message == _BATCH:

@@ -96,7 +96,7 @@ _SESSION: Final = (
 )  # fmt: skip
 _POSITIONS: Final = (
     _type(0x0200, "position", position.REPORT),
-    _type(0x0201, "position-answer", position.ANSWER),
+    _type(0x0201, "position-answer", position.REPORT, y2013=position.ANSWER),
     _type(0x0500, "vehicle-control-result", position.ANSWER),
     _type(0x8202, "tracking", position.TRACKING),
     _type(0x8203, "confirm-alarm", position.CONFIRMATION),
@@ -159,12 +159,18 @@ MESSAGES: Final[Mapping[int, MessageType]] = {
 }
 """Every message of sections 4 and 6 of the three editions, by id."""
 
-OTHERWISE: Final[Mapping[int, Table]] = {
+_OTHERWISE: Final[Mapping[int, Table]] = {
     0x0107: session.ATTRIBUTES_LONG_MAKER,
     0x8108: session.UPGRADE_LONG_MAKER,
     0x0701: session.WAYBILL_PLAIN,
 }
-"""A second layout in the field, taken where the first one does not end with the body."""
+_OTHERWISE_2011: Final[Mapping[int, Table]] = {0x0802: media.FOUND_2011_COUNTED}
+
+
+def otherwise(number: int, edition: int) -> Table | None:
+    """A second layout in the field, taken where the first one does not end with the body."""
+    of_2011 = _OTHERWISE_2011.get(number) if edition == 2011 else None
+    return of_2011 or _OTHERWISE.get(number)
 
 
 def message_name(number: int) -> str:

@@ -113,6 +113,16 @@ FOUND_2011: Final = Table(
         Records("items", _FOUND_2011, "rest", "until the end"),
     ),
 )
+FOUND_2011_COUNTED: Final = Table(
+    "media_found",
+    "0x0802 of 2011",
+    (
+        _REPLY_SERIAL,
+        Number("total", U16, "that match"),
+        Number("packet_count", U8, "in this packet; some leave it away"),
+        Records("items", _FOUND_2011, "packet_count", "as many"),
+    ),
+)
 RECORD: Final = Table(
     "record_sound",
     "0x8804",

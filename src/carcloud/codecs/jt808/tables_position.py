@@ -99,11 +99,12 @@ ITEMS: Final[Mapping[int, Item]] = {
     ),
     0x13: Item(
         "section_time",
-        (7,),
+        (7, 8),  # 2011 prints the last number as two bytes
         (
             Number("section_id", U32, "section"),
             Number("driven_s", U16, "time taken", unit="s"),
-            Number("result", U8, "0 too short, 1 too long"),
+            Number("result", U8, "0 too short, 1 too long", when=(When("", 1),)),
+            Number("result", U16, "the same in 2011", when=(When("", 2),)),
         ),
         2011,
     ),

@@ -29,11 +29,15 @@ _MAX_ITEM = 255
 
 
 def write_table(table: Table, fields: Mapping[str, Value]) -> bytes:
-    """The bytes of one table. Counts and lengths need not be given. Raises `EncodeError`."""
+    """The bytes of one table. Counts and lengths need not be given. Raises `EncodeError`.
+
+    Of two widths of one field the first is written.
+    """
     parts: list[bytes] = []
     codes: dict[str, int] = {}
-    for row in table.rows:
-        if _wanted(row, fields, codes):
+    for number, row in enumerate(table.rows):
+        twice = number > 0 and table.rows[number - 1].key == row.key
+        if not twice and _wanted(row, fields, codes):
             parts.append(_write_row(table, row, fields, codes))
     return b"".join(parts)
 

@@ -9,6 +9,7 @@ from carcloud.codecs.errors import FrameError
 from carcloud.codecs.jt808.decode import decode
 from carcloud.codecs.jt808.encode import encode
 from carcloud.codecs.jt808.frame import Frame, build_message
+from carcloud.codecs.jt808.reading import answer_at
 from carcloud.gateway.jt808.order_messages import Unmet, asked_parameters, message_of, wants_locked
 from carcloud.gateway.jt808.rules import Result, Up
 from carcloud.gateway.orders import OnReport, Order, OrderState, report
@@ -170,6 +171,8 @@ class TerminalOrders:
     def _find(self, frame: Frame) -> _Waiting | None:
         """The command that this answers, by serial number; else the oldest of its kind."""
         wanted = [one for one in self._waiting if one.answer == frame.message]
+        if frame.message == Up.LOCATED and answer_at(frame.body, self._edition) == 0:
+            return wanted[0] if wanted else None  # of 2011: it has no serial number
         serial = int.from_bytes(frame.body[:2])
         named = next((one for one in wanted if one.is_at(serial)), None)
         if named is None and (frame.message in _NO_SERIAL or self._edition == 2011):

@@ -18,6 +18,7 @@ from carcloud.codecs.errors import FrameError
 from carcloud.codecs.jt808.decode import decode
 from carcloud.codecs.jt808.digest import digest
 from carcloud.codecs.jt808.frame import Frame
+from carcloud.codecs.jt808.message import Message
 from carcloud.codecs.jt808.packets import parse_message
 from carcloud.codecs.jt808.times import BEIJING
 from carcloud.model.time import DAY, from_us, to_us
@@ -55,10 +56,15 @@ def uploads(
         if mapping is None or not mapping.can:
             continue
         try:
-            rows = _rows(parse_message(raw), at, mapping)
+            frame = parse_message(raw)
+            message = decode(frame)
+            rows = _rows(frame, message, at, mapping)
         except FrameError as error:
             faults[index] = Fault(error.code, error.clause, error.offset)
             continue
+        for note in message.diagnoses:
+            if note.code == "overrun":  # fewer frames than it says: those that are here are rows
+                faults[index] = Fault(note.code, note.clause, note.offset)
         if rows.num_rows:
             parts.append(rows.add_column(0, "vehicle", pa.repeat(vehicle, rows.num_rows)))
             owner += [index] * rows.num_rows
@@ -67,9 +73,9 @@ def uploads(
     return Uploads(table, np.array(owner, np.int32), times, faults)
 
 
-def _rows(frame: Frame, received_us: int, mapping: ModelMapping) -> pa.Table:
+def _rows(frame: Frame, message: Message, received_us: int, mapping: ModelMapping) -> pa.Table:
     """Rows of one message; its digest is that of its bytes. Raises `FrameError`."""
-    fields = decode(frame).fields
+    fields = message.fields
     time_us = moment(fields["time"], received_us)
     reading = MappedCan(mapping)
     found = reading.feed(_frames(fields["frames"], time_us))
@@ -78,7 +84,7 @@ def _rows(frame: Frame, received_us: int, mapping: ModelMapping) -> pa.Table:
     at = rows.column_names.index("digest")
     rows = rows.set_column(at, "digest", pa.repeat(pa.scalar(digest(frame.body)), count))
     rows = rows.append_column("source", pa.repeat(f"jt808.{frame.edition}.0705", count))
-    return rows.append_column("partial", pa.repeat(False, count))
+    return rows.append_column("partial", pa.repeat(message.partial, count))
 
 
 def moment(time_of_day: Any, received_us: int) -> int:

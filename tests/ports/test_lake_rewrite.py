@@ -97,7 +97,7 @@ def test_two_who_rewrite_the_same_rows_do_it_one_after_the_other(again: Opened) 
     def change(found: pa.Table) -> pa.Table:
         calls.append(1)
         if len(calls) <= 2:
-            both.wait(20)
+            both.wait(60)
         return doubled(found)
 
     def work(lake: Lake) -> None:

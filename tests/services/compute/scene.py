@@ -32,6 +32,7 @@ ROOM = 1 << 30  # bytes
 ACCOUNT = {"user": "u", "password": "p" * 24}
 MINE, OTHER = Tenant("mine"), Tenant("other")
 SOON_S = 90.0
+WHOLE_S = 220.0  # of a scenario: real processes and sandboxes, on a machine that may be busy
 
 
 @dataclass
@@ -119,7 +120,7 @@ def play(server: NatsServer, folder: Path, scenario: Callable[[Scene], Awaitable
         scene = await _open(server, folder)
         scene.jobs._now = scene.now
         try:
-            async with asyncio.timeout(100):
+            async with asyncio.timeout(WHOLE_S):
                 await scenario(scene)
         finally:
             await scene.compute.close()

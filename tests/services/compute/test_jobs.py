@@ -18,7 +18,9 @@ from carcloud.services.compute.api import (
     UnknownJob,
 )
 from carcloud.services.tenancy.api import AuditFilter
-from tests.services.compute.scene import MINE, OTHER, Scene
+from tests.services.compute.scene import MINE, OTHER, WHOLE_S, Scene
+
+pytestmark = pytest.mark.timeout(WHOLE_S + 20)
 
 
 def test_a_job_is_done_and_everything_it_told_is_kept(on_scene: Any) -> None:

@@ -27,7 +27,9 @@ from carcloud.services.compute.api import (
 from carcloud.services.compute.claims import Ending, Held
 from carcloud.services.compute.schedules import submit_due
 from carcloud.services.tenancy.api import AuditFilter
-from tests.services.compute.scene import MINE, OTHER, Scene
+from tests.services.compute.scene import MINE, OTHER, WHOLE_S, Scene
+
+pytestmark = pytest.mark.timeout(WHOLE_S + 20)
 
 MINUTE = 60 * SECOND
 

@@ -10,7 +10,9 @@ from carcloud.ports.sandbox import NoSandbox
 from carcloud.services.compute.api import Job, NewJob, State
 from carcloud.services.storage.api import Bucket, ObjectFacts, Storage
 from tests.services.compute.kinds import KINDS
-from tests.services.compute.scene import MINE, OTHER, Scene
+from tests.services.compute.scene import MINE, OTHER, WHOLE_S, Scene
+
+pytestmark = pytest.mark.timeout(WHOLE_S + 20)
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,9 @@ from carcloud.ports.sandbox import NoSandbox
 from carcloud.services.compute.api import InvalidJob, Job, NewJob, State
 from carcloud.services.telemetry.tables import TABLES
 from tests.services.compute.kinds import KINDS
-from tests.services.compute.scene import MINE, OTHER, Scene
+from tests.services.compute.scene import MINE, OTHER, WHOLE_S, Scene
+
+pytestmark = pytest.mark.timeout(WHOLE_S + 20)
 
 STATS = """
 import carcloud_job as job, pyarrow as pa, pyarrow.parquet as pq

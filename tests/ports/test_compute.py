@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +296,22 @@ def test_children_of_cancelled_work_are_gone() -> None:
     with_engine("local", scenario)
 
 
+def test_no_child_is_left_of_work_that_starts_them_as_it_is_cancelled() -> None:
+    async def scenario(compute: Compute) -> None:
+        assert isinstance(compute, LocalCompute)
+        for _ in range(4):
+            notes = Notes()
+            run = await compute.submit(work("breed"), notes)
+            await notes.first()
+            worker = run.worker.pid
+            await run.cancel()
+            async with asyncio.timeout(SOON_S):
+                while of_session(worker):
+                    await asyncio.sleep(0.02)
+
+    with_engine("local", scenario)
+
+
 def test_an_idle_worker_that_was_killed_is_replaced() -> None:
     async def scenario(compute: Compute) -> None:
         first = int((await done(compute, work("process"))).value)
@@ -344,3 +360,14 @@ def is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def of_session(leader: int) -> list[int]:
+    """What lives of a session."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, _, _, session = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:4]
+            if int(session) == leader and state != "Z":
+                found.append(int(folder.name))
+    return found

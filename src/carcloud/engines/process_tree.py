@@ -10,6 +10,7 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")  # bytes
+_MOST_LOOKS = 20  # for processes that started while others were stopped
 # Positions after the command's name in /proc/<pid>/stat, see proc_pid_stat(5) less three
 _PARENT, _USER, _SYSTEM, _CHILD_USER, _CHILD_SYSTEM, _RESIDENT = 1, 11, 12, 13, 14, 21
 
@@ -84,7 +85,21 @@ def shared_memory_bytes(pids: Iterable[int]) -> int:
 
 
 def kill_tree(root: int) -> None:
-    """Kill a process and all its descendants; those that have ended already are no error."""
-    for pid in Snapshot.take().below(root):
+    """Kill a process and all its descendants; those that have ended already are no error.
+
+    They are stopped first: what runs could start another one between the look and its end.
+    """
+    stopped: set[int] = set()
+    for _ in range(_MOST_LOOKS):
+        running = set(Snapshot.take().below(root)) - stopped
+        if not running:
+            break
+        _signal(running, signal.SIGSTOP)
+        stopped |= running
+    _signal(stopped, signal.SIGKILL)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)

@@ -35,6 +35,7 @@ from carcloud.ports.lake import Slice, TableCopy, TableRef
 from carcloud.rundir import RunDir
 from carcloud.services.tenancy.api import Tenancy
 
+pytestmark = pytest.mark.timeout(400)  # who ingests first compiles the decoders
 VIN = "LTESTVNA4A0000101"
 
 

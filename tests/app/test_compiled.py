@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import carcloud
 from carcloud.app import compiled
 
@@ -20,5 +22,6 @@ def test_every_folder_with_kernels_is_compiled_ahead():
     )
 
 
+@pytest.mark.timeout(600)  # the first time it compiles
 def test_all_that_is_named_can_be_warmed():
     compiled.warm((*compiled.INGEST, *compiled.OTHERS))

@@ -60,16 +60,19 @@ def test_the_jobs_role_drops_what_is_too_old(tmp_path: Path) -> None:
     for tenant in (DEFAULT_TENANT, OTHER):
         for table in ("signals", "frames", "dead_letters"):
             lake.append(TableRef(tenant, table), rows(now_us), writer="test", seq=1)
+    expected = {"signals": [0, 3, 9], "frames": [0, 3], "dead_letters": [0, 3]}
+
+    def kept() -> list[dict[str, list[int]]]:
+        tenants = (DEFAULT_TENANT, OTHER)
+        return [{table: ages(lake, one, table, now_us) for table in expected} for one in tenants]
+
     supervisor = Supervisor(settings, roles=("jobs",))
     try:
         supervisor.start()
-        until(lambda: ages(lake, OTHER, "dead_letters", now_us) == [0, 3], 60)
+        until(lambda: kept() == [expected] * 2, 60)
     finally:
         supervisor.stop()
-    for tenant in (DEFAULT_TENANT, OTHER):
-        assert ages(lake, tenant, "signals", now_us) == [0, 3, 9]
-        assert ages(lake, tenant, "frames", now_us) == [0, 3]
-        assert ages(lake, tenant, "dead_letters", now_us) == [0, 3]
+    assert kept() == [expected] * 2
     sql = "SELECT (SELECT count(*) FROM frames) AS f, (SELECT count(*) FROM signals) AS s"
     counted = lake.query(OTHER, sql, QueryLimits()).table.to_pylist()
     assert counted == [{"f": 2, "s": 3}]

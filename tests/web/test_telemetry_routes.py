@@ -331,7 +331,8 @@ def test_dead_letters_of_a_reason_are_read_again(client: httpx.Client, cloud: An
     counts = {one["reason"]: one["count"] for one in page["reasons"]}
     assert counts["not JSON"] == page["total"] >= 5
     found: list[str] = []
-    asked: dict[str, Any] = {"reason": "not JSON", "limit": page["total"] // 2}  # a few pages
+    limit = min(page["total"] // 2, 200)  # some pages, whatever other tests left
+    asked: dict[str, Any] = {"reason": "not JSON", "limit": limit}
     while True:
         page = client.get("/v1/dead-letters", params=asked).json()
         found += [one["id"] for one in page["items"]]

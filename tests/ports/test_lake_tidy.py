@@ -10,6 +10,7 @@ import pytest
 from carcloud.engines.lake_delta import Care, DeltaLake, upkeep
 from carcloud.engines.lake_delta.log import Log
 from carcloud.engines.lake_delta.schema import TIME
+from carcloud.engines.lake_delta.write import in_order_of
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 from carcloud.ports.errors import Unavailable
@@ -105,3 +106,19 @@ def test_after_the_end_nothing_is_merged_and_nobody_waits(tmp_path: Path) -> Non
     lake.forget(TENANT)
     assert files(lake) == 8
     lake.close()
+
+
+def test_parts_become_one_table_in_order_and_are_let_go() -> None:
+    parts = [
+        pa.table(
+            {
+                "vehicle": [f"v{number * 7 % 5}" for number in range(first, first + 20)],
+                "time": pa.array([NOW - number for number in range(first, first + 20)], TIME),
+                "cells": [[number] * (number % 3) or None for number in range(first, first + 20)],
+            }
+        )
+        for first in (0, 50, 20)
+    ]
+    expected = pa.concat_tables(parts).sort_by([("vehicle", "ascending"), ("time", "ascending")])
+    assert in_order_of(parts).equals(expected)
+    assert parts == []

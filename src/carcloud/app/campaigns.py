@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from carcloud.app.engines import Engines
-from carcloud.model.catalogue import Signal
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import wake_subject
 from carcloud.ports.errors import Conflict, EngineError
@@ -18,28 +16,13 @@ from carcloud.services.campaigns.api import (
     CampaignChanged,
     Campaigns,
     Distribution,
-    DryRun,
-    Follow,
 )
-from carcloud.services.metering.api import Metering
 from carcloud.services.vehicles.api import announce
-from carcloud.web.given import CampaignParts
 
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 2.0  # between looks whether anything has changed
 _WHOLE_S: Final = 60.0  # until all is compared, whether it has changed or not
-
-
-def make_campaigns(
-    engines: Engines, metering: Metering, catalogue: Callable[[Tenant], Mapping[str, Signal]]
-) -> CampaignParts:
-    """What the routes of campaigns call."""
-    return CampaignParts(
-        Campaigns(engines.records, engines.stream, catalogue=catalogue),
-        DryRun(engines.lake, metering.price),
-        Follow(engines.records, engines.lake),
-    )
 
 
 class CampaignCare:

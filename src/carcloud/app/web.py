@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from carcloud import lean
-from carcloud.app.campaigns import make_campaigns
 from carcloud.app.commands import make_commands
 from carcloud.app.compute import make_jobs
 from carcloud.app.engine_facts import known_engines
@@ -33,6 +32,7 @@ from carcloud.model.limits import REQUESTS
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
+from carcloud.services.campaigns.api import Campaigns, DryRun, Follow
 from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.telemetry.api import QueryOptions, QueryQuota, Telemetry
 from carcloud.services.tenancy.api import NotSignedIn, Tenancy
@@ -40,7 +40,7 @@ from carcloud.services.tenant_life.api import TenantLife
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.services.vocabulary.api import Mappings, Vocabulary
 from carcloud.web.application import Services, create_app
-from carcloud.web.given import S3Address
+from carcloud.web.given import CampaignParts, S3Address
 from carcloud.web.observed import WebFigures
 from carcloud.web.proxies import TrustedProxies
 from carcloud.web.rates import RequestRates
@@ -215,7 +215,11 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         Mappings(engines.records, vocabulary.catalogue),
         telemetry,
         make_commands(settings, engines),
-        make_campaigns(engines, known.metering, vocabulary.catalogue),
+        CampaignParts(
+            Campaigns(engines.records, engines.stream, catalogue=vocabulary.catalogue),
+            DryRun(engines.lake, known.metering.price),
+            Follow(engines.records, engines.lake),
+        ),
         make_compliance(settings, engines),
         PlatformAccounts(engines.records),
         make_jobs(settings, engines),

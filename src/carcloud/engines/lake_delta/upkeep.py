@@ -35,7 +35,7 @@ from carcloud.engines.lake_delta.snapshot import (
     add_action,
     remove_action,
 )
-from carcloud.engines.lake_delta.write import Placed, discard, in_order, write_file
+from carcloud.engines.lake_delta.write import Placed, discard, in_order_of, write_file
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import Upkeep
 
@@ -198,6 +198,8 @@ def _merge(log: Log, seen: Snapshot, chosen: list[DataFile], level: int) -> int:
             few = rows.num_rows <= _FEW  # merged again soon
             encoding = usual_encoding(rows.schema) if few else tried_encoding(rows)
             written.append(write_file(log, place, rows, encoding))
+            del rows  # before the next piece is read
+            pa.default_memory_pool().release_unused()  # a round has much, between rounds is none
         version = log.commit(lambda now: _replacement(now, chosen, written))
     except Unsure:  # the commit names the files: they must stay
         raise
@@ -248,11 +250,10 @@ class _Merge:
     def pieces(self) -> Iterator[pa.Table]:
         """The rows by vehicle and time, in tables of bounded size."""
         if sum(file.rows for file in self.chosen) <= self.most:
-            yield in_order(pa.concat_tables([self._whole(file) for file in self.chosen]))
+            yield in_order_of([self._whole(file) for file in self.chosen])
             return
         for low, high in self._ranges():
-            parts = [self._part(file, low, high) for file in self.chosen]
-            yield in_order(pa.concat_tables(parts))
+            yield in_order_of([self._part(file, low, high) for file in self.chosen])
 
     def _ranges(self) -> Iterator[tuple[str, str]]:
         """First and last vehicle of each piece."""

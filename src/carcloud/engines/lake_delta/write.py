@@ -167,7 +167,24 @@ def _by_date(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 def in_order(rows: pa.Table) -> pa.Table:
     """Rows by vehicle and time."""
-    return rows.take(pc.sort_indices(rows, sort_keys=_ORDER))
+    return in_order_of([rows])
+
+
+def in_order_of(parts: list[pa.Table]) -> pa.Table:
+    """The rows of all parts by vehicle and time.
+
+    The list is emptied: each column of parts that nobody else holds goes as soon as it is sorted,
+    so that not all rows are in memory twice.
+    """
+    rows = pa.concat_tables(parts)
+    parts.clear()
+    order = pc.sort_indices(rows.select(["vehicle", "time"]), sort_keys=_ORDER)
+    names, sorted_columns = rows.column_names, []
+    while rows.num_columns:
+        column = rows.column(0)
+        rows = rows.remove_column(0)
+        sorted_columns.append(column.take(order))
+    return pa.table(sorted_columns, names)
 
 
 @dataclass(frozen=True, slots=True)

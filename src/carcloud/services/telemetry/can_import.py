@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -28,7 +28,6 @@ from carcloud.model.time import SECOND, iso, now_us
 from carcloud.ports.lake import Slice, TableRef
 from carcloud.services.compute.api import Context, JobFailed, Kind
 from carcloud.services.compute.buckets import READ, BucketName
-from carcloud.services.telemetry.can_mapped import MappedCan
 from carcloud.services.telemetry.can_rows import lay_rows
 from carcloud.services.telemetry.decode_can import PROTOCOL, SOURCE, pack_rows
 from carcloud.services.telemetry.ingest_position import WRITER
@@ -36,6 +35,9 @@ from carcloud.services.telemetry.tables import SIGNALS
 from carcloud.services.telemetry.work import BadLog, Logs, Streaming, Work
 from carcloud.services.vocabulary.mapping_document import read_mapping
 from carcloud.services.vocabulary.mapping_types import Mapping
+
+if TYPE_CHECKING:
+    from carcloud.services.telemetry.can_mapped import MappedCan
 
 NAME: Final = "can-import"
 _FRAMES: Final = 50_000  # frames of the log that are decoded at a time
@@ -78,6 +80,9 @@ def kind(work: Callable[[], Work]) -> Kind:
 
 def run(context: Context[Params], work: Work) -> dict[str, Any]:
     """Import; returns what was imported."""
+    # Its compiler is for the processes of jobs alone, not for those that only know the kinds.
+    from carcloud.services.telemetry.can_mapped import MappedCan
+
     params = context.params
     with TemporaryDirectory(prefix="can-import-") as folder:
         mapping = _mapping(context, work, Path(folder))
@@ -139,7 +144,7 @@ def _opened(context: Context[Params], work: Work, folder: Path) -> Logs:
 
 
 def _import(
-    context: Context[Params], work: Work, logs: Logs, reading: MappedCan, sending: "_Sending"
+    context: Context[Params], work: Work, logs: Logs, reading: "MappedCan", sending: "_Sending"
 ) -> _Counts:
     """All blocks, as rows, to the stream."""
     counts = _Counts()
@@ -243,7 +248,7 @@ def _stored(context: Context[Params], seqs: Sequence[int]) -> tuple[int, int]:
 
 
 def _result(
-    reading: MappedCan, counts: _Counts, stored: int, flagged: int, remarks: list[str]
+    reading: "MappedCan", counts: _Counts, stored: int, flagged: int, remarks: list[str]
 ) -> dict[str, Any]:
     tally = reading.tally
     return {

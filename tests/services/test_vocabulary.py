@@ -315,7 +315,8 @@ def test_of_two_who_save_at_once_one_must_look_again(records: SqlRecords) -> Non
     assert sorted(outcomes) == ["changed", "changed", "saved"]
 
 
-def test_numbers_have_allowed_values_and_arrays_a_size(vocabulary: Vocabulary) -> None:
+def test_numbers_have_allowed_values_and_arrays_a_size(records: SqlRecords) -> None:
+    vocabulary = Vocabulary(records)
     text = (
         "Vehicle.Step: {type: sensor, datatype: int8, allowed: [-1, 0, 2], description: x}\n"
         "Vehicle.Level: {type: sensor, datatype: float, allowed: [0.5, 2], description: x}\n"

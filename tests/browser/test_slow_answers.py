@@ -38,6 +38,10 @@ class Held:
             self._page.wait_for_timeout(100)
         pytest.fail(f"no {self._method} was sent")
 
+    @property
+    def count(self) -> int:
+        return len(self._routes)
+
     def let_go(self) -> None:
         self._held = False
         for route in self._routes:
@@ -161,6 +165,35 @@ def test_a_token_is_known_before_the_next_one_can_be_made(page: Page, cloud: Clo
     expect(card.get_by_test_id("make-token")).to_be_disabled()
     reading.let_go()
     expect(card.get_by_test_id("make-token")).to_have_text(re.compile("Replace"), timeout=LONG)
+
+
+def test_plots_wait_for_an_answer_that_takes_longer_than_they_follow(page: Page, cloud: Cloud):
+    vin = page.request.get(f"{cloud.url}/v1/vehicles").json()["items"][6]["id"]
+    reading = Held(page, "GET", f"/v1/vehicles/{vin}/signals")
+    page.goto(f"{cloud.url}/vehicles/{vin}?tab=plots&signals=Vehicle.Speed")
+    reading.wait()
+    page.wait_for_timeout(3_500)  # it follows every 3 s
+    assert reading.count == 1
+    reading.let_go()
+    plot = page.get_by_test_id("signal-plot")
+    expect(plot).to_contain_text(re.compile(r"\d km/h"), timeout=LONG)
+
+
+def test_what_is_typed_of_a_vehicle_stays_when_a_late_answer_tells_of_it(page: Page, cloud: Cloud):
+    vin = page.request.get(f"{cloud.url}/v1/vehicles").json()["items"][12]["id"]
+    page.goto(f"{cloud.url}/vehicles/{vin}?tab=details")
+    card = page.get_by_test_id("vehicle-token")
+    expect(card).to_contain_text("None.", timeout=LONG)
+    reading = Held(page, "GET", f"/v1/vehicles/{vin}$")
+    card.get_by_test_id("make-token").click()
+    page.get_by_role("dialog").get_by_role("button", name="Done").click(timeout=LONG)
+    reading.wait()
+    page.get_by_test_id("edit-vehicle").click()
+    labels = page.get_by_role("dialog").locator("[name=labels]")
+    labels.fill("fleet=mine")
+    reading.let_go()
+    expect(card).to_contain_text("It was shown once", timeout=LONG)
+    expect(labels).to_have_value("fleet=mine")
 
 
 def test_the_palette_finds_vehicles_that_are_told_while_somebody_types(page: Page, cloud: Cloud):

@@ -1,13 +1,16 @@
 """Commands down to GB/T 32960 vehicles, without sockets."""
 
+from pathlib import Path
+
 import pytest
 
 from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.decode import decode
 from carcloud.codecs.gbt32960.encode import encode_parameters
 from carcloud.codecs.gbt32960.frame import Frame, build, parse
+from carcloud.codecs.gbt32960.tables import PARAMETERS
 from carcloud.gateway.gbt32960.orders import Orders
-from carcloud.gateway.orders import Order, OrderReport
+from carcloud.gateway.orders import SAME_PARAMETERS, Order, OrderReport
 from carcloud.model.time import from_us
 
 VIN = "LTESTVNA4A0000101"
@@ -61,6 +64,24 @@ def test_parameters_are_set_and_read(edition: int) -> None:
     assert site.reports[-1].answer == {"report_period_s": 10, "port": 19_006}
 
 
+def test_names_of_jt808_work_where_they_mean_the_same() -> None:
+    site = Site()
+    given = {"heartbeat_s": 30, "report_default_s": 20, "main_address": "a.org", "tcp_port": 9}
+    site.deliver("set-parameters", parameters=given)
+    items = decode(site.frames[0]).items
+    assert [one.type for one in items] == [0x09, 0x02, 0x04, 0x05, 0x06]
+    site.deliver("read-parameters", "2", names=["heartbeat_s", "0x02"])
+    site.answer(Command.QUERY, data=encode_parameters(2016, from_us(START), [(9, 30), (2, 20)]))
+    assert site.reports[-1].answer == {"heartbeat_s": 30, "report_period_s": 20}
+
+
+@pytest.mark.parametrize("edition", [2016, 2025])
+def test_parameters_are_documented(edition: int) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gbt32960.md").read_text("utf-8")
+    names = {row.key for row in PARAMETERS[edition].values()} | set(SAME_PARAMETERS.values())
+    assert {name for name in names if f"`{name}`" not in page} == set()
+
+
 def test_all_parameters_are_read_where_none_is_named() -> None:
     site = Site()
     site.deliver("read-parameters")
@@ -107,3 +128,4 @@ def test_what_cannot_be_sent_is_refused() -> None:
     assert site.reports[-1].reason == "report_period_s: needs a finite number, got nan"
     assert "read-only" in site.reports[1].reason
     assert "speed_of_light" in site.reports[2].reason
+    assert "report_period_s, " in site.reports[2].reason

@@ -148,6 +148,7 @@ def test_what_an_edition_does_not_have_is_refused(
         ("set-areas", {"shape": "circle", "areas": [CIRCLE | {"radius_m": NAN}]}, "radius_m: "),
         ("set-areas", {"shape": "circle", "areas": [CIRCLE | {"latitude_deg": 1e308}]}, "deg: "),
         ("set-parameters", {"parameters": {"heartbeat_s": INF}}, "heartbeat_s: .* finite"),
+        ("set-parameters", {"parameters": {"heartbeats_s": 3}}, "try heartbeat_s"),
         ("set-menu", {"action": "delete"}, "must be one of delete-all"),
         ("call-back", {"phone": "一" * 11}, "at most 20 bytes"),
     ],
@@ -155,6 +156,13 @@ def test_what_an_edition_does_not_have_is_refused(
 def test_arguments_that_cannot_be(name: str, arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(EncodeError, match=told):
         made(name, arguments, 2013)
+
+
+def test_parameters_go_by_their_names_in_gbt32960_too() -> None:
+    one, other = ({name: 30} for name in ("heartbeat_period_s", "heartbeat_s"))
+    assert made("set-parameters", {"parameters": one}, 2019) == made(
+        "set-parameters", {"parameters": other}, 2019
+    )
 
 
 def test_alarms_that_can_be_confirmed() -> None:

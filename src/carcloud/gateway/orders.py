@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from carcloud.model.time import now_us
 
@@ -32,6 +32,14 @@ class OrderReport:
     time_us: int  # UTC
     answer: Mapping[str, Any] | None = None  # what the vehicle told in its answer
 
+
+SAME_PARAMETERS: Final[Mapping[str, str]] = {
+    "heartbeat_period_s": "heartbeat_s",
+    "report_period_s": "report_default_s",
+    "domain": "main_address",
+    "port": "tcp_port",
+}
+"""Parameters of GB/T 32960 that mean the same in JT/T 808; either protocol takes both names."""
 
 OnReport = Callable[[OrderReport], None]
 

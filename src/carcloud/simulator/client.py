@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from carcloud.codecs.gbt32960.constants import Command
+from carcloud.codecs.gbt32960.frame import Frame
 from carcloud.model.time import SECOND, now_us
 from carcloud.simulator import messages
 from carcloud.simulator.backfill import AlarmWatch
+from carcloud.simulator.car_commands import CarCommands
 from carcloud.simulator.chance import Cars
 from carcloud.simulator.fleet import Fleet
 from carcloud.simulator.frames import FrameWriter
@@ -54,6 +56,7 @@ class FleetClient:
         cars = options.vehicles
         self._outboxes = [Outbox() for _ in range(cars)]
         self._links: list[Link | None] = [None] * cars
+        self._commands: dict[int, CarCommands] = {}  # of cars that were told something
         self._begun = np.zeros(cars, bool)  # has been logged in and reports since
         self._serials = np.zeros(cars, np.int64)
         self._attempts = np.zeros(cars, np.int64)
@@ -171,6 +174,15 @@ class FleetClient:
     def stray(self) -> None:
         """Count a reply that matches nothing."""
         self.tally.stray += 1
+
+    def commanded(self, link: Link, frame: Frame) -> bytes | None:
+        """A car obeys and answers."""
+        car, options = link.car, self._options
+        if car not in self._commands:
+            self._commands[car] = CarCommands(
+                int(self._editions[car]), self._vins[car], options.period_s, options.heartbeat_s
+            )
+        return self._commands[car].answer(frame)
 
     # Connecting.
 

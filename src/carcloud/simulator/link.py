@@ -46,6 +46,9 @@ class Hub(Protocol):
     def stray(self) -> None:
         """A reply matches nothing on the wire."""
 
+    def commanded(self, link: "Link", frame: Frame) -> bytes | None:
+        """The server asks, sets or controls something; returns what to answer."""
+
 
 class Link(asyncio.Protocol):
     """A connection of vehicle `car`; made anew for every connection."""
@@ -113,7 +116,9 @@ class Link(asyncio.Protocol):
         if reply.command == Command.ACTIVATION_RESULT:
             self._opened(Command.ACTIVATION, reply.data[:1] == _ACTIVATED)
         elif reply.is_command:
-            return  # other commands of the server are none of this simulator's business
+            answer = self._hub.commanded(self, reply)
+            if answer is not None and self._transport is not None:
+                self._transport.write(answer)
         elif reply.command in _OPENING:
             self._opened(reply.command, reply.flag == Flag.SUCCESS)
         elif reply.command == Command.HEARTBEAT:

@@ -23,7 +23,7 @@ from carcloud.codecs.gbt32960.errors import EncodeError, FrameError
 from carcloud.codecs.gbt32960.frame import Frame, build
 from carcloud.codecs.gbt32960.layout import Value
 from carcloud.codecs.gbt32960.tables import PARAMETERS
-from carcloud.gateway.orders import OnReport, Order, OrderReport, report
+from carcloud.gateway.orders import SAME_PARAMETERS, OnReport, Order, OrderReport, report
 from carcloud.model.time import now_us
 
 _ANSWER_US: Final = 60_000_000  # an unanswered command holds the next of its kind up so long
@@ -60,7 +60,8 @@ class Orders:
     def deliver(self, order: Order, on_report: OnReport) -> None:
         """Send a command, or have it wait for the answer to the one before; refused ones end."""
         try:
-            command, data = self._encoded(order)
+            time = datetime.fromtimestamp(self._now() / 1e6, UTC)
+            command, data = data_unit(order.name, order.arguments, self._edition, time)
             frame = build(self._edition, command, Flag.COMMAND, self._vehicle, data)
         except EncodeError as error:
             on_report(report(order, "refused", str(error)))
@@ -95,27 +96,6 @@ class Orders:
             on_report(report(order, "sent"))
             return
 
-    def _encoded(self, order: Order) -> tuple[int, bytes]:
-        time = datetime.fromtimestamp(self._now() / 1e6, UTC)
-        if order.name == "read-parameters":
-            names = order.arguments.get("names") or sorted(PARAMETERS[self._edition])
-            idents = [self._ident(name) for name in names]
-            return Command.QUERY, encode_query(time, idents)
-        if order.name == "set-parameters":
-            given = order.arguments["parameters"]
-            wanted = [(self._ident(name), value) for name, value in given.items()]
-            return Command.SET, encode_set(self._edition, time, _with_lengths(wanted))
-        if order.name in _CONTROLS:
-            return Command.CONTROL, encode_control(time, _CONTROLS[order.name])
-        raise EncodeError("name", f"GB/T 32960 does not carry {order.name}")
-
-    def _ident(self, name: object) -> int:
-        """A parameter by its number, `0x02` say, or by its name."""
-        for ident, row in PARAMETERS[self._edition].items():
-            if name in (ident, row.key, f"0x{ident:02X}", f"0x{ident:02x}", str(ident)):
-                return ident
-        raise EncodeError("parameters", f"there is no parameter {name!r}")
-
     def _ended(self, order: Order, frame: Frame) -> OrderReport:
         if frame.flag != Flag.SUCCESS:
             return report(order, "failed", f"the vehicle answered 0x{frame.flag:02x}")
@@ -125,8 +105,44 @@ class Orders:
             told = decode(frame).to_json()
         except FrameError as error:
             return report(order, "failed", f"its answer cannot be read: {error}")
-        found = {item["name"]: item.get("value") for item in told["items"]}
+        asked = {_ident(self._edition, name): name for name in _named(order.arguments)}
+        found = {
+            asked.get(int(item["type"], 16), item["name"]): item.get("value")
+            for item in told["items"]
+        }
         return report(order, "executed", answer=found)
+
+
+def data_unit(
+    name: str, arguments: Mapping[str, Any], edition: int, time: datetime
+) -> tuple[int, bytes]:
+    """What a command becomes: command byte and data unit. Raises `EncodeError`."""
+    if name == "read-parameters":
+        names = arguments.get("names") or sorted(PARAMETERS[edition])
+        return Command.QUERY, encode_query(time, [_ident(edition, one) for one in names])
+    if name == "set-parameters":
+        given = arguments["parameters"]
+        wanted = [(_ident(edition, one), value) for one, value in given.items()]
+        return Command.SET, encode_set(edition, time, _with_lengths(wanted))
+    if name in _CONTROLS:
+        return Command.CONTROL, encode_control(time, _CONTROLS[name])
+    raise EncodeError("name", f"GB/T 32960 does not carry {name}")
+
+
+def _named(arguments: Mapping[str, Any]) -> list[str]:
+    """The parameters that were asked for by a name, which the answer tells again."""
+    names = arguments.get("names") or ()
+    return [one for one in names if isinstance(one, str) and not one[:1].isdigit()]
+
+
+def _ident(edition: int, name: object) -> int:
+    """A parameter by its number, `0x02` say, or by its name in either protocol."""
+    for ident, row in PARAMETERS[edition].items():
+        same = SAME_PARAMETERS.get(row.key)
+        if name in (ident, row.key, same, f"0x{ident:02X}", f"0x{ident:02x}", str(ident)):
+            return ident
+    known = ", ".join(row.key for row in PARAMETERS[edition].values())
+    raise EncodeError("parameters", f"there is no parameter {name!r}; there are {known}")
 
 
 def _with_lengths(parameters: list[tuple[int, Any]]) -> list[Parameter]:

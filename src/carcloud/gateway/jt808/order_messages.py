@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Final
 
 from carcloud.codecs.jt808.errors import EncodeError
 from carcloud.codecs.jt808.parameters import PARAMETERS
 from carcloud.codecs.jt808.tables_position import ALARM_CODES
-from carcloud.gateway.orders import Order
+from carcloud.gateway.orders import SAME_PARAMETERS, Order
 
 Fields = dict[str, Any]
 Message = tuple[int, Fields]
@@ -99,16 +100,17 @@ def _set_parameters(given: Given, _edition: int) -> Message:
 
 
 def _parameter(name: object) -> int:
-    """A parameter's number, from its number or name."""
+    """A parameter's number, from its number or its name in either protocol."""
     if isinstance(name, int):
         return name
-    text = str(name)
+    text = SAME_PARAMETERS.get(str(name), str(name))
     if text in _PARAMETERS:
         return _PARAMETERS[text]
     try:
         return int(text, 0)
     except ValueError:
-        raise EncodeError("parameters", f"there is no parameter {text!r}") from None
+        near = " or ".join(get_close_matches(text, _PARAMETERS)) or "a number such as 0x0001"
+        raise EncodeError("parameters", f"there is no parameter {text!r}; try {near}") from None
 
 
 def _control(command: int, *names: str) -> Callable[[Given, int], Message]:

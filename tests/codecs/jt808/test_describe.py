@@ -68,7 +68,7 @@ def test_a_batch_tells_the_signals_of_each_position() -> None:
                                 "software_version": "V1.0.0"}),
         (ex.AUTHENTICATE_2013, {"auth_code": "AUTH000101"}),
         (ex.REPLY_2019, {"reply_serial": 2, "reply_id": "0x0102", "result": 0}),
-        (ex.CAN_2019, {"time": "1509260350", "count": 2}),
+        (ex.CAN_2019, {"time": "15:09:26.350", "count": 2}),
         (ex.RESEND_2019, {"first_serial": 20, "packet_numbers": [2, 5]}),
         (ex.RESEND_2013, {"first_serial": 20, "packet_numbers": [2, 5]}),
         (ex.MEDIA_KEPT_2019, {"media_id": 1}),
@@ -93,7 +93,8 @@ OTHERS = {
     "7e85000001013900000101000a01b77e": lambda f: f["flags"] == 1,
     "7e8600402b0100000000013900000101000b010100000007003f01dc89d0073d8aa5000001f40000000830000000"
     "00180000003c0a00320004b2d6bfe29a7e": lambda f: f["areas"] == [{
-        "id": 7, "attr": 63, "latitude_deg": 31.230416, "longitude_deg": 121.473701,
+        "id": 7, "attr": 63, "attributes": ["times", "speed_limit", "in_driver", "in_platform",
+        "out_driver", "out_platform"], "latitude_deg": 31.230416, "longitude_deg": 121.473701,
         "radius_m": 500, "start": "08:30:00", "end": "18:00:00", "max_speed_kmh": 60,
         "overspeed_s": 10, "night_max_speed_kmh": 50, "name_length": 4, "name": "仓库"}],
     "7e860240230100000000013900000101000c000100000008000201dcaf40073d7c3001dc8830073da340003c0a00"

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from carcloud.codecs.jt808.explain import explain
 from carcloud.codecs.jt808.layout import Fields, Raw, Value
 from carcloud.codecs.jt808.reading import Diagnosis
 from carcloud.codecs.jt808.tables import message_name
@@ -15,7 +16,9 @@ from carcloud.codecs.jt808.tables_position import (
     LOADS,
     ONLY_2019,
     SIGNAL_BITS,
+    SOUTH,
     STATUS_BITS,
+    WEST,
 )
 
 _HEX: Final = {"item": 2, "parameter": 4, "reply_id": 4}  # digits of ids
@@ -65,6 +68,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         """True where a number lies outside what the standard allows."""
         return any(diagnosis.code == "out-of-range" for diagnosis in self.diagnoses)
 
+    def fields_to_json(self) -> dict[str, Any]:
+        """The fields as JSON values, and what their bits say."""
+        document = fields_to_json(self.fields, self.edition)
+        if self.fields:
+            explain(self.message, self.edition, document)
+        return document
+
     def to_json(self) -> dict[str, Any]:
         """The message as JSON values: a time that is none is null and named in `quality`."""
         document: dict[str, Any] = {
@@ -77,7 +87,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             "packet": self.packet,
             "encryption": {0: "none", 1: "rsa"}.get(self.encryption, f"0x{self.encryption:x}"),
             "time": None if self.time is None else _instant(self.time),
-            "fields": fields_to_json(self.fields, self.edition),
+            "fields": self.fields_to_json(),
             "partial": self.partial,
             "diagnoses": [msgspec.structs.asdict(diagnosis) for diagnosis in self.diagnoses],
         }
@@ -87,7 +97,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fields_to_json(fields: Fields, edition: int) -> dict[str, Any]:
-    """Fields as JSON values, with `quality` where a value is missing."""
+    """Fields as JSON values, with `quality` where a value is missing; degrees have their sign."""
     document: dict[str, Any] = {}
     for key, value in fields.items():
         if key in _HEX and isinstance(value, int):
@@ -100,6 +110,10 @@ def fields_to_json(fields: Fields, edition: int) -> dict[str, Any]:
             document |= {"states": list(_states(edition, value)), "load": LOADS[value >> 8 & 3]}
         if key == "signals" and isinstance(value, int):
             document["on"] = [name for bit, name in enumerate(SIGNAL_BITS) if value >> bit & 1]
+    status = fields.get("status")
+    if isinstance(status, int) and "latitude_deg" in fields:
+        for key, bit in (("latitude_deg", SOUTH), ("longitude_deg", WEST)):
+            document[key] = 0.0 - document[key] if status >> bit & 1 else document[key]
     quality = {key: "invalid" for key, value in fields.items() if isinstance(value, Raw)}
     return document | ({"quality": quality} if quality else {})
 

@@ -141,6 +141,7 @@ STATUS_BITS: Final = {
     17: "door5_open", 18: "gps", 19: "beidou", 20: "glonass", 21: "galileo", 22: "moving",
 }  # fmt: skip
 """Names of the status bits; 6, 7 and 22 are of 2019. 8 and 9 are the load."""
+SOUTH, WEST = 2, 3
 ONLY_2019: Final = (1 << 6) | (1 << 7) | (1 << 22)
 LOADS: Final = ("EMPTY", "HALF", "RESERVED", "FULL")
 

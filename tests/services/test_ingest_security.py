@@ -329,6 +329,26 @@ def test_what_is_remembered_bridges_an_outage_of_the_records():
             facts.many(wanted, not_before)
 
 
+def test_what_is_remembered_holds_while_nothing_changes():
+    clock, version, asked = [0.0], [1], []
+
+    def load(names):
+        asked.extend(names)
+        return {name: len(asked) for name in names}
+
+    def version_now():
+        if version[0] is None:
+            raise Unavailable("away")
+        return version[0]
+
+    facts = Remembered(load, fresh_s=5, now=lambda: clock[0], version=version_now)
+    told = []
+    for clock[0], version[0] in ((0, 1), (10, 1), (20, 2), (24, 3), (26, 3), (90, 3), (91, None)):
+        told.append(facts.many(["A"])["A"])
+    assert told == [1, 1, 2, 2, 3, 3, 4]
+    assert facts.many(["A"], not_before=92.0) == {"A": 5}
+
+
 def test_a_key_is_used_as_soon_as_it_is_on_record(server, tmp_path):  # noqa: F811
     """What ingest remembers may be seconds old; a frame that came later makes it look again."""
     ciphers = [BlockCipher("SM4", bytes((number,)) * 16) for number in range(3)]

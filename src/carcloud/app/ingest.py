@@ -155,16 +155,22 @@ def _mappings(vehicles: Vehicles, records: Records, vocabulary: Vocabulary) -> M
     def found(tenant: Tenant, names: Sequence[str]) -> dict[str, ModelMapping]:
         if not mappings.any(tenant):
             return {}
-        known = models.setdefault(tenant, Remembered(lambda asked: _models(tenant, asked)))
+        known = models.get(tenant)
+        if known is None:
+            known = Remembered(lambda asked: _models(tenant, asked), version=version)
+            models[tenant] = known
         of = known.many(names)
         by_model = {model: mappings.mapping(tenant, model) for model in set(of.values())}
         return {name: one for name, model in of.items() if (one := by_model[model]) is not None}
 
+    def version() -> int:
+        at_hand = records.version_at_hand()
+        return records.version() if at_hand is None else at_hand
+
     def _models(tenant: Tenant, asked: Sequence[str]) -> dict[str, str]:
         of: dict[str, str] = {}
         for start in range(0, len(asked), _MOST_ASKED):
-            many = vehicles.many(tenant, asked[start : start + _MOST_ASKED])
-            of.update({name: one.model for name, one in many.items() if one.model is not None})
+            of.update(vehicles.models_of(tenant, asked[start : start + _MOST_ASKED]))
         return of
 
     return found

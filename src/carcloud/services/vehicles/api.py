@@ -143,6 +143,13 @@ class Vehicles:
         with self._records.reading() as db:
             return search.models_by_vehicle(db, tenant, what)
 
+    def models_of(self, tenant: Tenant, wanted: Sequence[str]) -> dict[str, str]:
+        """The model of those of these vehicles that have one; at most 10,000."""
+        if len(wanted) > 10_000:
+            raise Invalid("ids", "at most 10000")
+        with self._records.reading() as db:
+            return search.models_of(db, tenant, wanted)
+
     def over_mqtt(self, tenant: Tenant) -> list[Reachable]:
         """All vehicles that are let in and speak MQTT, in order of id."""
         with self._records.reading() as db:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from carcloud.ports.errors import EngineError
 
@@ -14,8 +14,17 @@ log = logging.getLogger(__name__)
 Fact = TypeVar("Fact")
 
 
+class _Kept(NamedTuple, Generic[Fact]):
+    asked: float
+    version: int | None
+    fact: Fact | None
+
+
 class Remembered(Generic[Fact]):
     """Facts by vehicle, at most `entries`, asked again when older than `fresh_s`.
+
+    With `version`, a number that grows whenever what facts come from changes, older ones hold too
+    while it is the same.
 
     A vehicle without a fact is remembered too. When the records cannot be asked, old facts are
     told; `EngineError` is raised for vehicles never asked about, and where old facts do not do.
@@ -28,13 +37,15 @@ class Remembered(Generic[Fact]):
         fresh_s: float = 5.0,
         entries: int = 200_000,
         now: Callable[[], float] = time.time,
+        version: Callable[[], int] | None = None,
     ) -> None:
         self._load = load
         self._fresh_s = fresh_s
         self._entries = entries
         self._now = now
+        self._version = version
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[float, Fact | None]] = OrderedDict()
+        self._known: OrderedDict[str, _Kept[Fact]] = OrderedDict()
 
     def many(self, wanted: Iterable[str], not_before: float = 0.0) -> dict[str, Fact]:
         """The facts there are about these vehicles, none asked before `not_before` (s)."""
@@ -43,17 +54,29 @@ class Remembered(Generic[Fact]):
             return self._facts(names, not_before)
 
     def _facts(self, names: list[str], not_before: float) -> dict[str, Fact]:
-        oldest = max(self._now() - self._fresh_s, not_before)
-        stale = [n for n in names if (kept := self._known.get(n)) is None or kept[0] < oldest]
+        known, must = self._known, not_before > 0.0
+        oldest, version = max(self._now() - self._fresh_s, not_before), self._version_now()
+        stale = [
+            name
+            for name in names
+            if (kept := known.get(name)) is None
+            or (kept.asked < oldest and (must or version is None or kept.version != version))
+        ]
         if stale:
-            self._ask(stale, must=not_before > 0.0)
-        known = self._known
-        found = {name: fact for name in names if (fact := known[name][1]) is not None}
+            self._ask(stale, version, must=must)
+        found = {name: fact for name in names if (fact := known[name].fact) is not None}
         while len(known) > self._entries:
             known.popitem(last=False)
         return found
 
-    def _ask(self, names: list[str], *, must: bool) -> None:
+    def _version_now(self) -> int | None:
+        """Before facts are asked, so that they are never older than it; None = not known."""
+        try:
+            return None if self._version is None else self._version()
+        except EngineError:
+            return None
+
+    def _ask(self, names: list[str], version: int | None, *, must: bool) -> None:
         asked = self._now()
         try:
             loaded = self._load(names)
@@ -63,5 +86,5 @@ class Remembered(Generic[Fact]):
             log.warning("the records do not answer, old facts about vehicles are used: %s", error)
             return
         for name in names:
-            self._known[name] = asked, loaded.get(name)
+            self._known[name] = _Kept(asked, version, loaded.get(name))
             self._known.move_to_end(name)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_, select, true
@@ -48,6 +49,13 @@ def matching_ids(db: Connection, tenant: Tenant, what: Filter) -> list[VehicleId
 def models_by_vehicle(db: Connection, tenant: Tenant, what: Filter) -> dict[str, str | None]:
     """The model of all matching vehicles."""
     query = select(vehicles.c.id, vehicles.c.model).where(*conditions(db, tenant, what))
+    return {row.id: row.model for row in db.execute(query)}
+
+
+def models_of(db: Connection, tenant: Tenant, wanted: Sequence[str]) -> dict[str, str]:
+    """The model of those of these vehicles that have one."""
+    mine = (vehicles.c.tenant == tenant) & vehicles.c.id.in_(filter(rows.storable, wanted))
+    query = select(vehicles.c.id, vehicles.c.model).where(mine, vehicles.c.model.is_not(None))
     return {row.id: row.model for row in db.execute(query)}
 
 

@@ -10,7 +10,6 @@ from carcloud.app.metering import MeteringJobs
 from carcloud.engines.lake_delta import DeltaLake
 from carcloud.engines.stream_nats import NatsServer
 from carcloud.model.streams import EVENTS
-from carcloud.model.time import now_us
 from carcloud.model.usage import Usage, usage_event
 from carcloud.ports.stream import Message, Stream
 from carcloud.services.metering.api import Budget, Metering, Price, PriceBook, Tier
@@ -26,9 +25,9 @@ def server(tmp_path):
     server.stop()
 
 
-async def spend(stream: Stream, jobs: MeteringJobs, id: str, messages: int) -> None:
+async def spend(stream: Stream, jobs: MeteringJobs, id: str, messages: int, now: int) -> None:
     """A service tells of messages, and the jobs process counts them."""
-    told = usage_event(Usage(id, T, "messages", messages, now_us()))
+    told = usage_event(Usage(id, T, "messages", messages, now))
     counted = jobs.counted
     await stream.publish(told.subject, told.data, told.message_id)
     async with asyncio.timeout(60):
@@ -48,8 +47,8 @@ async def events(stream: Stream, count: int) -> list[Message]:
     return found
 
 
-def test_a_subscriber_hears_once_of_each_threshold_that_is_reached(server, tmp_path, sqlite):
-    metering = Metering(sqlite)
+def test_a_subscriber_hears_once_of_each_threshold_that_is_reached(server, tmp_path, sqlite, clock):
+    metering = Metering(sqlite, clock)
     metering.create_book(BOOK, actor="root")
     wanted = Budget("", "Lab", D(10), thresholds=(50, 100), on_forecast=False)
     budget = metering.create_budget(T, wanted, actor="ann")
@@ -58,10 +57,10 @@ def test_a_subscriber_hears_once_of_each_threshold_that_is_reached(server, tmp_p
         stream, lake = await connect(server), DeltaLake(tmp_path / "lake")
         jobs = MeteringJobs(stream, lake, metering, lambda: [T], close_days=3)
         reading = asyncio.create_task(jobs.read())
-        await spend(stream, jobs, "1", 499)  # 4.99
+        await spend(stream, jobs, "1", 499, clock.now)  # 4.99
         await jobs.watch_budgets()
         assert await events(stream, 0) == []
-        await spend(stream, jobs, "2", 101)  # 6.00
+        await spend(stream, jobs, "2", 101, clock.now)  # 6.00
         await jobs.watch_budgets()
         await jobs.watch_budgets()
         [half] = await events(stream, 1)
@@ -71,7 +70,7 @@ def test_a_subscriber_hears_once_of_each_threshold_that_is_reached(server, tmp_p
         assert told == {
             "budget": budget.id, "name": "Lab", "kind": "actual", "percent": 50, "amount": "6.00",
         }  # fmt: skip
-        await spend(stream, jobs, "3", 401)  # 10.01
+        await spend(stream, jobs, "3", 401, clock.now)  # 10.01
         alert = metering.check_budgets()[0]
         await jobs.watch_budgets()
         # Killed between telling and noting that it was told: the stream keeps the event once.

@@ -24,6 +24,13 @@ def make(page: Page, cloud: Cloud, model: str) -> str:
     return f"{cloud.url}/models/{model}"
 
 
+def put_back(page: Page, cloud: Cloud, text: str) -> None:
+    """The overlay as it was: other tests know nothing of another."""
+    overlay = f"{cloud.url}/v1/signals/overlay"
+    headers = {"If-Match": page.request.get(overlay).headers["etag"]}
+    assert page.request.put(overlay, data={"text": text}, headers=headers).ok
+
+
 def test_a_mapping_is_written_with_its_findings_and_lands(page: Page, cloud: Cloud):
     page.goto(make(page, cloud, "zq-van"))
     fields = page.get_by_test_id("raw-fields")
@@ -69,7 +76,6 @@ def test_a_suggestion_is_saved_with_its_overlay_only_when_the_person_saves(
     page.get_by_test_id("save-mapping").click(timeout=LONG)
     expect(page.get_by_test_id("raw-fields")).to_contain_text(BOOST, timeout=LONG)
     assert BOOST in page.request.get(overlay).json()["added"]
-    headers = {"If-Match": page.request.get(overlay).headers["etag"]}  # others know none of it
-    assert page.request.put(overlay, data={"text": held["text"]}, headers=headers).ok
+    put_back(page, cloud, held["text"])
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text(BOOST, timeout=LONG)

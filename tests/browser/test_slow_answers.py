@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Cloud, wait_for_dead_letter
-from tests.browser.test_models import BOOST, FILES, make
+from tests.browser.test_models import BOOST, FILES, make, put_back
 
 pytestmark = [
     pytest.mark.browser,
@@ -50,6 +50,7 @@ class Held:
 
 
 def test_a_mapping_is_not_written_on_while_another_text_is_on_its_way(page: Page, cloud: Cloud):
+    held = page.request.get(f"{cloud.url}/v1/signals/overlay").json()["text"]
     place = make(page, cloud, "zq-slow")
     reading = Held(page, "GET", r"/zq-slow/mapping$")
     page.goto(f"{place}?tab=mapping")
@@ -78,6 +79,7 @@ def test_a_mapping_is_not_written_on_while_another_text_is_on_its_way(page: Page
     page.get_by_role("searchbox").fill("Wheels")
     expect(fields).to_contain_text("Vehicle.Speed", timeout=LONG)
     expect(fields).not_to_contain_text(BOOST)
+    put_back(page, cloud, held)  # it was saved with the mapping
 
 
 def test_a_dialog_stays_until_its_answer_has_come(page: Page, cloud: Cloud):

@@ -22,6 +22,7 @@ from argon2 import PasswordHasher
 from litestar import Litestar
 from tests.services.compute.kinds import Given
 
+from carcloud.app.command_checks import CHECKS
 from carcloud.app.engines import LAKE_TABLES, open_own_blobs
 from carcloud.app.schema.tables import TABLES
 from carcloud.config import Settings
@@ -421,8 +422,8 @@ class _running:
         )
         services = Services(
             tenancy, vehicles, vocabulary, Mappings(self.records, vocabulary.catalogue),
-            telemetry, Commands(self.records, self.stream, secret=bytes(32)), campaigns,
-            compliance, platforms, jobs, storage, Metering(self.records), life,
+            telemetry, Commands(self.records, self.stream, secret=bytes(32), checks=CHECKS),
+            campaigns, compliance, platforms, jobs, storage, Metering(self.records), life,
         )  # fmt: skip
         settings = Settings({"web.max_body_mb": 1})
         self.app = app = create_app(services, settings, pages=self.pages)

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from carcloud.cli import main
 from carcloud.model.time import now_us
 from carcloud.services.commands.api import Report, State
+from carcloud.services.vehicles.api import Login
 
 CAR = "LTESTCMDW00000001"
 HERE = f"/v1/vehicles/{CAR}/commands"
@@ -89,6 +90,49 @@ def test_what_is_wrong_is_named(client: httpx.Client) -> None:
     assert nowhere.status_code == 404
 
 
+YARD = {"id": 1, "latitude_deg": 31.2, "longitude_deg": 121.4, "radius_m": 500}
+CIRCLE: dict[str, Any] = {"shape": "circle"}
+
+
+def test_what_the_protocol_cannot_carry_is_refused_at_once(
+    cloud: Any, client: httpx.Client
+) -> None:
+    """The protocol is that on record, or that of the last login."""
+    cloud.register("10000100077", protocol="jt808")
+    cloud.register("LTESTCMDW00000009", "LTESTCMDW00000010")
+    cloud.vehicles.admit(
+        Login("LTESTCMDW00000009", "gbt32960", "192.0.2.1", edition="2025"), auto_register=None
+    )
+    for vehicle, name, arguments, field, why in (
+        ("10000100077", "set-areas", CIRCLE | {"areas": [{"id": 1}]}, "arguments", "latitude_deg"),
+        (
+            *("10000100077", "set-areas", CIRCLE | {"areas": [YARD | {"x": 1}]}),
+            *("arguments.areas", "radius_m"),
+        ),
+        ("LTESTCMDW00000009", "locate", {}, "name", "not over gbt32960"),
+        (
+            *("LTESTCMDW00000009", "set-parameters", {"parameters": {"x": 1}}),
+            *("arguments.parameters", "heartbeat_period_s"),
+        ),
+    ):
+        refused = client.post(
+            f"/v1/vehicles/{vehicle}/commands", json={"name": name, "arguments": arguments}
+        )
+        assert refused.status_code == 400, refused.text
+        (error,) = refused.json()["errors"]
+        assert error["field"] == field
+        assert why in error["detail"]
+    for vehicle, name, arguments in (
+        ("10000100077", "set-areas", CIRCLE | {"areas": [YARD]}),
+        ("LTESTCMDW00000009", "set-parameters", {"parameters": {"heartbeat_s": 30}}),
+        ("LTESTCMDW00000010", "locate", {}),
+    ):
+        given = client.post(
+            f"/v1/vehicles/{vehicle}/commands", json={"name": name, "arguments": arguments}
+        )
+        assert given.status_code == 201, given.text
+
+
 def test_opening_a_vehicle_needs_its_own_permission(cloud: Any, client: httpx.Client) -> None:
     password = "correct horse battery"
     client.post("/v1/users", json={"name": "cmd-op", "password": password, "role": "operator"})
@@ -127,3 +171,14 @@ def test_from_a_terminal(run: Callable[..., Result], cloud: Any) -> None:
     assert "reporting" in run("desire", CAR, '{"reporting": {"interval_s": 9}}').output
     assert json.loads(run("state", CAR).output)["desired"] == {"reporting": {"interval_s": 9}}
     assert run("desire", CAR, "{").exit_code == 1
+    assert run("desire", CAR, "[1]").output.count("`object`") == 1
+
+
+def test_a_terminal_tells_what_a_command_takes_and_repeats_by_key(
+    run: Callable[..., Result],
+) -> None:
+    assert "latitude_deg" in run("kinds", "set-areas").output
+    assert "carcloud commands kinds" in run("kinds", "fly").output
+    assert "carcloud commands kinds" in run("give", CAR, "fly").output
+    first, second = (run("give", CAR, "locate", "--key", "of-a-terminal") for _ in range(2))
+    assert json.loads(first.output)["id"] == json.loads(second.output)["id"]

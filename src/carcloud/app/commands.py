@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from carcloud.app.command_checks import CHECKS
 from carcloud.app.engines import Engines
 from carcloud.app.secret import sealing_secret
 from carcloud.config import Settings
@@ -50,6 +51,7 @@ def make_commands(settings: Settings, engines: Engines) -> Commands:
         engines.stream,
         parked_s=settings.number("commands.parked_s"),
         secret=sealing_secret(settings),
+        checks=CHECKS,
     )
 
 

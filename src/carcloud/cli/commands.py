@@ -13,6 +13,7 @@ from carcloud.cli.failure import Failure
 from carcloud.cli.tables import show_items
 
 _COLUMNS = ("id", "vehicle", "name", "state", "reason", "actor", "created", "ended")
+_ARGUMENTS = ("name", "kind", "needed", "least", "most", "choices", "help")
 _LOOK_S, _GRACE_S = 0.3, 10.0  # s between looks; after its time, until it is ended
 _OPEN = ("created", "sent", "received")
 
@@ -30,12 +31,24 @@ def command() -> None:
     """Give commands to vehicles, and say what state is desired of them."""
 
 
-@command.command("kinds", cls=ExampleCommand, examples=("carcloud commands kinds",))
+@command.command(
+    "kinds",
+    cls=ExampleCommand,
+    examples=("carcloud commands kinds", "carcloud commands kinds set-areas"),
+)
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_client
-def list_kinds(as_json: bool, client: Client) -> None:
-    """List the commands that can be given, and what each takes."""
+def list_kinds(name: str | None, as_json: bool, client: Client) -> None:
+    """List the commands that can be given, and what each takes; of NAME, what it takes in full."""
     found = client.get("/v1/command-kinds")["items"]
+    if name is not None:
+        found = [one for one in found if one["name"] == name]
+        if not found:
+            raise Failure(f"there is no command {name!r}", "`carcloud commands kinds` lists them")
+        if not as_json:
+            show_items(_ARGUMENTS, found[0]["arguments"], as_json=False)
+            return
     if not as_json:
         found = [{**one, "takes": ", ".join(map(_argument, one["arguments"]))} for one in found]
     columns = ("name", "help", "takes", "protocols", "action", "parked")
@@ -79,13 +92,21 @@ def list_commands(
     help="An argument; the value is JSON, or text where it is not.",
 )  # fmt: skip
 @click.option("--timeout", default=60.0, show_default=True, help="s until it is given up.")
+@click.option("--key", help="The same key again tells of the same command, and gives no other.")
 @click.option("--wait", is_flag=True, help="Until it has ended; exit code 1 if not executed.")
 @with_client
 def give(
-    vehicle: str, name: str, given: tuple[str, ...], timeout: float, wait: bool, client: Client
+    vehicle: str,
+    name: str,
+    given: tuple[str, ...],
+    timeout: float,
+    key: str | None,
+    wait: bool,
+    client: Client,
 ) -> None:
     """Give the command NAME to VEHICLE; it is kept until the vehicle is connected."""
-    body = {"name": name, "arguments": dict(map(_pair, given)), "timeout_s": timeout}
+    arguments = dict(map(_pair, given))
+    body = {"name": name, "arguments": arguments, "timeout_s": timeout, "key": key}
     made = client.send("POST", f"{_path(vehicle)}/commands", json=body).json()
     until = time.monotonic() + timeout + _GRACE_S
     while wait and made["state"] in _OPEN and time.monotonic() < until:

@@ -75,7 +75,7 @@ class Refused(CarcloudError):
         self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
-        fields = (f"; {e.field}: {e.detail}" for e in self.errors if e.detail != self.detail)
+        fields = (f"; {e.field}: {e.detail}" for e in self.errors if e.detail not in self.detail)
         return self.detail + "".join(fields)
 
 

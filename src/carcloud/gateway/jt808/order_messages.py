@@ -1,13 +1,14 @@
 """Which message of the platform a command becomes, and its fields by edition."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
 from carcloud.codecs.jt808.errors import EncodeError
 from carcloud.codecs.jt808.parameters import PARAMETERS
 from carcloud.codecs.jt808.tables_position import ALARM_CODES
+from carcloud.gateway.jt808.areas import area
+from carcloud.gateway.jt808.moments import moment
 from carcloud.gateway.orders import SAME_PARAMETERS, Order
 
 Fields = dict[str, Any]
@@ -186,24 +187,9 @@ def _stored(given: Given) -> Fields:
         "kind": ("picture", "audio", "video").index(given["medium"]),
         "channel": given.get("channel", 0),
         "event": _EVENTS.index(given.get("event", "platform")),
-        "start": _moment(given, "after"),
-        "end": _moment(given, "before"),
+        "start": moment(given, "after"),
+        "end": moment(given, "before"),
     }
-
-
-def _moment(given: Given, name: str) -> datetime | None:
-    text = given.get(name)
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise EncodeError(name, f"{text!r} is no time with its zone, such as 2026-05-01T08:00:00Z")
-    if not 2000 <= moment.year <= 2099:
-        raise EncodeError(name, f"year {moment.year} is outside 2000 to 2099")
-    return moment
 
 
 def _find_media(given: Given, _edition: int) -> Message:
@@ -271,12 +257,13 @@ def _entries(number: int, key: str, actions: Mapping[str, int]) -> Callable[[Giv
 
 
 def _set_areas(given: Given, _edition: int) -> Message:
-    number, areas, replace = _SET_AREAS[given["shape"]], given["areas"], given.get("replace")
-    if given["shape"] in ("circle", "rectangle"):
+    shape, replace = given["shape"], given.get("replace")
+    number, areas = _SET_AREAS[shape], [area(shape, one) for one in given["areas"]]
+    if shape in ("circle", "rectangle"):
         return number, {"action": _REPLACE if replace else _ADD, "areas": areas}
     if len(areas) != 1 or replace:
-        raise EncodeError("areas", f"a command carries one {given['shape']}, added to the others")
-    return number, dict(areas[0])
+        raise EncodeError("areas", f"a command carries one {shape}, added to the others")
+    return number, areas[0]
 
 
 def _remove_areas(given: Given, _edition: int) -> Message:

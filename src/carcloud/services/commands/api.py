@@ -32,6 +32,8 @@ from carcloud.services.commands.errors import (
 )
 from carcloud.services.commands.kinds import (
     CONTROL,
+    GBT32960,
+    JT808,
     KINDS,
     MQTT,
     SEND,
@@ -64,11 +66,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTROL",
     "ENDED",
+    "GBT32960",
+    "JT808",
     "KINDS",
     "OPEN",
     "SEND",
     "SERVICE",
     "Argument",
+    "Check",
     "Command",
     "CommandPage",
     "Commands",
@@ -88,6 +93,10 @@ __all__ = [
     "metadata",
 ]  # fmt: skip
 
+Check = Callable[[str, Mapping[str, Any], str | None], None]
+"""Whether a protocol can carry a command: its name, its arguments, the protocol's edition where it
+is known. Raises `InvalidCommand`."""
+
 SERVICE = "commands"
 VEHICLE = "vehicle"  # who did what a vehicle told
 _CHUNK = 500  # vehicles in one SELECT
@@ -98,7 +107,7 @@ _TRIES = 5
 
 class Commands:
     """The service. `parked_s`: how old what is known of a vehicle's speed may be, s. `secret`:
-    32 bytes that seal passwords on their way to vehicles."""
+    32 bytes that seal passwords on their way to vehicles. `checks`: what protocols can carry."""
 
     def __init__(
         self,
@@ -107,6 +116,7 @@ class Commands:
         *,
         parked_s: float = 60.0,
         secret: bytes | None = None,
+        checks: Mapping[str, Check] | None = None,
         now: Callable[[], int] = now_us,
     ) -> None:
         records.create(metadata)
@@ -114,6 +124,7 @@ class Commands:
         self._records = records
         self._stream = stream
         self._parked_s = parked_s
+        self._checks = checks or {}
         self._now = now
 
     async def wake(self) -> None:
@@ -139,15 +150,18 @@ class Commands:
         *,
         actor: str,
         protocol: str | None = None,
+        edition: str | None = None,
         twin: "VehicleTwin | None" = None,
     ) -> Command:
         """Keep a command for a vehicle of the tenant, to be sent as soon as it is connected.
 
-        `protocol`: what the vehicle is known to speak; `twin`: what is known of it, for commands
-        that need it parked. Raises `InvalidCommand`, `NotParked`, `KeyTaken`, `OverLimit`,
-        `NoSecret`.
+        `protocol` and `edition`: what the vehicle is known to speak; `twin`: what is known of it,
+        for commands that need it parked. Raises `InvalidCommand`, `NotParked`, `KeyTaken`,
+        `OverLimit`, `NoSecret`.
         """
         kind = self._checked(new, protocol)
+        if protocol is not None and protocol in self._checks:
+            self._checks[protocol](new.name, new.arguments, edition)
         same = self._with_key(tenant, vehicle, new)
         if same is not None:
             return same

@@ -112,7 +112,10 @@ KINDS: Final[tuple[Kind, ...]] = (
         "set-areas", "Give circles, rectangles, polygons or routes to watch", (JT808,), CONTROL,
         arguments=(
             Argument("shape", "text", "Which", True, choices=_AREAS),
-            Argument("areas", "list", "The areas, by the fields of the protocol", True, 1, 100),
+            Argument("areas", "list", "Each with id; latitude_deg, longitude_deg, radius_m of a "
+                     "circle; top_deg, left_deg, bottom_deg, right_deg of a rectangle; vertices of "
+                     "a polygon; points of a route; and flags, start, end, max_speed_kmh, "
+                     "overspeed_s, night_max_speed_kmh, name", True, 1, 100),
             Argument("replace", "flag", "Instead of those it has"),
         ),
     ),
@@ -291,7 +294,8 @@ def kind_of(name: str) -> Kind:
     """The row of a command; raises `InvalidCommand`."""
     kind = BY_NAME.get(name)
     if kind is None:
-        raise InvalidCommand("name", f"there is no command {name!r}; see GET /v1/command-kinds")
+        listed = "`carcloud commands kinds` and GET /v1/command-kinds list them"
+        raise InvalidCommand("name", f"there is no command {name!r}; {listed}")
     return kind
 
 

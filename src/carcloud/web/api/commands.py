@@ -199,13 +199,16 @@ async def give_command(
     kind = kind_of(data.name)
     _check_action(kind, caller)
     twin = await telemetry.twin(caller.tenant, name) if kind.parked else None
+    login = await asyncio.to_thread(vehicles.last_login, caller.tenant, name)
+    protocol = found.protocol or (None if login is None else login.protocol)
     made = await asyncio.to_thread(
         commands.give,
         caller.tenant,
         name,
         data,
         actor=caller.user,
-        protocol=found.protocol,
+        protocol=protocol,
+        edition=login.edition if login is not None and login.protocol == protocol else None,
         twin=twin,
     )
     await commands.wake()

@@ -220,6 +220,14 @@ def _message(draw: st.DrawFn, number: int) -> str:
     return "\n".join((f"BO_ {file_id} M{number}: {size} E", *lines, *rules))
 
 
+def test_an_offset_of_minus_zero_is_zero() -> None:
+    database, _ = parse(b'BO_ 16 M16: 1 E\n SG_ S0 : 7|1@0+ (-1,-0.0) [0|0] "" E')
+    frames = CanFrames.build(np.arange(2), [16, 16], np.array([0, 0x80], np.uint8), [1, 1])
+    [column] = decode(frames, [database])
+    assert [math.copysign(1, value) for value in column.value] == [1, -1]
+    same(decode(frames, [database]), reference(frames, [database]))
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_random_databases_and_frames(data: st.DataObject) -> None:

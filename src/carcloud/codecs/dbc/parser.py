@@ -194,7 +194,7 @@ class _Builder:
             signed=draft.signed,
             kind=kind,
             factor=factor,
-            offset=draft.offset if scaled else 0,
+            offset=(draft.offset or abs(draft.offset)) if scaled else 0,  # -0.0 is 0.0
             minimum=low,
             maximum=high,
             unit=draft.unit,

@@ -130,10 +130,10 @@ def test_alarm_intervals(lake: DeltaLake) -> None:
 
 
 def test_frames_are_decoded_or_say_why_not(tmp_path: Path) -> None:
-    def decode(data: bytes) -> dict[str, Any]:
+    def decode(data: bytes, edition: str | None) -> dict[str, Any]:
         if data == b"bad":
             raise ValueError("offset 0: no start")
-        return {"length": len(data)}
+        return {"length": len(data), "edition": edition}
 
     lake = DeltaLake(tmp_path)
     moments = pa.array([NOON, NOON + 1], pa.timestamp("us", "UTC"))
@@ -149,13 +149,15 @@ def test_frames_are_decoded_or_say_why_not(tmp_path: Path) -> None:
         }
     )
     lake.append(TableRef(DEFAULT_TENANT, "frames"), frames, writer="test", seq=2)
-    newest, oldest = History(lake).frames(DEFAULT_TENANT, CAR, None, 10, {"gbt32960": decode})
-    assert newest.fields == {"length": 4}
+    newest, oldest = History(lake).frames(
+        DEFAULT_TENANT, CAR, None, 10, {"gbt32960": decode}, "2016"
+    )
+    assert newest.fields == {"length": 4, "edition": "2016"}
     assert oldest.error == {"detail": "offset 0: no start"}
     assert oldest.fields is None
     told = {"error": {"offset": 0, "clause": "6.2"}}
     [refused] = History(lake).frames(
-        DEFAULT_TENANT, CAR, NOON + 1, 10, {"gbt32960": lambda _: told.copy()}
+        DEFAULT_TENANT, CAR, NOON + 1, 10, {"gbt32960": lambda *_: told.copy()}
     )
     assert (refused.fields, refused.error) == (None, told["error"])
     [only] = History(lake).frames(DEFAULT_TENANT, CAR, NOON + 1, 10, {})

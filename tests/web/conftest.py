@@ -106,6 +106,12 @@ def no_work() -> Work:
 HISTORY = (can_import.kind(no_work), redecode.kind(no_work))
 
 
+def _decoded(data: bytes, edition: str | None) -> dict[str, Any]:
+    """A frame of protocol `test`, and the edition that its vehicle has told."""
+    told = {} if edition is None else {"edition": edition}
+    return {**json.loads(data), **told}
+
+
 def columns_of(lake: DeltaLake, tenant: Tenant) -> dict[str, str]:
     """The columns of a tenant's signals."""
     return dict(next((one.columns for one in lake.tables(tenant) if one.name == "signals"), ()))
@@ -402,7 +408,7 @@ class _running:
             self.records,
             data=self.data,
             signals=vocabulary.catalogue,
-            decoders={"test": lambda data: dict(json.loads(data))},
+            decoders={"test": _decoded},
             options=QueryOptions(QueryLimits(seconds=ANY_TIME_S)),
         )
         compliance = Compliance(self.records, lake, secret=bytes(32), frames_days=30)

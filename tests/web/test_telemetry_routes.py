@@ -13,6 +13,7 @@ from tests.web.conftest import PATIENCE_S, until
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.services.telemetry.tables import TABLES
 from carcloud.services.tenancy.api import AuditFilter
+from carcloud.services.vehicles.api import Login
 
 START = 1_750_000_000_000_000  # us
 SPAN = {"from": "2025-06-15T15:06:40Z", "to": "2025-06-15T15:07:40Z"}
@@ -96,6 +97,19 @@ def test_frames_in_pages(client: httpx.Client, car: str) -> None:
     [older] = client.get(f"{car}/frames", params=before).json()["items"]
     assert older["seq"] == found[4]["seq"]
     assert older["time"] == found[4]["time"]
+
+
+def test_frames_are_read_in_the_edition_of_the_last_login(
+    client: httpx.Client, cloud: Any, make_frame: Any
+) -> None:
+    name = "LTESTOLDE00000001"
+    cloud.register(name)
+    cloud.send(name, make_frame(1_700_000_000_000_000, speed=1.0))
+    where = f"/v1/vehicles/{name}/frames"
+    assert "edition" not in client.get(where).json()["items"][0]["fields"]
+    login = Login(vehicle=name, protocol="test", address="127.0.0.1", edition="2011")
+    assert cloud.vehicles.admit(login, auto_register=None).refusal is None
+    assert client.get(where).json()["items"][0]["fields"]["edition"] == "2011"
 
 
 def test_signals(client: httpx.Client, car: str) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from carcloud import lean
 from carcloud.app.commands import make_commands
@@ -168,6 +169,11 @@ def web_figures(
     )
 
 
+def kept_jt808(message: bytes, edition: str | None) -> Mapping[str, Any]:
+    """A kept message of JT/T 808 as JSON; 2011 is known by the registration only."""
+    return decode_bytes(message, registered=2011 if edition == "2011" else 2013)[0]
+
+
 def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> Services:
     """The services that the routes call."""
 
@@ -189,8 +195,8 @@ def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> 
         reserve_mb=settings.whole("disk.reserve_mb"),
         signals=vocabulary.catalogue,
         decoders={
-            "gbt32960": lambda frame: decode_line(frame.hex()),
-            "jt808": lambda message: decode_bytes(message)[0],
+            "gbt32960": lambda frame, _: decode_line(frame.hex()),
+            "jt808": kept_jt808,
         },
         options=QueryOptions(
             QueryLimits(

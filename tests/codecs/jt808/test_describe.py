@@ -225,6 +225,7 @@ def test_bodies_are_of_the_edition_that_the_terminal_has_registered_with() -> No
     assert capture(circles, edition=2011) == [after]
     again = capture(frame(0x0100, 2011), frame(0x0100, 2013), frame(0x8600, 2013))
     assert [one["edition"] for one in again] == [2011, 2013, 2013]
+    assert decode_bytes(circles, registered=2011) == [after]
     newer = capture(frame(0x0100, 2011), frame(0x8600, 2019))  # the header stands above it
     assert newer[1]["edition"] == 2019
 

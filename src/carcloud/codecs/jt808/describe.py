@@ -27,8 +27,9 @@ class Capture:
     here raises, whatever the bytes are: what cannot be decoded is `{"error": {code, offset, …}}`.
     """
 
-    def __init__(self, edition: int | None = None) -> None:
+    def __init__(self, edition: int | None = None, *, registered: int = 2013) -> None:
         self._edition = edition
+        self._before = registered  # of terminals that have not registered here
         self._registered: OrderedDict[str, int] = OrderedDict()
         self._gatherer = Gatherer()
         self._splitter = Splitter(any_phone=True)
@@ -104,7 +105,7 @@ class Capture:
             if len(self._registered) > _MOST_REGISTERED:
                 self._registered.popitem(last=False)
             return year
-        return self._registered.get(frame.phone, year) if year == 2013 else year
+        return self._registered.get(frame.phone, self._before) if year == 2013 else year
 
 
 def decode_line(
@@ -115,9 +116,12 @@ def decode_line(
     return [*capture.line(line, unescaped=unescaped), *capture.finish()]
 
 
-def decode_bytes(raw: bytes, edition: int | None = None) -> list[dict[str, Any]]:
-    """A capture of bytes as on the wire, see `Capture`; at least one object."""
-    capture = Capture(edition)
+def decode_bytes(raw: bytes, *, registered: int = 2013) -> list[dict[str, Any]]:
+    """A capture of bytes as on the wire, see `Capture`; at least one object.
+
+    `registered`: the edition that its terminals have registered with.
+    """
+    capture = Capture(registered=registered)
     found = [*capture.feed(raw), *capture.finish()]
     return found or [_error(FrameError("truncated", len(raw), "4.4.1", "no frame"))]
 

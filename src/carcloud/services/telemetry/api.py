@@ -232,11 +232,19 @@ class Telemetry:
         return await asyncio.to_thread(self._history.alarms, tenant, vehicle, span)
 
     async def frames(
-        self, tenant: Tenant, vehicle: VehicleId, before_us: int | None, limit: int
+        self,
+        tenant: Tenant,
+        vehicle: VehicleId,
+        before_us: int | None,
+        limit: int,
+        edition: str | None = None,
     ) -> list[Frame]:
-        """Raw frames with a time before `before_us`, newest first, decoded where a decoder is."""
+        """Raw frames with a time before `before_us`, newest first, decoded where a decoder is.
+
+        `edition` is that of the vehicle's last login: some frames do not tell theirs.
+        """
         return await asyncio.to_thread(
-            self._history.frames, tenant, vehicle, before_us, limit, self._decoders
+            self._history.frames, tenant, vehicle, before_us, limit, self._decoders, edition
         )
 
     # tables and SQL

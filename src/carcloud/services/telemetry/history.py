@@ -186,14 +186,15 @@ class History:
         before_us: int | None,
         limit: int,
         decoders: dict[str, DecodeFrame],
+        edition: str | None = None,
     ) -> list[Frame]:
-        """Frames with `time < before_us`, newest first."""
+        """Frames with `time < before_us`, newest first; `edition` of the vehicle's last login."""
         columns = ["time", "received", "kind", "protocol", "seq", "frame"]
         what = Slice(columns, None, before_us, [vehicle], newest_first=True, limit=limit)
         rows = self._lake.read(TableRef(tenant, "frames"), what)
         if rows.num_rows == 0:
             return []
-        return [_frame(row, decoders) for row in _micro(rows).to_pylist()]
+        return [_frame(row, decoders, edition) for row in _micro(rows).to_pylist()]
 
     def _positions(
         self, tenant: Tenant, vehicle: VehicleId, span: Span
@@ -299,13 +300,13 @@ def _follow_alarms(
             running[code] = AlarmInterval(code, worst, start, None)
 
 
-def _frame(row: dict[str, object], decoders: dict[str, DecodeFrame]) -> Frame:
+def _frame(row: dict[str, object], decoders: dict[str, DecodeFrame], edition: str | None) -> Frame:
     data, protocol = row["frame"], str(row["protocol"])
     assert isinstance(data, bytes)  # noqa: S101 - the column is binary
     fields, error = None, None
     if protocol in decoders:
         try:
-            fields = dict(decoders[protocol](data))
+            fields = dict(decoders[protocol](data, edition))
             error = fields.pop("error", None)
             fields = None if error else fields
         except ValueError as problem:

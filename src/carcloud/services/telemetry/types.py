@@ -6,8 +6,8 @@ from typing import Any
 from msgspec import Struct
 
 SignalValue = bool | int | float | str | list[Any]
-DecodeFrame = Callable[[bytes], Mapping[str, Any]]
-"""A frame as a JSON object of named fields.
+DecodeFrame = Callable[[bytes, str | None], Mapping[str, Any]]
+"""A frame as a JSON object of named fields; the text is the edition of the vehicle's last login.
 
 One that cannot be read gives `{"error": {…}}` or raises `ValueError`.
 """

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Router, get
 from litestar.params import FromQuery, QueryParameter
 
-from carcloud.model.ids import VehicleId
+from carcloud.model.ids import Tenant, VehicleId
 from carcloud.model.ids import vehicle as vehicle_id
 from carcloud.model.time import DAY, SECOND, iso
 from carcloud.services.telemetry.api import (
@@ -18,6 +18,7 @@ from carcloud.services.telemetry.api import (
     SignalValue,
     Trail,
 )
+from carcloud.services.vehicles.api import Unknown, Vehicles
 from carcloud.web.callers import allows
 from carcloud.web.describe import ERRORS
 from carcloud.web.given import TheCaller, TheTelemetry, TheVehicles, VehiclePath
@@ -136,8 +137,18 @@ async def read_frames(
         if not (0 <= last_us < 2**62 and 0 <= skip < 10_000):
             raise InvalidArgument("cursor", "is not a cursor of this list")
         before_us = last_us + 1
-    found = await telemetry.frames(caller.tenant, name, before_us, limit + skip)
+    edition = await asyncio.to_thread(_edition, vehicles, caller.tenant, name)
+    found = await telemetry.frames(caller.tenant, name, before_us, limit + skip, edition)
     return _page(found[skip:], len(found) == limit + skip, skip if cursor else 0, before_us)
+
+
+def _edition(vehicles: Vehicles, tenant: Tenant, name: VehicleId) -> str | None:
+    """Of the protocol, as the vehicle told it when it came last; None for one that is gone."""
+    try:
+        login = vehicles.last_login(tenant, name)
+    except Unknown:
+        return None
+    return None if login is None else login.edition
 
 
 def _page(frames: list[Frame], more: bool, skipped: int, before_us: int | None) -> Page[FrameView]:

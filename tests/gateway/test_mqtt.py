@@ -28,7 +28,7 @@ from carcloud.engines.stream_nats import NatsServer
 from carcloud.gateway.tenant_quotas import Allowance
 from carcloud.model.limits import OverLimit
 from carcloud.services.tenancy.api import AuditFilter, Tenancy
-from carcloud.services.vehicles.api import Invalid, Unknown, announce
+from carcloud.services.vehicles.api import Invalid, NewVehicle, Unknown, announce
 from tests.gateway.conftest import MAX_BYTES
 from tests.gateway.mqtt_client import CAR, SIGNALS, Client, Site, T, site, until
 from tests.gateway.test_gbt32960 import run
@@ -133,6 +133,29 @@ def test_who_cannot_prove_itself_is_refused(server: NatsServer, tmp_path: Path) 
                 assert await client.get() is None
 
     run(check())
+
+
+def test_whether_a_vehicle_is_known_is_told_in_the_log_alone(
+    server: NatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            good = found.token().encode()
+            found.role._vehicles.create(T, NewVehicle("retired"), actor="test")
+            found.role._vehicles.retire(T, "retired", actor="test")
+            answers = set()
+            for vehicle, password in (
+                *((CAR, b"cvt_wrong"), (CAR, None), ("stranger", good)),
+                *(("retired", good), ("no/vehicle", good)),
+            ):
+                client = await Client.open(found.port)
+                answers.add(await client.ask(Connect(vehicle, username=vehicle, password=password)))
+            assert len(answers) == 1
+            for told in ("'stranger' from", "the vehicle is not registered", "neither the token"):
+                assert told in caplog.text
+
+    with caplog.at_level("INFO", "carcloud.gateway.mqtt"):
+        run(check())
 
 
 def test_what_a_client_is_told_of_the_server(server: NatsServer, tmp_path: Path) -> None:

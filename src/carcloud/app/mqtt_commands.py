@@ -125,7 +125,10 @@ class MqttCommands:
             return ""  # the lake has it, and nobody else wants it
         try:
             take(one)
-        except (msgspec.MsgspecError, InvalidCommand, Invalid, OverLimit, Unknown) as error:
+        except (
+            *(msgspec.MsgspecError, InvalidCommand, UnknownCommand),
+            *(Invalid, OverLimit, Unknown),
+        ) as error:
             return str(error)
         return ""
 
@@ -144,6 +147,8 @@ class MqttCommands:
         if state is None:
             raise InvalidCommand("state", f"one of {', '.join(_STATES)}")
         command = one.topic[len(_COMMANDS) : -len(_RESULT)]
+        if self._commands.get(one.tenant, command).vehicle != one.vehicle:
+            raise UnknownCommand(f"there is no command {command!r}")
         reason = f"{told.reason} (0x{told.code:x})".strip() if told.code else told.reason
         self._commands.report([Report(command, one.vehicle, state, reason, told.result)])
 

@@ -18,6 +18,7 @@ from carcloud.model.ids import Tenant
 if TYPE_CHECKING:
     from carcloud.gateway.mqtt.session import Session
 
+_TURNED_AWAY = "unknown here, or not by this token or certificate"
 _LONGEST = 200  # characters of a client id and of a user name
 
 
@@ -62,9 +63,12 @@ def _admitted(session: "Session", packet: Connect, login: Login, found: Admissio
     if session.gone:
         return
     if tenant is None:
-        unknown = found is not LOGIN_FAILED
-        reason = Reason.NOT_AUTHORIZED if unknown else Reason.SERVER_UNAVAILABLE
-        _turn_away(session, reason, found.reason)
+        if found is LOGIN_FAILED:
+            _turn_away(session, Reason.SERVER_UNAVAILABLE, found.reason)
+            return
+        # Who has not proved who it is must not learn which vehicles there are.
+        gateway.refused(login, found.reason)
+        _turn_away(session, Reason.NOT_AUTHORIZED, _TURNED_AWAY)
         return
     limit = None
     if login.vehicle not in gateway.roster.vehicles:

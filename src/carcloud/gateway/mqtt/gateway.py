@@ -3,6 +3,7 @@
 Every answer to a QoS 1 or 2 message leaves through the outbox, so PUBACK and PUBREC mean durable.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 from carcloud.codecs.mqtt.message import pack_message
 from carcloud.codecs.mqtt.packets import Will
 from carcloud.codecs.mqtt.topics import prefix
-from carcloud.gateway.admission import Admission
+from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.connection import Connection
 from carcloud.gateway.faults import fault_text
 from carcloud.gateway.limits import Budget, Doorkeeper, Limits
@@ -28,9 +29,12 @@ from carcloud.gateway.tenant_quotas import TenantQuotas
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
+log = logging.getLogger(__name__)
+
 _SWEEP_S = 10  # between looks for sessions whose time is over
 _ATTEMPTS = 3  # on forbidden topics that are told, of a vehicle
 _ATTEMPTS_S = 900
+_LOGGED, _LOGGED_S = 10, 60  # refused logins that the log tells, of an address
 
 
 @dataclass(slots=True)
@@ -83,6 +87,7 @@ class MqttGateway(Listener):
         self._on_forbidden = on_forbidden
         self.tell_others = tell_others  # that something waits for a vehicle which may be there
         self._told = Budget(_ATTEMPTS, _ATTEMPTS_S)  # attempts, by vehicle
+        self._logged = Budget(_LOGGED, _LOGGED_S)  # refused logins, by address
         self._wills: dict[str, tuple[float, State, Will]] = {}  # by vehicle, and when they are due
         self._nobody = _Nobody()
         self._swept = 0.0
@@ -127,6 +132,13 @@ class MqttGateway(Listener):
         if isinstance(link, VehicleLink):
             link.state.follow(found.before, found.time)
         self.states.follow(vehicle, found.before, found.time)
+
+    def refused(self, login: Login, reason: str) -> None:
+        """Log why a vehicle is not let in, which it is not told; not of each of a flood."""
+        now = self.clock()
+        if self._logged.left(login.address, now):
+            self._logged.spend(login.address, now)
+            log.info("%r from %s is not let in: %s", login.vehicle, login.address, reason)
 
     def look(self, vehicles: Iterable[str]) -> None:
         """There may be new messages for these vehicles."""

@@ -98,7 +98,6 @@ Check = Callable[[str, Mapping[str, Any], str | None], None]
 is known. Raises `InvalidCommand`."""
 
 SERVICE = "commands"
-VEHICLE = "vehicle"  # who did what a vehicle told
 _CHUNK = 500  # vehicles in one SELECT
 _MOST_TIMEOUT_S = 30 * 86_400.0
 _MOST_ARGUMENTS = 64_000  # bytes of JSON
@@ -423,7 +422,7 @@ class Commands:
                 now = self._now()
                 made = states.desire(db, tenant, vehicle, patch, now, if_version)
                 if protocol is None or protocol == MQTT:
-                    states.tell(db, tenant, made, actor, now)
+                    states.tell(db, tenant, made, now, desired=True)
                 entry = AuditEntry(tenant, actor, "state.desire", vehicle, None, dict(patch))
                 record_changes(db, [entry])
                 return made
@@ -442,7 +441,7 @@ class Commands:
                     before = states.get(db, tenant, vehicle).delta
                     made = states.report(db, tenant, vehicle, patch, now)
                     if made.delta != before:
-                        states.tell(db, tenant, made, VEHICLE, now)
+                        states.tell(db, tenant, made, now, desired=False)
                     return made
             except (Conflict, StateChanged):
                 continue

@@ -15,7 +15,7 @@ from carcloud.model.ids import Tenant
 from carcloud.services.commands.errors import InvalidCommand, StateChanged
 from carcloud.services.commands.store import vehicle_states
 from carcloud.services.commands.types import VehicleState
-from carcloud.services.vehicles.api import retain_in
+from carcloud.services.vehicles.api import put_many_in, retaining
 
 MOST = 32_000  # characters of one state as JSON
 _DEPTH = 8
@@ -74,19 +74,22 @@ def report(
     return get(db, tenant, vehicle)
 
 
-def tell(db: Connection, tenant: Tenant, state: VehicleState, actor: str, now: int) -> None:
-    """Put desired state and delta where the messages of the vehicle wait.
+def tell(db: Connection, tenant: Tenant, state: VehicleState, now: int, *, desired: bool) -> None:
+    """Put the delta, and before it the `desired` state, where the messages of the vehicle wait.
 
-    Raises the errors of `Outgoing.retain`.
+    Raises the errors of `Outgoing.retain`. What changes the desired state is in the audit already.
     """
-    topics = {"desired": state.desired or None, "delta": state.delta}
-    for name, content in topics.items():
+    topics = {"desired": state.desired or None} if desired else {}
+    drafts = []
+    for name, content in {**topics, "delta": state.delta}.items():
         payload = b""
         if content is not None:
             told = {"version": state.desired_version, "state": content}
             payload = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
-        topic = f"{prefix(state.vehicle)}state/{name}"
-        retain_in(db, tenant, state.vehicle, topic, payload, actor=actor, now=now)
+        drafts.append(retaining(f"{prefix(state.vehicle)}state/{name}", payload))
+    done = put_many_in(db, tenant, {state.vehicle: drafts}, now=now)
+    if state.vehicle in done.refused:
+        raise done.refused[state.vehicle]
 
 
 def merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

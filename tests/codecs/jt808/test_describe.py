@@ -219,6 +219,10 @@ def test_bodies_are_of_the_edition_that_the_terminal_has_registered_with() -> No
     before, registered, after, other = capture(
         circles, frame(0x0100, 2011), circles, frame(0x8600, 2013, "13900000102")
     )
+    assert before["diagnoses"][-1]["detail"] == "the body has the layout of 2011"
+    short = encode(0x0801, 2011, BODIES[2011][0x0801] | {"data": b"\xff"})
+    (media,) = decode_bytes(build(2011, 0x0801, "13900000101", 1, short))
+    assert media["error"]["detail"].endswith("are left; the body has the layout of 2011")
     assert (before["edition"], registered["edition"], other["edition"]) == (2013, 2011, 2013)
     assert (after["edition"], after["diagnoses"]) == (2011, [])
     assert after["fields"]["packet_count"] == len(after["fields"]["areas"])

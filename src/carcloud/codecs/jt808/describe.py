@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from carcloud.codecs.errors import FrameError
-from carcloud.codecs.jt808.decode import decode, edition_of
+from carcloud.codecs.jt808.decode import decode, edition_of, header_size
 from carcloud.codecs.jt808.frame import FLAG, Frame, Garbage, Splitter, escape
 from carcloud.codecs.jt808.gather import Gatherer, Lone
 from carcloud.codecs.jt808.reading import Diagnosis
@@ -16,6 +16,7 @@ from carcloud.codecs.jt808.signals import report_signals, signals
 
 _REGISTRATION: Final = 0x0100
 _MOST_REGISTERED: Final = 100_000  # terminals whose edition is remembered
+_OLD: Final = "the body has the layout of 2011"
 _NO_DIGIT: Final = re.compile(r"[^0-9A-Fa-f\s]")
 
 
@@ -72,15 +73,22 @@ class Capture:
 
     def _described(self, found: Frame | Lone) -> dict[str, Any]:
         frame = found.frame if isinstance(found, Lone) else found
+        year = self._year(found)
         try:
-            message = decode(frame, self._year(found))
+            message = decode(frame, year)
         except FrameError as error:
+            if year == 2013 and self._edition is None and _fits_2011(frame):
+                error = FrameError(
+                    error.code, error.offset, error.clause, f"{error.detail}; {_OLD}"
+                )
             return _error(error)
         notes = [note for note in message.diagnoses if note.code != "packet"]
         if isinstance(found, Lone):
             detail = f"packet {frame.packet} of {frame.packets}: {found.why}"
             notes.insert(0, Diagnosis(found.code, 0, "4.4.3.4", detail))
         notes += _odd_phone(frame)
+        if message.partial and year == 2013 and self._edition is None and _fits_2011(frame):
+            notes.append(Diagnosis("edition", header_size(frame), "8", _OLD))
         document = msgspec.structs.replace(message, diagnoses=tuple(notes)).to_json()
         records = message.fields.get("positions")
         if isinstance(records, list):
@@ -124,6 +132,15 @@ def decode_bytes(raw: bytes, *, registered: int = 2013) -> list[dict[str, Any]]:
     capture = Capture(registered=registered)
     found = [*capture.feed(raw), *capture.finish()]
     return found or [_error(FrameError("truncated", len(raw), "4.4.1", "no frame"))]
+
+
+def _fits_2011(frame: Frame) -> bool:
+    """Whether the layout of 2011 ends where the body does."""
+    try:
+        message = decode(frame, 2011)
+    except FrameError:
+        return False
+    return not message.partial and not message.diagnoses
 
 
 def _no_hex(line: str) -> FrameError:

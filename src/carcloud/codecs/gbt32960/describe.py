@@ -7,6 +7,7 @@ from carcloud.codecs.gbt32960.decode import decode
 from carcloud.codecs.gbt32960.errors import FrameError
 from carcloud.codecs.gbt32960.frame import parse
 from carcloud.codecs.gbt32960.signals import signals
+from carcloud.codecs.hex_lines import from_hex
 
 
 def decode_line(
@@ -17,10 +18,7 @@ def decode_line(
     Spaces between bytes are allowed. Never raises, whatever the line holds.
     """
     try:
-        raw = bytes.fromhex(line)
-    except ValueError as error:
-        return _error(FrameError("hex", 0, "two hexadecimal digits per byte", str(error)))
-    try:
+        raw = from_hex(line, "one frame, from 2323,")
         message = decode(
             parse(raw), signature_covers_mark=signature_covers_mark, upgrade_order=upgrade_order
         )

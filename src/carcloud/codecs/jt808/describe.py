@@ -1,6 +1,5 @@
 """`carcloud decode jt808`: a capture in, one JSON object a message out."""
 
-import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -8,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from carcloud.codecs.errors import FrameError
+from carcloud.codecs.hex_lines import from_hex
 from carcloud.codecs.jt808.decode import decode, edition_of, header_size
 from carcloud.codecs.jt808.frame import FLAG, Frame, Garbage, Splitter, escape
 from carcloud.codecs.jt808.gather import Gatherer, Lone
@@ -17,7 +17,6 @@ from carcloud.codecs.jt808.signals import report_signals, signals
 _REGISTRATION: Final = 0x0100
 _MOST_REGISTERED: Final = 100_000  # terminals whose edition is remembered
 _OLD: Final = "the body has the layout of 2011"
-_NO_DIGIT: Final = re.compile(r"[^0-9A-Fa-f\s]")
 
 
 class Capture:
@@ -41,9 +40,9 @@ class Capture:
         `unescaped`: the line is one frame whose bytes between the flags are plain.
         """
         try:
-            raw = bytes.fromhex(line)
-        except ValueError:
-            yield _error(_no_hex(line))
+            raw = from_hex(line, "frames, 7e to 7e,")
+        except FrameError as error:
+            yield _error(error)
             return
         if unescaped:
             raw = FLAG + escape(raw.removeprefix(FLAG).removesuffix(FLAG)) + FLAG
@@ -141,17 +140,6 @@ def _fits_2011(frame: Frame) -> bool:
     except FrameError:
         return False
     return not message.partial and not message.diagnoses
-
-
-def _no_hex(line: str) -> FrameError:
-    wrong = _NO_DIGIT.search(line)
-    found = (
-        "a digit of a byte is missing"
-        if wrong is None
-        else f"character {wrong.start() + 1} is {wrong.group()!r}"
-    )
-    detail = f"{found}: a line has frames in hexadecimal digits, two for each byte, 7e to 7e"
-    return FrameError("hex", 0, "two hexadecimal digits per byte", detail)
 
 
 def _odd_phone(frame: Frame) -> Iterator[Diagnosis]:

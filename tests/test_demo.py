@@ -1,10 +1,13 @@
 """`carcloud demo --json`: the main job, as a newcomer runs it."""
 
+import asyncio
 import json
 import subprocess
 import sys
 
 import pytest
+
+from carcloud.demo.run import gathered
 
 KEYS = {
     "sent", "acknowledged", "stored", "duplicates", "missing", "dead_letters", "ack_p50_ms",
@@ -41,3 +44,23 @@ def test_a_short_demo_stores_what_it_acknowledges(tmp_path):
     assert report["ack_p50_ms"] <= report["ack_p99_ms"]
     assert report["queryable_p50_ms"] <= report["queryable_p99_ms"]
     assert "http://127.0.0.1:" in done.stderr
+
+
+def test_the_time_of_a_demo_begins_when_all_are_connected() -> None:
+    left = [2, 1, 1, 0]
+    told: list[int] = []
+
+    def missing() -> int:
+        told.append(left[min(len(told), len(left) - 1)])
+        return told[-1]
+
+    async def check() -> None:
+        stop = asyncio.Event()
+        await gathered(missing, stop)
+        assert told == left
+        await gathered(lambda: 1, stop, most_s=0.01)  # whoever does not come is not waited for
+        stop.set()
+        async with asyncio.timeout(5):
+            await gathered(lambda: 1, stop)
+
+    asyncio.run(check())

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 from carcloud.app.ingest import make_ingest
 from carcloud.codecs.samples.read import read
+from carcloud.config import Settings
 from carcloud.engines.stream_nats import NatsServer
+from carcloud.model.time import SECOND, now_us
 from carcloud.ports.lake import Slice, TableRef
 from tests.gateway.mqtt_client import CAR, Site, T, site, until
 from tests.gateway.test_gbt32960 import run
@@ -34,6 +37,27 @@ def test_the_payloads_of_the_page_say_the_same() -> None:
     for form in ("cbor", "protobuf"):
         batch = read(bytes.fromhex(payload(form)))
         assert (batch.form, batch.rows) == (form, rows[:1])
+
+
+def test_the_page_tells_what_bounds_are_by_default() -> None:
+    told = dict(re.findall(r"`(gateway\.mqtt\.\w+)` \(([\d,]+)[ )]", PAGE))
+    wanted = {"max_packet_kb", "receive_maximum", "window", "topic_aliases", "subscriptions"}
+    wanted |= {"keep_alive_s", "max_sessions", "session_hours"}
+    defaults = {
+        f"gateway.mqtt.{name}": Settings().number(f"gateway.mqtt.{name}") for name in wanted
+    }
+    assert {name: float(value.replace(",", "")) for name, value in told.items()} == defaults
+
+
+def test_the_page_warns_of_the_times_of_its_examples() -> None:
+    """A newcomer's first row must not vanish: what is sent as printed is too old."""
+    line = re.search(r"^echo .*$", PAGE, re.MULTILINE)
+    assert line, "a row of the present time"
+    said = subprocess.run(["sh", "-c", line[0]], stdout=subprocess.PIPE, check=True).stdout
+    ((moment, values),) = read(said).rows
+    assert abs(moment - now_us()) < 60 * SECOND
+    assert values == {"Vehicle.Speed": 63.5}
+    assert PAGE.index("Send the present time") < PAGE.index("<!-- payload: cbor -->")
 
 
 async def device(found: Site, *command: str) -> str:

@@ -29,7 +29,10 @@ _SLOWER = 5  # times the period of the cars
     ),
 )
 @click.option(
-    "--for", "seconds", type=click.FloatRange(min=1), help="Seconds to run; else until Ctrl-C."
+    "--for",
+    "seconds",
+    type=click.FloatRange(min=1),
+    help="Seconds to run from when all are connected; else until Ctrl-C.",
 )
 @click.option(
     "--vehicles",

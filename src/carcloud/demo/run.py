@@ -1,10 +1,12 @@
 """The demo: supervisor, simulated fleets, agents, freshness probe and the reckoning at the end."""
 
 import asyncio
+import contextlib
 import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ from carcloud.simulator.vins import vins
 from carcloud.supervisor import Supervisor
 
 _QUIET_LOOKS = 3  # seconds without frames that wait: status is told once a second
+_AWAY = 20  # where connections are broken on purpose, one of so many may be away
+_LOOK_S = 0.1  # between looks at who is connected
+_GATHER_S = 120.0  # longest wait until all vehicles are connected
 _SETTLE_S = 60.0  # longest wait at the end until the lake has everything
 
 
@@ -171,6 +176,9 @@ class Demo:
             if self._agents is not None:
                 await asyncio.to_thread(self._start, self._agents, gateway["mqtt"], tokens)
             if options.fleet.seconds is not None:  # from now on, with all of them
+                await gathered(
+                    lambda: 0 if any(task.done() for task in driving) else self._missing(), stop
+                )
                 asyncio.get_running_loop().call_later(options.fleet.seconds, stop.set)
             driven.results += await asyncio.gather(*driving)
             if self._agents is not None:
@@ -181,6 +189,19 @@ class Demo:
             self._stop.set()  # lets the watching thread go
             watching.cancel()
             probing.cancel()
+
+    def _missing(self) -> int:
+        """Vehicles that have still to connect; of those that lose connections, some are away."""
+        missing, all_vehicles = 0, 0
+        for one in (self._options.fleet, self._options.trucks):
+            if one is not None:
+                known = self._progress.get(one.protocol)
+                missing += one.vehicles - (0 if known is None else known.connected)
+                all_vehicles += one.vehicles
+        if self._agents is not None:
+            missing += len(self._agents.cars) - self._agents.told["connected"]
+            all_vehicles += len(self._agents.cars)
+        return missing - (all_vehicles // _AWAY if self._options.fleet.losses_per_hour else 0)
 
     def _enrol(self) -> dict[str, str]:
         """Register trucks and cars with agents; the tokens of these."""
@@ -236,6 +257,18 @@ class Demo:
         if quiet < _QUIET_LOOKS:
             left = self._status.get("lag_frames", "some")
             self._console.print(f"{left} frames still wait in the stream; the report lacks them.")
+
+
+async def gathered(
+    missing: Callable[[], int], stop: asyncio.Event, *, most_s: float = _GATHER_S
+) -> None:
+    """Wait until no vehicle is missing, or it is to stop, or for `most_s` seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(most_s):
+            while missing() > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _LOOK_S)
+                    return
 
 
 def _demo_settings(options: DemoOptions) -> Settings:

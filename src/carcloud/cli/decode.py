@@ -73,7 +73,7 @@ def gbt32960(settings: Settings, file: BinaryIO, strict: bool) -> None:
         "carcloud decode jt808 capture.txt",
         "echo 7E0002400001000000000139000001010003787E | carcloud decode jt808",
         "carcloud decode jt808 trace.txt --unescaped --strict > decoded.jsonl",
-        "carcloud decode jt808 old.txt --edition 2011",
+        "carcloud decode jt808 capture.txt --edition 2011",
     ),
 )
 @click.argument("file", type=click.File("rb"), default="-")

@@ -51,7 +51,7 @@ def test_the_page_tells_what_bounds_are_by_default() -> None:
 
 def test_the_page_warns_of_the_times_of_its_examples() -> None:
     """A newcomer's first row must not vanish: what is sent as printed is too old."""
-    line = re.search(r"^echo .*$", PAGE, re.MULTILINE)
+    line = re.search(r"^printf .*$", PAGE, re.MULTILINE)
     assert line, "a row of the present time"
     said = subprocess.run(["sh", "-c", line[0]], stdout=subprocess.PIPE, check=True).stdout
     ((moment, values),) = read(said).rows

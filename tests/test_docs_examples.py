@@ -140,7 +140,6 @@ FILES = {
     "trip.asc": "date Sat Sep 30 15:06:13 2017\nbase hex\n 1.0 1 100 Rx d 1 00\n",
     "car.yaml": "dbc: [car.dbc]\nsignals:\n  Vehicle.Speed:\n    can: Motion.Speed\n",
     "trace.txt": "7e0002400001000000000139000001010003787e\n",
-    "old.txt": "7e000200000139000001010003397e\n",
     "prices.json": re.findall(
         r"```json\n(.*?)```", (ROOT / "docs" / "metering.md").read_text(), re.S
     )[0],

@@ -27,7 +27,9 @@ from carcloud.cli.root import main
 from carcloud.config import Settings
 from carcloud.engines import records_versions
 from carcloud.engines.records_sql import SqlRecords
+from carcloud.model.ids import Tenant
 from carcloud.ports.errors import Conflict
+from carcloud.services.commands.api import Commands, NewCommand
 from carcloud.services.tenancy.api import Tenancy
 
 NEXT = '''"""Say where a tenant lives."""
@@ -135,6 +137,32 @@ def test_rows_stay_when_a_table_changes_and_changes_back(
     steps.migrate(records, head)
     assert steps.state(records).at == head
     assert sorted(Tenancy(records).tenants.ids()) == ["another", "default"]
+
+
+def test_sealed_passwords_are_never_sent_as_they_are_shown(records: SqlRecords) -> None:
+    steps.migrate(records)
+    commands = Commands(records, secret=bytes(32))
+    tenant, car = Tenant("a"), "LTEST00000000DG01"
+    Tenancy(records).tenants.ensure("a")
+    sealed, plain = (
+        commands.give(tenant, car, NewCommand("set-parameters", {"parameters": one}), actor="ann")
+        for one in ({"main_password": "open-sesame"}, {"heartbeat_s": 30})
+    )
+    steps.migrate(records, "0013")
+    with records.reading() as db:
+        rows = db.execute(sa.text("SELECT id, state, ended_us FROM commands ORDER BY number")).all()
+    assert [(row.id, row.state) for row in rows] == [
+        (sealed.id, "cancelled"), (plain.id, "created")
+    ]  # fmt: skip
+    assert rows[0].ended_us > 0
+    with records.transaction() as db:
+        db.execute(
+            sa.text("UPDATE commands SET arguments = :one WHERE ended_us IS NOT NULL"),
+            {"one": '{"parameters": {"main_password": "open-sesame"}}'},
+        )
+    steps.migrate(records)
+    assert commands.get(tenant, sealed.id).arguments == {}
+    assert commands.get(tenant, plain.id).arguments == {"parameters": {"heartbeat_s": 30}}
 
 
 def test_processes_refuse_an_older_and_a_newer_database(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
@@ -408,6 +408,9 @@ def test_passwords_reach_the_vehicle_and_nobody_else(
     with records.reading() as db:
         (sealed,) = db.execute(select(store.commands.c.sealed)).scalars()
     assert (sealed is None) == (end is not None)
+    with pytest.raises(KeyTaken):
+        give(service, name, arguments=changed, key="once")
+    assert give(service, name, arguments=arguments, key="once").id == made.id
 
 
 def test_passwords_that_a_terminal_reads_out_are_not_kept(
@@ -427,13 +430,14 @@ def test_passwords_that_a_terminal_reads_out_are_not_kept(
 
 
 def test_what_was_sealed_under_another_secret_is_not_sent(
-    service: Commands, records: SqlRecords, caplog: pytest.LogCaptureFixture
+    service: Commands, records: SqlRecords
 ) -> None:
-    give(service, "change-server", arguments=SERVER)
+    lost = give(service, "change-server", arguments=SERVER)
     other = give(service)
     found = Commands(records, now=service._now, secret=bytes(32)).waiting([CAR])
     assert [one.id for one in found] == [other.id]
-    assert "give it again" in caplog.text
+    ended = service.get(A, lost.id)
+    assert (ended.state, "give it again" in ended.reason) == (State.FAILED, True)
 
 
 def test_without_a_secret_nothing_is_sealed_and_nothing_kept(
@@ -444,3 +448,33 @@ def test_without_a_secret_nothing_is_sealed_and_nothing_kept(
         give(unable, "change-server", arguments=SERVER)
     assert service.waiting([CAR]) == []
     assert give(unable).state == State.CREATED
+
+
+def test_passwords_kept_by_older_versions_are_sent_and_not_told(
+    service: Commands, records: SqlRecords
+) -> None:
+    made = give(service, "change-server", arguments=SERVER, key="old")
+    bare = {"arguments": json.dumps(SERVER), "sealed": None, "digest": None}
+    with records.transaction() as db:
+        db.execute(update(store.commands).values(**bare, result='{"password": "open-sesame"}'))
+    assert "open-sesame" not in repr(service.get(A, made.id))
+    assert [one.arguments for one in service.waiting([CAR])] == [SERVER]
+    assert give(service, "change-server", arguments=SERVER, key="old").id == made.id
+
+
+def test_users_of_addresses_are_hidden(service: Commands, clock: Clock) -> None:
+    url = "ftp://user:open-sesame@192.0.2.1/f.bin"
+    made = give(service, "update-terminal", arguments={"url": url}, twin=STANDS)
+    assert made.arguments == {"url": f"ftp://{HIDDEN}@192.0.2.1/f.bin"}
+    assert [one.arguments["url"] for one in service.waiting([CAR])] == [url]
+
+
+def test_what_is_nested_too_deep_is_refused_or_not_kept(service: Commands) -> None:
+    deep: Any = 1
+    for _ in range(600):
+        deep = [deep]
+    with pytest.raises(InvalidCommand, match="nested"):
+        give(service, "set-parameters", arguments={"parameters": {"a": deep}})
+    made = give(service)
+    service.report([Report(made.id, CAR, State.EXECUTED, result=deep)])
+    assert service.get(A, made.id).result == "too deep to keep"

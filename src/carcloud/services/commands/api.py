@@ -44,7 +44,7 @@ from carcloud.services.commands.kinds import (
 )
 from carcloud.services.commands.parked import check_parked
 from carcloud.services.commands.rows import command_of, event_of, find, new_id, waiting_of
-from carcloud.services.commands.secrecy import opened, sealed, shown
+from carcloud.services.commands.secrecy import digest, sealed, shown
 from carcloud.services.commands.store import commands, metadata
 from carcloud.services.commands.types import (
     ENDED,
@@ -120,6 +120,7 @@ class Commands:
     ) -> None:
         records.create(metadata)
         self._seal = Seal(secret)
+        self._secret = secret or b""
         self._records = records
         self._stream = stream
         self._parked_s = parked_s
@@ -171,12 +172,12 @@ class Commands:
             if new.timeout_s > self._parked_s:
                 detail = f"at most {self._parked_s:g} for a command that needs the vehicle parked"
                 raise InvalidCommand("timeout_s", detail)
-        values = self._row_of(kind, tenant, vehicle, new, actor)
+        values = self._row_of(tenant, vehicle, new, actor)
         try:
             with self._records.transaction() as db:
                 _check_room(db, tenant)
                 db.execute(insert(commands).values(**values))
-                entry = AuditEntry(tenant, actor, "command.give", vehicle, None, _given(kind, new))
+                entry = AuditEntry(tenant, actor, "command.give", vehicle, None, _given(new))
                 record_changes(db, [entry])
                 return find(db, tenant, str(values["id"]))
         except Conflict:
@@ -196,8 +197,8 @@ class Commands:
         kind = self._checked(new, MQTT)
         if kind.parked:
             raise NotParked("a command that needs the vehicle parked is given to one at a time")
-        rows = [self._row_of(kind, tenant, vehicle, new, actor) for vehicle in vehicles]
-        told = _given(kind, new)
+        rows = [self._row_of(tenant, vehicle, new, actor) for vehicle in vehicles]
+        told = _given(new)
         entries = [
             AuditEntry(tenant, actor, "command.give", vehicle, None, told) for vehicle in vehicles
         ]
@@ -210,6 +211,7 @@ class Commands:
 
     def _checked(self, new: NewCommand, protocol: str | None) -> Kind:
         kind = kind_of(new.name)
+        states.check_depth("arguments", new.arguments)
         check_arguments(kind, new.arguments)
         encoded = msgspec.json.encode(new.arguments)
         if len(encoded) > _MOST_ARGUMENTS:
@@ -225,24 +227,32 @@ class Commands:
             raise InvalidCommand("name", f"{new.name} goes over {carried}, not over {protocol}")
         return kind
 
-    def _row_of(
-        self, kind: Kind, tenant: Tenant, vehicle: str, new: NewCommand, actor: str
-    ) -> dict[str, Any]:
+    def _row_of(self, tenant: Tenant, vehicle: str, new: NewCommand, actor: str) -> dict[str, Any]:
         now = self._now()
-        ident, told = new_id(now), shown(kind, new.arguments)
+        ident, told = new_id(now), shown(new.name, new.arguments)
         return {
             "id": ident,
             "tenant": tenant,
             "vehicle": vehicle,
             "name": new.name,
             "arguments": msgspec.json.encode(told).decode(),
-            "sealed": None if told == new.arguments else sealed(self._seal, ident, new.arguments),
+            **self._kept_secrets(ident, new.arguments, hidden=told != new.arguments),
             "state": State.CREATED.value,
             "reason": "",
             "actor": actor,
             "key": new.key,
             "created_us": now,
             "expires_us": now + int(new.timeout_s * 1e6),
+        }
+
+    def _kept_secrets(
+        self, command: str, arguments: dict[str, Any], *, hidden: bool
+    ) -> dict[str, Any]:
+        if not hidden:
+            return {"sealed": None, "digest": None}
+        return {
+            "sealed": sealed(self._seal, command, arguments),
+            "digest": digest(self._secret, arguments),
         }
 
     def _with_key(self, tenant: Tenant, vehicle: str, new: NewCommand) -> Command | None:
@@ -254,10 +264,9 @@ class Commands:
         if row is None:
             return None
         found = command_of(row)
-        asked = (vehicle, new.name, shown(kind_of(new.name), new.arguments))
-        kept = None if row["sealed"] is None else opened(self._seal, found.id, row["sealed"])
-        same = (found.vehicle, found.name, found.arguments) == asked
-        if not same or kept not in (None, new.arguments):
+        asked = (vehicle, new.name, shown(new.name, new.arguments))
+        secrets = row["digest"] in (None, digest(self._secret, new.arguments))
+        if (found.vehicle, found.name, found.arguments) != asked or not secrets:
             raise KeyTaken(f"the key {new.key!r} was given with another command")
         return found
 
@@ -330,11 +339,12 @@ class Commands:
         )
         with self._records.reading() as db:
             rows = db.execute(query.order_by(commands.c.number).limit(limit)).mappings()
-            return [one for row in rows if (one := waiting_of(row, self._seal)) is not None]
+            found = [(row, waiting_of(row, self._seal)) for row in rows]
+        return self._openable(found)
 
     def waiting(self, vehicles: Sequence[str]) -> list[Waiting]:
         """Commands that nobody has sent yet of vehicles that have just connected, in order."""
-        found: list[Waiting] = []
+        found: list[tuple[Any, Waiting | None]] = []
         now = self._now()
         with self._records.reading() as db:
             for start in range(0, len(vehicles), _CHUNK):
@@ -344,8 +354,20 @@ class Commands:
                     commands.c.expires_us > now,
                 )
                 rows = db.execute(query.order_by(commands.c.number)).mappings()
-                found += [one for row in rows if (one := waiting_of(row, self._seal)) is not None]
-        return found
+                found += [(row, waiting_of(row, self._seal)) for row in rows]
+        return self._openable(found)
+
+    def _openable(self, found: Sequence[tuple[Any, Waiting | None]]) -> list[Waiting]:
+        """Those that can be sent; the others end."""
+        reason = "its passwords were sealed under another secret: give it again"
+        lost = [
+            Report(row["id"], row["vehicle"], State.FAILED, reason)
+            for row, one in found
+            if one is None
+        ]
+        if lost:
+            self.report(lost)
+        return [one for _, one in found if one is not None]
 
     def report(self, reports: Sequence[Report]) -> list[Command]:
         """Bring commands forward; returns those that changed. Told twice changes nothing."""
@@ -448,9 +470,9 @@ class Commands:
         raise Conflict("the reported state is changed all the time")
 
 
-def _given(kind: Kind, new: NewCommand) -> dict[str, Any]:
+def _given(new: NewCommand) -> dict[str, Any]:
     """What the audit tells of a new command."""
-    arguments = shown(kind, new.arguments)
+    arguments = shown(new.name, new.arguments)
     return {"name": new.name, "arguments": arguments, "timeout_s": new.timeout_s}
 
 

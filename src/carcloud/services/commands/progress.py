@@ -10,8 +10,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, select, update
 
 from carcloud.model.ids import Tenant
+from carcloud.services.commands.errors import InvalidCommand
 from carcloud.services.commands.rows import command_of
 from carcloud.services.commands.secrecy import without_secrets
+from carcloud.services.commands.states import check_depth
 from carcloud.services.commands.store import commands
 from carcloud.services.commands.types import ENDED, OPEN, Command, Report, State
 from carcloud.services.tenancy.api import AuditEntry, record_changes
@@ -122,13 +124,21 @@ def _values(report: Report, time: int) -> dict[str, Any]:
     values: dict[str, Any] = {"state": report.state.value}
     values["reason"] = report.reason.replace("\0", "\ufffd")[:_REASON]
     if report.result is not None:
-        text = json.dumps(_storable(without_secrets(report.result)), ensure_ascii=False)
-        values["result"] = text if len(text) <= _RESULT else json.dumps("too long to keep")
+        values["result"] = _result_of(report.result)
     values[_TIMES.get(report.state, "ended_us")] = time
     values["untold"] = report.state in _TOLD
     if report.state in ENDED:
         values["sealed"] = None
     return values
+
+
+def _result_of(result: Any) -> str:
+    try:
+        check_depth("result", {"result": result})
+    except InvalidCommand:
+        return json.dumps("too deep to keep")
+    text = json.dumps(_storable(without_secrets(result)), ensure_ascii=False)
+    return text if len(text) <= _RESULT else json.dumps("too long to keep")
 
 
 def _storable(value: Any) -> Any:

@@ -1,7 +1,6 @@
 """Rows of the tables as the service tells them."""
 
 import json
-import logging
 import secrets
 from typing import Any
 
@@ -10,12 +9,10 @@ from sqlalchemy import Connection, select
 from carcloud.model.ids import Tenant
 from carcloud.model.time import iso
 from carcloud.services.commands.errors import UnknownCommand
-from carcloud.services.commands.secrecy import opened
+from carcloud.services.commands.secrecy import opened, shown, without_secrets
 from carcloud.services.commands.store import commands
 from carcloud.services.commands.types import Command, State, Waiting
 from carcloud.services.tenancy.api import Seal
-
-log = logging.getLogger(__name__)
 
 
 def new_id(now_us: int) -> str:
@@ -30,10 +27,10 @@ def command_of(row: Any) -> Command:
         tenant=Tenant(row["tenant"]),
         vehicle=row["vehicle"],
         name=row["name"],
-        arguments=json.loads(row["arguments"]),
+        arguments=shown(row["name"], json.loads(row["arguments"])),
         state=State(row["state"]),
         reason=row["reason"],
-        result=None if row["result"] is None else json.loads(row["result"]),
+        result=None if row["result"] is None else without_secrets(json.loads(row["result"])),
         actor=row["actor"],
         key=row["key"],
         created=row["created_us"],
@@ -50,7 +47,6 @@ def waiting_of(row: Any, seal: Seal) -> Waiting | None:
     if row["sealed"] is not None:
         arguments = opened(seal, row["id"], row["sealed"])
         if arguments is None:
-            log.error("command %s was sealed under another secret: give it again", row["id"])
             return None
     return Waiting(
         number=row["number"],

@@ -4,22 +4,27 @@ Answers and the audit show `HIDDEN` in their place. Until a command has ended, i
 sealed beside it, for the gateway that sends it.
 """
 
+import hashlib
+import hmac
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from carcloud.services.commands.kinds import Kind
+from carcloud.services.commands.kinds import BY_NAME
 from carcloud.services.tenancy.api import Seal
 
 HIDDEN: Final = "(hidden)"
+_USER_OF_URL: Final = re.compile(r"://[^/@\s]+@")
 _WORDS: Final = ("password", "secret")  # in a name of anything
 _PARAMETERS: Final = (0x0012, 0x0016, 0x0025)  # passwords of access points, 8.8 of JT/T 808-2019
 
 
-def shown(kind: Kind, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as anybody may see them."""
-    secret = {argument.name for argument in kind.arguments if argument.secret}
+def shown(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a command of this name as anybody may see them."""
+    kind = BY_NAME.get(name)
+    secret = {one.name for one in kind.arguments if one.secret} if kind is not None else set()
     found = {
         name: HIDDEN if name in secret and value else without_secrets(value)
         for name, value in arguments.items()
@@ -43,7 +48,7 @@ def without_secrets(value: Any) -> Any:
         }
     if isinstance(value, list | tuple):
         return [without_secrets(one) for one in value]
-    return value
+    return _USER_OF_URL.sub(f"://{HIDDEN}@", value) if isinstance(value, str) else value
 
 
 def _is_secret(name: str) -> bool:
@@ -69,3 +74,9 @@ def opened(seal: Seal, command: str, kept: bytes) -> dict[str, Any] | None:
     """The arguments; None where they were sealed under another secret."""
     plain = seal.open(command, kept)
     return None if plain is None else msgspec.json.decode(plain, type=dict[str, Any])
+
+
+def digest(secret: bytes, arguments: Mapping[str, Any]) -> str:
+    """By which the same arguments are known again when they are gone; 64 hex digits."""
+    plain = msgspec.json.encode(arguments, order="sorted")
+    return hmac.new(secret, plain, hashlib.sha256).hexdigest()

@@ -51,7 +51,7 @@ def desire(
     old = get(db, tenant, vehicle)
     if if_version is not None and old.desired_version != if_version:
         raise StateChanged(f"the desired state is at version {old.desired_version} now")
-    _check_depth("desired", patch)
+    check_depth("desired", patch)
     text = _checked("desired", merged(old.desired, patch))
     values = {"desired": text, "desired_version": old.desired_version + 1, "desired_us": now}
     same = vehicle_states.c.desired_version == old.desired_version
@@ -65,7 +65,7 @@ def report(
 ) -> VehicleState:
     """Take what a vehicle reports; raises `InvalidCommand`, `StateChanged` to be tried again."""
     old = get(db, tenant, vehicle)
-    _check_depth("reported", patch)
+    check_depth("reported", patch)
     text = _checked("reported", merged(old.reported, patch))
     values = {"reported": text, "reported_version": old.reported_version + 1, "reported_us": now}
     same = vehicle_states.c.reported_version == old.reported_version
@@ -153,7 +153,7 @@ def _checked(field: str, state: Mapping[str, Any]) -> str:
     return text
 
 
-def _check_depth(field: str, patch: Mapping[str, Any]) -> None:
+def check_depth(field: str, patch: Mapping[str, Any]) -> None:
     """Level by level, since a patch may be nested deeper than the interpreter can go.
 
     A merge nests no deeper than what it merges.

@@ -27,6 +27,7 @@ commands = Table(
     Column("name", String(40), nullable=False),
     Column("arguments", Text, nullable=False),  # JSON object, secrets hidden
     Column("sealed", LargeBinary),  # all arguments where some are secret, until the end
+    Column("digest", String(64)),  # of all arguments where some are secret: HMAC-SHA-256
     Column("state", String(12), nullable=False),
     Column("reason", String(500), nullable=False, default=""),
     Column("result", Text),  # JSON

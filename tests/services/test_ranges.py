@@ -28,6 +28,7 @@ SIGNALS = (
     Signal("Vehicle.Bytes", "uint8[]"),
     Signal("Vehicle.IsOn", "boolean"),
     Signal("Vehicle.Step", "int8", allowed=("-1", "0", "2")),
+    Signal("Vehicle.Huge", "int64", allowed=(str(2**53 + 1), "-3")),
     Signal("Vehicle.Level", "float", allowed=("0.1", "5.0")),
     Signal("Vehicle.Three", "float[]", None, 0, 5, array_size=3),
 )
@@ -49,6 +50,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "Vehicle.Bytes": st.lists(_WHOLE, max_size=3),
     "Vehicle.IsOn": st.booleans(),
     "Vehicle.Step": st.integers(-3, 3),
+    "Vehicle.Huge": st.sampled_from([2**53, 2**53 + 1, 2**53 + 2, -3, 0]),
     "Vehicle.Level": _REAL,
     "Vehicle.Three": st.lists(_REAL, min_size=2, max_size=4),
 }
@@ -67,7 +69,8 @@ def plainly_outside(signal: Signal, value: Any) -> bool:
             return True
         return any(plainly_outside(replace(signal, datatype=signal.scalar), one) for one in value)
     if signal.allowed and signal.scalar != "string":
-        return value not in map(float, signal.allowed)
+        number = int if "int" in signal.scalar else float
+        return value not in map(number, signal.allowed)
     if signal.allowed:
         return value not in signal.allowed
     if signal.datatype.startswith("uint") and not 0 <= value < 1 << int(signal.datatype[4:]):

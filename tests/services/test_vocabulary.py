@@ -144,6 +144,10 @@ WRONG = {
         NEW.format("datatype: uint8, max: 3, allowed: [1]"), 1, "cannot stand together",
     ),
     "size of no array": (NEW.format("datatype: uint8, arraysize: 3"), 1, "stands at arrays"),
+    "a number twice": (NEW.format("datatype: uint8, allowed: [1, 2, 1]"), 1, "there twice"),
+    "size is no number": (
+        NEW.format("datatype: 'uint8[]', arraysize: true"), 1, "a whole number from 1",
+    ),
     "size zero": (NEW.format("datatype: 'uint8[]', arraysize: 0"), 1, "a whole number from 1"),
     "a struct": (NEW.format("datatype: Types.Position"), 1, "no datatype"),
     "no description": ("\nVehicle.Extra: {type: sensor, datatype: float}", 2, "a description"),

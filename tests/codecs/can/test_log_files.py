@@ -292,6 +292,19 @@ def test_a_packed_log_is_read_up_to_its_cut(tmp_path):
     assert log.remarks[0] == "the gzip file is cut off; what lies before is kept"
 
 
+@pytest.mark.parametrize("name", ["issue_1905.blf", "test_CanMessage.asc", "test_CanMessage.trc"])
+def test_logs_of_every_kind_may_be_packed(tmp_path, name):
+    plain = open_log(shared_data(f"can/python-can/{name}"), "UTC")
+    path = tmp_path / f"{name}.gz"
+    path.write_bytes(gzip.compress(plain.path.read_bytes()))
+    packed = open_log(path, "UTC")
+    wanted, found = CanFrames.concat(plain.blocks()), CanFrames.concat(packed.blocks())
+    assert len(found) > 0
+    assert found.time.tolist() == wanted.time.tolist()
+    assert found.payload.tolist() == wanted.payload.tolist()
+    assert packed.remarks == plain.remarks
+
+
 @pytest.mark.parametrize("size", [72_819, 72_813, 60_000, 36_410, 20_000, 9_715])
 def test_an_mf4_that_lost_its_power_is_read_up_to_its_last_frame(tmp_path, capfd, size):
     data = shared_data("can/css/j1939_bam_FCBF0606.MF4").read_bytes()

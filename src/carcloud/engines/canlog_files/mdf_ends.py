@@ -14,6 +14,9 @@ _FIRST: Final = 64  # offset of the block HD
 _DATA: Final = (b"##DT", b"##DZ", b"##DV")
 _VLSD: Final = 1  # flag of a channel group whose records have a length in front
 _MOST: Final = 1_000_000  # blocks; a file may go round in circles
+_MOST_WALKED: Final = 500_000_000  # bytes of records, which are looked at one by one
+_PIECE: Final = 4 * 1024 * 1024  # bytes that are read at a time
+_LONGEST_HEAD: Final = 12  # bytes of a record's id and length
 
 
 class _Cut(Exception):
@@ -33,6 +36,10 @@ class _Blocks:
             raise _Cut
         return found
 
+    def piece(self, at: int) -> bytes:
+        self._stream.seek(at)
+        return self._stream.read(_PIECE)
+
     def links(self, at: int) -> tuple[bytes, int, tuple[int, ...], int]:
         """(id, length, links, offset of what follows them)."""
         self._left -= 1
@@ -49,8 +56,9 @@ def is_cut_off(path: Path) -> bool:
         blocks = _Blocks(stream)
         try:
             _, _, links, _ = blocks.links(_FIRST)
-            group = links[0]
-            while group:
+            group, seen = links[0], set[int]()
+            while group and group not in seen:
+                seen.add(group)
                 _, _, links, body = blocks.links(group)
                 _check_data(blocks, links, blocks.read(body, 1)[0])
                 group = links[0]
@@ -99,16 +107,19 @@ def _records(blocks: _Blocks, group: int) -> dict[int, int]:
 
 
 def _check_records(blocks: _Blocks, at: int, id_bytes: int, sizes: dict[int, int]) -> None:
-    data = blocks.read(at, blocks.size - at)
-    at, end = 0, len(data)
-    while at < end:
-        ident = int.from_bytes(data[at : at + id_bytes], "little")
-        at += id_bytes
+    if blocks.size - at > _MOST_WALKED:
+        return
+    data, begin = b"", at  # of a piece of the file, and where it begins
+    while at < blocks.size:
+        if at + _LONGEST_HEAD > begin + len(data):
+            data, begin = blocks.piece(at), at
+        head = data[at - begin : at - begin + _LONGEST_HEAD]
+        ident = int.from_bytes(head[:id_bytes], "little")
+        if len(head) < id_bytes:
+            raise _Cut
         if ident not in sizes:
-            if at > end:
-                raise _Cut
             return  # no record: nothing can be told
-        size = sizes[ident] or 4 + int.from_bytes(data[at : at + 4], "little")
-        at += size
-    if at > end:
+        length = 4 + int.from_bytes(head[id_bytes : id_bytes + 4], "little")
+        at += id_bytes + (sizes[ident] or length)
+    if at > blocks.size:
         raise _Cut

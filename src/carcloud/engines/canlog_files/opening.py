@@ -120,6 +120,7 @@ class _Packed(io.RawIOBase):
         self._stream = gzip.GzipFile(fileobj=raw)
         self._remarks = remarks
         self._ended = False
+        self._at = 0  # bytes of what it holds
 
     def readable(self) -> bool:
         return True
@@ -131,7 +132,14 @@ class _Packed(io.RawIOBase):
             self._ended, found = True, b""
             self._remarks.append("the gzip file is cut off; what lies before is kept")
         buffer[: len(found)] = found
+        self._at += len(found)
         return len(found)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Tells where it is, and goes nowhere."""
+        if (offset, whence) != (0, io.SEEK_CUR):
+            raise io.UnsupportedOperation("seek")
+        return self._at
 
 
 @contextmanager

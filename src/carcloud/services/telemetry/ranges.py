@@ -111,7 +111,8 @@ def _of_other_size(size: int, column: pa.ChunkedArray) -> Mask:
 
 def _check_of(signal: Signal) -> _Check | None:
     if signal.allowed and signal.scalar in NUMBERS:
-        return partial(_no_such_number, tuple(map(float, signal.allowed)))
+        number = int if signal.scalar in INTEGERS else float
+        return partial(_no_such_number, tuple(map(number, signal.allowed)))
     if signal.allowed:
         return partial(_not_allowed, frozenset(signal.allowed))
     if signal.scalar not in NUMBERS:
@@ -142,8 +143,11 @@ def _not_allowed(allowed: frozenset[str], values: Any) -> pa.Array | None:
 def _no_such_number(allowed: tuple[float, ...], values: Any) -> pa.Array | None:
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         return None
-    held = values.type.to_pandas_dtype() if pa.types.is_floating(values.type) else np.float64
-    known = np.isin(pc.fill_null(values, 0).to_numpy().astype(held), np.array(allowed, held))
+    held = values.type.to_pandas_dtype()
+    if pa.types.is_integer(values.type):
+        least, most = INTEGERS[str(values.type)]
+        allowed = tuple(one for one in allowed if least <= one <= most and one == int(one))
+    known = np.isin(pc.fill_null(values, 0).to_numpy(), np.array(allowed, held))
     return pc.and_(values.is_valid(), pa.array(~known))
 
 

@@ -88,7 +88,7 @@ def _array_size(signal: Signal, keys: Mapping[str, Given], say: Say) -> int | No
         return signal.array_size
     if not signal.datatype.endswith("[]"):
         say(given, f"arraysize stands at arrays, not at a {signal.datatype}")
-    elif not isinstance(given.value, int) or not 1 <= given.value <= MOST_ELEMENTS:
+    elif type(given.value) is not int or not 1 <= given.value <= MOST_ELEMENTS:
         say(given, f"arraysize is a whole number from 1 to {MOST_ELEMENTS}")
     else:
         return given.value
@@ -147,7 +147,9 @@ def _allowed(signal: Signal, keys: Mapping[str, Given], say: Say) -> tuple[str, 
     for one in given.value:
         if signal.scalar in NUMBERS:
             number = _number("an allowed value", signal, one, say)
-            if number is not None and str(number) not in values:
+            if number is not None and str(number) in values:
+                say(one, f"{number} is there twice")
+            elif number is not None:
                 values.append(str(number))
         elif not isinstance(one.value, str):
             say(one, f"{one.text or 'a list'} is no text here: put it in quotes")

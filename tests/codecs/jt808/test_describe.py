@@ -1,6 +1,7 @@
 """`decode_line`: any line gives JSON objects."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.codecs.jt808 import examples as ex
 from tests.codecs.jt808.bodies import BODIES
 
 from carcloud.codecs.checks import bcc
+from carcloud.codecs.jt808 import gather
 from carcloud.codecs.jt808.describe import Capture, decode_bytes, decode_line
 from carcloud.codecs.jt808.encode import encode
 from carcloud.codecs.jt808.frame import Frame, Splitter, build, build_message, unescape
@@ -209,6 +211,49 @@ def test_incomplete_messages_are_bounded_in_bytes() -> None:
     assert [one.frame.serial for one in lone] == [0, 10, 20, 30, 40, 50, 60, 70, 80][: len(lone)]
     assert 7 <= len(lone) < 10
     assert all(isinstance(one, Lone) and "too much is incomplete" in one.why for one in lone)
+
+
+def packet(serial: int, number: int, packets: int) -> Frame:
+    raw = build(2019, 0x0900, "1", serial, b"x", packets=packets, packet=number)
+    (piece,) = Splitter().feed(raw)
+    assert isinstance(piece, Frame)
+    return piece
+
+
+def test_a_lone_packet_costs_little_whatever_its_number_of_packets() -> None:
+    gatherer = Gatherer()
+    list(gatherer.add(packet(3, 3, 65_535)))
+    tracemalloc.start()
+    (lone,) = gatherer.finish()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    named = ", ".join(str(number) for number in range(1, 22) if number != 3)
+    assert lone.why == f"{named} and 65514 more did not come"
+    assert peak < 100_000
+
+
+def test_complete_messages_are_remembered_in_few_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "_REMEMBERED_PACKETS", 4_000)
+    gatherer = Gatherer()
+
+    def whole_of(serial: int, packets: int) -> Frame:
+        body = [packet(serial + number, number + 1, packets) for number in range(packets)]
+        (found,) = (one for frame in body for one in gatherer.add(frame))
+        assert isinstance(found, Frame)
+        return found
+
+    tracemalloc.start()
+    whole = whole_of(1, 2_000)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 2_000 * 8 + len(whole.raw) + len(whole.body) + 10_000
+    for serial in (20_000, 30_000):
+        whole_of(serial, 1_000)
+    (lone,) = gatherer.add(packet(8, 8, 2_000))
+    assert isinstance(lone, Lone)
+    assert lone.code == "repeated"
+    whole_of(40_000, 2)
+    assert list(gatherer.add(packet(8, 8, 2_000))) == []
 
 
 def test_bodies_are_of_the_edition_that_the_terminal_has_registered_with() -> None:

@@ -4,9 +4,11 @@ The gateway's `packets` asks terminals for what is missing; here the end of the 
 """
 
 import zlib
+from array import array
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from carcloud.codecs.jt808.frame import Frame
@@ -15,6 +17,7 @@ from carcloud.codecs.jt808.packets import joined
 MOST_HELD: Final = 64_000_000  # bytes of incomplete messages; above it the oldest is given up
 _OVERHEAD: Final = 400  # bytes that a held packet costs besides its own
 _REMEMBERED: Final = 256  # complete messages whose packets are known when they come again
+_REMEMBERED_PACKETS: Final = 1_000_000  # of all these together, 4 bytes each
 _NAMED: Final = 20  # packet numbers in a text
 
 # terminal, layout of the header, message id, serial number of the first packet, packets
@@ -37,7 +40,8 @@ class Gatherer:
         self._most_held = most_held
         self._held = 0
         self._groups: OrderedDict[_Key, dict[int, Frame]] = OrderedDict()
-        self._done: OrderedDict[_Key, tuple[int, ...]] = OrderedDict()  # CRC-32 of each body
+        self._done: OrderedDict[_Key, array[int]] = OrderedDict()  # CRC-32 of each body
+        self._done_packets = 0
 
     def add(self, frame: Frame) -> Iterator[Frame | Lone]:
         """Take one packet; gives its message once all are here, and what is given up."""
@@ -71,16 +75,21 @@ class Gatherer:
         group = self._groups.pop(key)
         frames = [group[number] for number in sorted(group)]
         self._held -= sum(map(_size, frames))
-        self._done[key] = tuple(zlib.crc32(frame.body) for frame in frames)
-        self._done.move_to_end(key)
-        if len(self._done) > _REMEMBERED:
-            self._done.popitem(last=False)
+        self._remember(key, frames)
         return joined(frames)
+
+    def _remember(self, key: _Key, frames: Iterable[Frame]) -> None:
+        checks = array("I", (zlib.crc32(frame.body) for frame in frames))
+        self._done_packets += len(checks) - len(self._done.pop(key, ()))
+        self._done[key] = checks
+        while len(self._done) > _REMEMBERED or self._done_packets > _REMEMBERED_PACKETS:
+            _, oldest = self._done.popitem(last=False)
+            self._done_packets -= len(oldest)
 
     def _give_up(self, key: _Key, because: str = "") -> Iterator[Lone]:
         group = self._groups.pop(key)
         self._held -= sum(map(_size, group.values()))
-        why = _missing([number for number in range(1, key[-1] + 1) if number not in group])
+        why = _missing(group, key[-1])
         for number in sorted(group):
             yield Lone(group[number], "packet", f"{why}; {because}" if because else why)
 
@@ -89,7 +98,8 @@ def _size(frame: Frame) -> int:
     return len(frame.raw) + len(frame.body) + _OVERHEAD
 
 
-def _missing(numbers: Sequence[int]) -> str:
-    named = ", ".join(map(str, numbers[:_NAMED]))
-    more = len(numbers) - _NAMED
+def _missing(here: Collection[int], packets: int) -> str:
+    lacking = (number for number in range(1, packets + 1) if number not in here)
+    named = ", ".join(map(str, islice(lacking, _NAMED)))
+    more = packets - len(here) - _NAMED
     return f"{named}{f' and {more} more' if more > 0 else ''} did not come"

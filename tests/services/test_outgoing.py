@@ -207,6 +207,31 @@ def test_vehicles_with_very_much_are_told_all_of_it(
         assert (len(found.messages), found.more, found.gone) == (2, True, {1})
 
 
+def test_whether_messages_are_still_wanted_is_told_by_one_select(
+    service: Outgoing, records: SqlRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "_HEADS", 3)
+    with records.transaction() as db:
+        put_many_in(db, A, {CAR: [Draft(COMMANDS, b"go")] * 5}, now=START)
+        engine = db.engine
+    numbers = [one.id for one in service.waiting(A, CAR)]
+    counted = list[str]()
+
+    def count(_c: object, _k: object, text: str, *_: object) -> None:
+        counted.append(text)
+
+    def selects(*held: int) -> int:
+        counted.clear()
+        [found] = service.look([Wanted(A, CAR, (), frozenset(), frozenset(held))])
+        assert found == Waits((), False, frozenset(held) - set(numbers))
+        return len([text for text in counted if "vehicle_messages" in text])
+
+    listen(engine, "before_cursor_execute", count)
+    told = [selects(), selects(1, *numbers[:3]), selects(numbers[4])]
+    remove(engine, "before_cursor_execute", count)
+    assert told == [1, 1, 2]
+
+
 def test_gateways_find_what_was_put_since(service: Outgoing, clock: Clock) -> None:
     service.send(A, CAR, COMMANDS, b"go", actor="ann")
     clock.now += SECOND

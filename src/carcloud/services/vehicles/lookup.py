@@ -101,7 +101,9 @@ def look_in(db: Connection, wanting: Sequence[Wanted], now: int) -> list[Waits]:
         key = one.tenant, one.vehicle
         mine: Sequence[_Head] = heads.get(key, ())
         choice = _choose(one, mine, room, now)
-        if len(mine) == _HEADS and (not choice.more or max(one.held, default=0) > mine[-1].id):
+        if len(mine) == _HEADS and (
+            (one.filters and not choice.more) or max(one.held, default=0) > mine[-1].id
+        ):
             mine = _heads(db, {one.vehicle}, None)[key]
             choice = _choose(one, mine, room, now)
         room.take(choice)

@@ -34,6 +34,7 @@ from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import QueryLimits
 from carcloud.rundir import RunDir
 from carcloud.services.campaigns.api import Campaigns, DryRun, Follow
+from carcloud.services.commands.api import without_secrets
 from carcloud.services.compliance.api import PlatformAccounts
 from carcloud.services.telemetry.api import QueryOptions, QueryQuota, Telemetry
 from carcloud.services.tenancy.api import NotSignedIn, Tenancy
@@ -170,8 +171,13 @@ def web_figures(
 
 
 def kept_jt808(message: bytes, edition: str | None) -> Mapping[str, Any]:
-    """A kept message of JT/T 808 as JSON; 2011 is known by the registration only."""
-    return decode_bytes(message, registered=2011 if edition == "2011" else 2013)[0]
+    """A kept message of JT/T 808 as JSON, without the passwords among a terminal's parameters.
+
+    2011 is known by the registration only.
+    """
+    found = decode_bytes(message, registered=2011 if edition == "2011" else 2013)[0]
+    shown: Mapping[str, Any] = without_secrets(found)
+    return shown
 
 
 def make_services(settings: Settings, engines: Engines, known: KnownTenants) -> Services:

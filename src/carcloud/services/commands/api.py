@@ -44,7 +44,7 @@ from carcloud.services.commands.kinds import (
 )
 from carcloud.services.commands.parked import check_parked
 from carcloud.services.commands.rows import command_of, event_of, find, new_id, waiting_of
-from carcloud.services.commands.secrecy import digest, sealed, shown
+from carcloud.services.commands.secrecy import digest, sealed, shown, without_secrets
 from carcloud.services.commands.store import commands, metadata
 from carcloud.services.commands.types import (
     ENDED,
@@ -91,6 +91,7 @@ __all__ = [
     "Waiting",
     "kind_of",
     "metadata",
+    "without_secrets",
 ]  # fmt: skip
 
 Check = Callable[[str, Mapping[str, Any], str | None], None]

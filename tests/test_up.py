@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,7 +21,8 @@ import pytest
 
 from carcloud.app.first_start import prepare
 from carcloud.config import Settings
-from carcloud.supervisor import Supervisor
+from carcloud.rundir import RunDir
+from carcloud.supervisor import StartFailed, Supervisor
 
 # A cloud that starts for the first time compiles its decoders.
 pytestmark = pytest.mark.timeout(300)
@@ -211,6 +213,90 @@ def test_nobody_else_gets_the_ports_of_gateways_before_they_listen_or_while_they
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind(("127.0.0.1", port))
+
+
+def with_mqtt(data: Path, port: int, **given: int) -> Supervisor:
+    """One of which only the listener of MQTT has a port of vehicles."""
+    off = {"gateway.gbt32960.port": -1, "gateway.jt808.port": -1, "storage.port": 0}
+    return Supervisor(Settings({"data": str(data), "gateway.mqtt.port": port, **off, **given}))
+
+
+def opened(*options: int, port: int = 0) -> socket.socket:
+    bound = socket.socket()
+    for option in options:
+        bound.setsockopt(socket.SOL_SOCKET, option, 1)
+    try:
+        bound.bind(("127.0.0.1", port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def test_connections_of_an_earlier_program_in_time_wait_keep_no_port_from_a_gateway(tmp_path):
+    with opened(socket.SO_REUSEADDR) as earlier:
+        earlier.listen()
+        address = earlier.getsockname()
+        with socket.create_connection(address) as client:
+            earlier.accept()[0].close()
+            assert client.recv(1) == b""
+    supervisor = with_mqtt(tmp_path, address[1])
+    try:
+        supervisor._settle_port()
+        with opened(socket.SO_REUSEADDR, socket.SO_REUSEPORT, port=address[1]) as gateway:
+            gateway.listen()
+    finally:
+        supervisor.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no two sockets bind to a port so")
+def test_of_two_that_have_bound_to_a_port_one_gets_it_and_the_other_is_told(tmp_path):
+    with opened(socket.SO_REUSEADDR) as other:
+        port = other.getsockname()[1]
+        supervisor = with_mqtt(tmp_path, port)
+        try:
+            supervisor._settle_port()
+            with pytest.raises(OSError, match="in use"):
+                other.listen()
+            with pytest.raises(StartFailed, match=str(port)):
+                with_mqtt(tmp_path, port)._settle_port()
+        finally:
+            supervisor.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no two sockets bind to a port so")
+def test_clouds_that_start_at_once_do_not_share_a_port(tmp_path):
+    both = threading.Barrier(2, timeout=30)
+    got: list[int] = []  # rounds
+
+    def start(port: int) -> None:
+        for number in range(200):
+            supervisor = with_mqtt(tmp_path, port)
+            both.wait()
+            with suppress(StartFailed):
+                supervisor._settle_port()
+                got.append(number)
+            both.wait()
+            supervisor.stop()
+
+    with opened(socket.SO_REUSEADDR) as bound:  # so that nobody is given the port meanwhile
+        port = bound.getsockname()[1]
+        threads = [threading.Thread(target=start, args=(port,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not both.broken  # nothing but `StartFailed` was raised
+    assert got
+    assert len(got) == len(set(got))
+
+
+def test_a_start_that_fails_holds_no_port(tmp_path, taken_port):
+    supervisor = with_mqtt(tmp_path, 0, **{"web.port": taken_port})
+    with pytest.raises(StartFailed, match=str(taken_port)):
+        supervisor.call()
+    assert not supervisor._bound
+    RunDir(tmp_path).claim()
 
 
 def test_a_start_that_fails_later_tells_the_password_it_made(tmp_path, taken_port):

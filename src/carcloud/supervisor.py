@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,7 @@ _SLOWEST = ("web", "ingest", "jobs", "gateway")  # to start
 _STOP_ORDER = ("gateway", "ingest", "web", "jobs")  # no new frames first, then store what there is
 _CAN_BIND_BESIDE = sys.platform == "linux"  # a socket that has SO_REUSEPORT and does not listen
 _VEHICLES = ("gateway.gbt32960", "gateway.jt808", "gateway.mqtt")  # whose ports vehicles connect to
+_BACKLOG = 1024  # connections that wait to be accepted
 _BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LOOK_S = 3.0  # between two looks into the stream server's log
 _PATIENCE_S = 15.0  # until it is told that a start takes long
@@ -88,10 +90,14 @@ class Supervisor:
 
     def call(self) -> None:
         """Start the processes of all roles: they load what they need and wait for `start`, which
-        calls them where nobody did; raises `StartFailed`."""
+        calls them where nobody did; raises `StartFailed`, and holds nothing then."""
         self.run.claim()
-        self._settle_port()
-        self._listen()
+        try:
+            self._settle_port()
+            self._listen()
+        except StartFailed:
+            self.stop()
+            raise
         if self.forks and CAN_FORK and len(self.roles) > 1:
             load_shared()
         gate = self._gate = Gate()
@@ -295,10 +301,10 @@ class Supervisor:
         for prefix in _VEHICLES:
             if self.settings.whole(f"{prefix}.port") < 0:
                 continue
-            with _opened(self.settings, prefix) as probe:
-                port = probe.getsockname()[1]
+            with _opened(self.settings, prefix) as opened, _told(self.settings, prefix):
+                port = opened.getsockname()[1]
                 if _CAN_BIND_BESIDE:
-                    self._bound.append(_kept(probe))
+                    self._bound.append(_kept(opened))
             self.settings = self.settings.with_values({f"{prefix}.port": port})
 
     def _let_go(self) -> None:
@@ -311,9 +317,7 @@ class Supervisor:
         the same, and no connection falls between the two."""
         if "web" in self.roles:
             for name, setting in (("web", "web"), ("s3", "storage")):
-                opened = _opened(self.settings, setting)
-                opened.listen(1024)
-                self._listeners[name] = opened
+                self._listeners[name] = _opened(self.settings, setting)
 
     def _each(self) -> Iterable[tuple[str, Child]]:
         return self.children.items()
@@ -395,28 +399,49 @@ class Supervisor:
                 raise StartFailed(f"{role} ended with {code}: {words}")
 
 
-def _opened(settings: Settings, prefix: str) -> socket.socket:
-    """A socket bound to `<prefix>.host` and `<prefix>.port`; raises `StartFailed`."""
+@contextmanager
+def _told(settings: Settings, prefix: str) -> Iterator[None]:
+    """Raises `StartFailed` in place of what the system says of `<prefix>.host` and its port."""
     host, port = settings.text(f"{prefix}.host"), settings.whole(f"{prefix}.port")
-    opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        opened.bind((host, port))
+        yield
     except OSError as error:
-        opened.close()
         raise StartFailed(f"{prefix} cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _opened(settings: Settings, prefix: str) -> socket.socket:
+    """A socket that listens on `<prefix>.host` and `<prefix>.port`; raises `StartFailed`."""
+    host, port = settings.text(f"{prefix}.host"), settings.whole(f"{prefix}.port")
+    with _told(settings, prefix):
+        opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            opened.bind((host, port))
+            opened.listen(_BACKLOG)
+        except OSError:
+            opened.close()
+            raise
     return opened
 
 
-def _kept(probe: socket.socket) -> socket.socket:
-    """A further socket on the port of a bound one, beside which only gateways of this user bind.
+def _kept(opened: socket.socket) -> socket.socket:
+    """A further socket on the port of a listening one, beside which only gateways of this user
+    bind once that is closed.
 
-    Two that have SO_REUSEADDR, as `probe`, keep each other out only when one of them listens.
+    SO_REUSEADDR is needed where connections of an earlier program are in TIME_WAIT. Two sockets
+    that have it bind to one port, but only one of them listens: so `opened` keeps others out until
+    the new socket has bound and given it up.
     """
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    kept = socket.socket(probe.family)
-    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    kept.bind(probe.getsockname())
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    kept = socket.socket(opened.family)
+    try:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            kept.setsockopt(socket.SOL_SOCKET, option, 1)
+        kept.bind(opened.getsockname())
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    except OSError:
+        kept.close()
+        raise
     return kept
 
 

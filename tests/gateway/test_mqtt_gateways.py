@@ -30,7 +30,8 @@ from carcloud.engines.stream_nats import NatsServer
 from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.orders import Order
 from carcloud.model.time import SECOND, now_us
-from carcloud.services.vehicles.api import Lifecycle, VehicleChange, announce
+from carcloud.ports.errors import Unavailable
+from carcloud.services.vehicles.api import Lifecycle, VehicleChange, Vehicles, announce
 from tests.gateway.conftest import MAX_BYTES
 from tests.gateway.mqtt_client import CAR, SIGNALS, Client, Site, T, site, until
 from tests.gateway.test_gbt32960 import run
@@ -132,6 +133,29 @@ def test_what_changes_before_the_first_look_is_seen(
             _revoke(found)
             may_look.set()
             assert await car.get() == Disconnect(Reason.NOT_AUTHORIZED)
+
+    run(check())
+
+
+def test_what_changes_as_soon_as_the_registry_is_back_is_seen(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_vehicles: Vehicles, *_args: object, **_given: object) -> None:
+        raise Unavailable("the registry is away")
+
+    async def check() -> None:
+        with monkeypatch.context() as until_back:
+            for name in ("changed_after", "admit_many"):
+                until_back.setattr(Vehicles, name, away)
+            started = site(server, tmp_path)
+            found = await started.__aenter__()
+            await asyncio.sleep(0.2)  # the first look fails, too
+        try:
+            car = await found.client()
+            _revoke(found)
+            assert await car.get() == Disconnect(Reason.NOT_AUTHORIZED)
+        finally:
+            await started.__aexit__(None, None, None)
 
     run(check())
 

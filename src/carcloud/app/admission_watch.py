@@ -6,7 +6,6 @@ that are connected here, with what they came in by. Suspended tenants are `Tenan
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from typing import Final
@@ -33,34 +32,24 @@ class AdmissionWatch:
     def __init__(self, vehicles: Vehicles, roster: Roster) -> None:
         self._vehicles = vehicles
         self._roster = roster
-        self._begun: int | None = None  # the newest change before anybody came in
+        self._settled: deque[int] = deque(maxlen=_BACK)  # the newest change at each last look;
+        # first of all, before anybody came in
 
-    async def begin(self) -> None:
-        """Call it before the first vehicle may come in: what changes from now on is seen. While
-        the registry does not answer, nobody comes in."""
-        with contextlib.suppress(EngineError):
-            self._begun = await self._newest()
+    def begin(self) -> None:
+        """Call it early and before each answer to logins, not in the event loop: what changes
+        from the first time on that the registry answers is seen. Raises `EngineError`."""
+        if not self._settled:
+            self._settled.append(self._vehicles.changed_after(_NEVER)[0])
 
     async def run(self) -> None:
         """Look once a second, until cancelled."""
-        settled = deque([await self._begin()], maxlen=_BACK)
         while True:
             try:
-                settled.append(await self._look(settled[0]))
+                if self._settled:
+                    self._settled.append(await self._look(self._settled[0]))
             except EngineError as error:
                 log.info("changes of the registry wait: %s", error)
             await asyncio.sleep(_LOOK_S)
-
-    async def _begin(self) -> int:
-        while self._begun is None:
-            await self.begin()
-            if self._begun is None:
-                await asyncio.sleep(_LOOK_S)
-        return self._begun
-
-    async def _newest(self) -> int:
-        """The newest change."""
-        return (await asyncio.to_thread(self._vehicles.changed_after, _NEVER))[0]
 
     async def _look(self, after: int) -> int:
         """Look at changes after a mark; returns the newest."""

@@ -1,6 +1,7 @@
 """The gateway role: sockets of vehicles, one listener per protocol."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -132,7 +133,8 @@ class GatewayRole:
     async def start(self, tls: ssl.SSLContext | None = None) -> dict[str, dict[str, object]]:
         """Listen; returns the addresses by protocol. `tls` = of the GB/T 32960 listener."""
         await self.watch.start()
-        await self.admissions.begin()
+        with contextlib.suppress(EngineError):
+            await asyncio.to_thread(self.admissions.begin)
         addresses = {
             name: await one.start(tls if name == "gbt32960" else None)
             for name, one in self.listeners.items()
@@ -229,6 +231,7 @@ class GatewayRole:
 
     def _admit(self, logins: Sequence[Login]) -> list[Admission]:
         """Ask the registry; runs in a thread."""
+        self.admissions.begin()
         wanted = [_wanted(login) for login in logins]
         found = self._vehicles.admit_many(wanted, auto_register=self._auto_register)
         return [_told(one) for one in found]

@@ -175,7 +175,8 @@ def _seaweed(folder: Path) -> Iterator[Server | None]:
     names = ("master.port", "volume.port", "filer.port", "s3.port")
     command = [
         str(program), "server", "-s3", "-filer", f"-dir={folder}", "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}",
+        "-ip.bind=127.0.0.1", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
         *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
     ]  # fmt: skip
     with _running(command, folder, ports[3]) as pid:

@@ -77,7 +77,7 @@ def test_a_signal_goes_into_a_campaign_and_what_is_not_saved_comes_back(page: Pa
     expect(page.locator("input[name=name]")).to_have_value("", timeout=LONG)
 
 
-def test_a_command_is_given_and_cancelled(page: Page, cloud: Cloud):
+def test_a_command_is_given_and_executed(page: Page, cloud: Cloud):
     found = page.request.get(f"{cloud.url}/v1/vehicles").json()["items"]
     page.goto(f"{cloud.url}/vehicles/{found[8]['id']}?tab=commands")
     page.get_by_test_id("give-command").click()
@@ -86,8 +86,4 @@ def test_a_command_is_given_and_cancelled(page: Page, cloud: Cloud):
     dialog.get_by_role("button", name="Give command").click()
     row = page.get_by_test_id("commands").get_by_role("row").filter(has_text="Read parameters")
     state = row.get_by_test_id("command-state")
-    # the simulated vehicle never answers
-    expect(state).to_have_text(re.compile("Waits|Sent"), timeout=LONG)
-    row.get_by_role("button", name="Cancel").click()
-    page.get_by_test_id("confirm").click()
-    expect(state).to_have_text("Cancelled", timeout=LONG)
+    expect(state).to_have_text("Executed", timeout=LONG)

@@ -62,6 +62,32 @@ def ask_for_kept_data(page: Page, cloud: Cloud) -> None:
     _post(page, cloud, f"{campaign}/end")
 
 
+def test_a_command_with_a_password_waits_and_is_cancelled(
+    page: Page, browser: Browser, cloud: Cloud
+):
+    owner = {"name": "lou", "password": PASSWORD}
+    _post(page, cloud, "/v1/tenants", {"id": "asking", "name": "Asking Fleet", "owner": owner})
+    with person(browser, cloud, "lou", PASSWORD) as lou:
+        _post(lou, cloud, "/v1/vehicles", {"id": "LTESTKEPT00000003"})
+        lou.goto(f"{cloud.url}/vehicles/LTESTKEPT00000003?tab=commands")
+        lou.get_by_test_id("give-command").click()
+        dialog = lou.get_by_role("dialog")
+        dialog.locator("select[name=name]").select_option("change-server")
+        dialog.locator("input[name='arguments.address']").fill("192.0.2.1")
+        password = dialog.locator("input[name='arguments.password']")
+        expect(password).to_have_attribute("type", "password")
+        password.fill("open-sesame")
+        dialog.get_by_role("button", name="Give command").click()
+        row = lou.get_by_test_id("commands").get_by_role("row").filter(has_text="192.0.2.1")
+        expect(row).to_contain_text("password=(hidden)", timeout=LONG)
+        state = row.get_by_test_id("command-state")
+        expect(state).to_have_text("Waits", timeout=LONG)
+        row.get_by_role("button", name="Cancel").click()
+        lou.get_by_test_id("confirm").click()
+        expect(state).to_have_text("Cancelled", timeout=LONG)
+        expect(lou.get_by_test_id("commands")).not_to_contain_text("open-sesame")
+
+
 def _post(page: Page, cloud: Cloud, path: str, body: object = None) -> dict[str, str]:
     answer = page.request.post(f"{cloud.url}{path}", data=body)
     assert answer.ok, answer.text()

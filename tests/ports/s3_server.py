@@ -44,7 +44,8 @@ def seaweed(folder: Path) -> Iterator[str]:
     command = [
         str(program), "server", "-s3", "-filer", f"-dir={folder}", "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1", f"-s3.config={config}", "-master.volumeSizeLimitMB=64",
-        "-volume.max=8", *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
+        "-volume.max=8", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)

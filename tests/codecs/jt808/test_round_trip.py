@@ -226,3 +226,10 @@ def test_any_body_is_read_or_refused(number: int, year: int, body: bytes) -> Non
         decode_body(number, year, body)
     except FrameError as error:
         assert error.code == "overrun"
+
+
+def test_a_long_maker_code_is_long_in_bytes() -> None:
+    body = bytes.fromhex("1818caca2b2f3500000000000000000000")
+    fields, notes = decode_body(0x8108, 2011, body)
+    assert (fields["maker"], notes) == ("\x18适+/5", ())
+    assert encode(0x8108, 2011, fields) == body

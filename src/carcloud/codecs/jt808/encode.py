@@ -46,7 +46,8 @@ def _is_otherwise(message: int, fields: Mapping[str, Value]) -> bool:
         return "content" not in fields
     if message == _FOUND:
         return "packet_count" in fields
-    return isinstance(maker, (str, bytes)) and len(maker) > _MAKER
+    wire = maker.encode("gbk", "replace") if isinstance(maker, str) else maker
+    return isinstance(wire, bytes) and len(wire) > _MAKER
 
 
 def encode_position(fields: Mapping[str, Value]) -> bytes:

@@ -147,6 +147,19 @@ async def take(stream: Stream, reader: str, count: int, batch: int = 10) -> list
     return found
 
 
+async def begins_with(stream: NatsStream, seqs: list[int]) -> None:
+    """A new reader gets these first. Of three servers the one that serves it may free what was
+    released a moment later than the one that answered."""
+    found: list[int] = []
+    attempts = iter(range(100))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(60):
+            while found != seqs:
+                reader = f"new-{next(attempts)}-{seqs[0]}"
+                found = [message.seq for message in await take(stream, reader, len(seqs))]
+    assert found == seqs
+
+
 def test_reads_what_was_published_in_order(anywhere: NatsServer | Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         seqs = [await stream.publish(SUBJECT, b"%d" % i, f"m{i}") for i in range(25)]
@@ -219,12 +232,12 @@ def test_release_frees_and_reading_goes_on_after_it(anywhere: NatsServer | Clust
         await stream.release("FRAMES", 4)
         extent = await stream.info("FRAMES")
         assert (extent.first_seq, extent.last_seq, extent.messages) == (5, 10, 6)
-        assert [m.seq for m in await take(stream, "a", 6)] == [5, 6, 7, 8, 9, 10]
+        await begins_with(stream, [5, 6, 7, 8, 9, 10])
         await stream.release("FRAMES", 99)
         extent = await stream.info("FRAMES")
         assert (extent.first_seq, extent.last_seq, extent.messages) == (100, 99, 0)
         assert await stream.publish(SUBJECT, b"next", "n") == 100
-        assert [m.seq for m in await take(stream, "b", 1)] == [100]
+        await begins_with(stream, [100])
 
     run(anywhere, test)
 

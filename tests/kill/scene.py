@@ -23,6 +23,7 @@ from carcloud.config import Settings
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.ports.lake import Slice, TableRef
 from carcloud.ports.records import Records
+from carcloud.role_process import RoleProcess
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import settings_for
@@ -68,7 +69,12 @@ def port(supervisor: Supervisor, protocol: str) -> int:
 
 
 class Kills:
-    """SIGKILL for one process after the other, at moments nobody expects; then `over` is set."""
+    """SIGKILL for one process after the other, at moments nobody expects; then `over` is set.
+
+    `work` counts what each vehicle has got done. The first process is killed once all have done
+    something, and it is over once all have done `least` more since the last one was: however slow
+    the machine, there is work to disturb, and work behind it.
+    """
 
     def __init__(
         self,
@@ -77,6 +83,8 @@ class Kills:
         *,
         turns: int = 1,
         pause_s: tuple[float, float] = (2.0, 3.0),
+        work: Callable[[], Sequence[int]] = lambda: (),
+        least: int = 1,
     ) -> None:
         seed = int.from_bytes(os.urandom(4), "big")
         print("seed", seed)
@@ -85,6 +93,8 @@ class Kills:
         self._pause_s = pause_s
         self._victims = [r for _ in range(turns) for r in self.dice.sample(roles, len(roles))]
         self._due = time.monotonic() + self.dice.uniform(*pause_s)
+        self._work, self._least = work, least
+        self._before = [0 for _ in work()]  # what was done when the last one was killed
         self.done: Counter[str] = Counter()
         self.over = threading.Event()
 
@@ -92,13 +102,30 @@ class Kills:
         """Kill the next one, if it is time to."""
         if time.monotonic() < self._due:
             return
-        if self._victims:
-            role = self._victims.pop(0)
-            os.kill(self._supervisor.pids()[role], signal.SIGKILL)
-            self.done[role] += 1
+        if not self._victims:
+            if self._gone_on(self._least):
+                self.over.set()
+        elif (self.done or self._gone_on(1)) and kill(self._supervisor, self._victims[0]):
+            self._before = list(self._work())
+            self.done[self._victims.pop(0)] += 1
             self._due = time.monotonic() + self.dice.uniform(*self._pause_s)
-        else:
-            self.over.set()
+
+    def _gone_on(self, by: int) -> bool:
+        pairs = zip(self._work(), self._before, strict=True)
+        return all(now - before >= by for now, before in pairs)
+
+
+def kill(supervisor: Supervisor, role: str) -> bool:
+    """SIGKILL; False for a process that has ended by itself and waits to be started again."""
+    if role == "stream":
+        assert supervisor.server is not None
+        process: RoleProcess = supervisor.server.process
+    else:
+        process = supervisor.children[role].process
+    if process.poll() is not None:
+        return False
+    process.send_signal(signal.SIGKILL)
+    return True
 
 
 def meanwhile(
@@ -117,19 +144,27 @@ def meanwhile(
 def stored(
     supervisor: Supervisor, wanted: Collection[Moment], table: TableRef = SIGNALS, **what: Any
 ) -> pa.Table:
-    """The rows of a table, once it has all that is wanted and grows no more."""
+    """The rows of a table, once it has all that is wanted and grows no more, and every process
+    that was killed serves again."""
     lake, before = open_lake(supervisor.settings), -1
+    deadline = time.monotonic() + 90
     try:
-        for _ in range(40):
+        while True:
             supervisor.tend()
             rows = lake.read(table, Slice(**what))
-            if rows.num_rows == before and set(wanted) <= set(moments(rows)):
-                break
+            whole = rows.num_rows == before and set(wanted) <= set(moments(rows))
+            if (whole and serves(supervisor)) or time.monotonic() > deadline:
+                return rows
             before = rows.num_rows
             time.sleep(1)
-        return rows
     finally:
         lake.close()
+
+
+def serves(supervisor: Supervisor) -> bool:
+    """Whether all processes of roles have said that they serve."""
+    children = supervisor.children.items()
+    return all(supervisor.run.ready(role, child.process.pid) for role, child in children)
 
 
 def moments(rows: pa.Table) -> list[Moment]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from carcloud.app.engines import open_records
 from carcloud.codecs.mqtt.packets import (
     Ack,
     Connack,
@@ -25,11 +26,11 @@ from carcloud.codecs.mqtt.packets import (
 )
 from carcloud.codecs.mqtt.properties import Properties
 from carcloud.model.ids import DEFAULT_TENANT
-from carcloud.services.vehicles.api import NewVehicle, Vehicles
+from carcloud.services.vehicles.api import NewVehicle, Outgoing, OutgoingMessage, Vehicles
 from tests.gateway.mqtt_client import Client
 from tests.kill.scene import Kills, Lost, client, cloud, meanwhile, moments, port, stored, twice
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
 SPEED = "Vehicle.Speed"
 HOUR_S = Properties(session_expiry=3600)
@@ -38,10 +39,10 @@ ROWS = 3  # of a message
 BUSY = 0x88  # the registry does not answer
 
 
-async def heard(link: Client) -> Any:
+async def heard(link: Client, patience_s: float = 6) -> Any:
     """The next packet; raises `Lost`."""
     try:
-        packet = await link.get(6)
+        packet = await link.get(patience_s)
     except TimeoutError as error:
         raise Lost("silence") from error
     if packet is None or isinstance(packet, Disconnect):
@@ -49,14 +50,16 @@ async def heard(link: Client) -> Any:
     return packet
 
 
-async def connected(where: int, vehicle: str, token: str) -> tuple[Client, bool]:
+async def connected(
+    where: int, vehicle: str, token: str, patience_s: float = 6
+) -> tuple[Client, bool]:
     """A client of a session that lives on, and whether the gateway knew it; raises `Lost`."""
     link = await Client.open(where)
     link.send(
         Connect(vehicle, clean_start=False, keep_alive=60, username=vehicle,
                 password=token.encode(), properties=HOUR_S)
     )  # fmt: skip
-    answer = await heard(link)
+    answer = await heard(link, patience_s)
     assert isinstance(answer, Connack)
     if answer.reason:
         assert answer.reason == BUSY, answer
@@ -93,10 +96,10 @@ class Publisher:
                 return
 
     async def _publish(self, link: Client, over: threading.Event) -> None:
+        self.again += len(self.released) + len(self.waiting)
         for number in self.released:
             link.send(Ack(Type.PUBREL, number))
         for number, payload in self.waiting.items():
-            self.again += 1
             self._send(link, number, payload, dup=True)
         if self.durable:
             self._new(link, self.durable[-1])
@@ -155,14 +158,15 @@ def test_every_acknowledged_publish_is_in_the_lake_once(tmp_path: Path) -> None:
 
     began = int(time.time() * 1000) - 3_600_000
     with cloud(tmp_path, enrol) as supervisor:
-        where, kills = port(supervisor, "mqtt"), Kills(supervisor)
+        where = port(supervisor, "mqtt")
         fleet = [
             Publisher(name, token, 1 + at % 2, began)
             for at, (name, token) in enumerate(tokens.items())
         ]
+        kills = Kills(supervisor, work=lambda: [len(one.durable) for one in fleet], least=100)
 
         async def work() -> None:
-            async with asyncio.timeout(90), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(150), asyncio.TaskGroup() as group:
                 for one in fleet:
                     group.create_task(one.run(where, kills.over))
 
@@ -180,14 +184,17 @@ def test_every_acknowledged_publish_is_in_the_lake_once(tmp_path: Path) -> None:
 
 
 async def subscribed(where: int, vehicle: str, token: str) -> tuple[Client, bool]:
-    """A client that hears all that comes down; whether its session was known."""
-    async with asyncio.timeout(40):
+    """A client that hears all that comes down; whether its session was known.
+
+    It waits long for an answer: who has hung up is answered all the same, and known from then on.
+    """
+    async with asyncio.timeout(60):
         while True:
             try:
-                link, known = await connected(where, vehicle, token)
+                link, known = await connected(where, vehicle, token, patience_s=40)
                 if not known:
                     link.send(Subscribe(1, (Subscription(f"v1/{vehicle}/#", 1),)))
-                    assert isinstance(await heard(link), Suback)
+                    assert isinstance(await heard(link, patience_s=40), Suback)
             except (OSError, Lost):
                 await asyncio.sleep(0.1)
             else:
@@ -233,6 +240,10 @@ def test_what_waits_for_a_session_comes_after_its_gateway_was_killed(tmp_path: P
             changed = http.patch(f"/v1/vehicles/{car}/state/desired", json=state)
             assert changed.status_code == 200, changed.text
 
+        def waits() -> list[OutgoingMessage]:
+            every = Outgoing(records).waiting(DEFAULT_TENANT, car)
+            return [one for one in every if one.topic.endswith("/commands")]
+
         async def scene() -> None:
             first, known = await subscribed(where, car, token[0])
             assert not known
@@ -251,6 +262,9 @@ def test_what_waits_for_a_session_comes_after_its_gateway_was_killed(tmp_path: P
             assert commands_of(told) == given
             assert {one.topic.rpartition("/")[2] for one in told if one.retain} >= {"desired"}
             assert desired_of(told) == {"lamp": False, "horn": True}
+            async with asyncio.timeout(30):
+                while waits():  # for the gateway to take what was acknowledged
+                    await asyncio.sleep(0.1)
             kill("gateway")
             third, _ = await subscribed(where, car, token[0])
             told = await until_quiet(third, acknowledge=True)
@@ -261,7 +275,11 @@ def test_what_waits_for_a_session_comes_after_its_gateway_was_killed(tmp_path: P
         def kill(role: str) -> None:
             os.kill(supervisor.pids()[role], signal.SIGKILL)
 
-        meanwhile(supervisor, scene, lambda: None)
+        records = open_records(supervisor.settings)
+        try:
+            meanwhile(supervisor, scene, lambda: None)
+        finally:
+            records.close()
 
 
 def commands_of(told: list[Publish]) -> list[str]:

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ from carcloud.ports.records import Records
 from carcloud.services.vehicles.api import NewVehicle, VehicleModel, Vehicles
 from carcloud.services.vocabulary.api import Mappings, Vocabulary
 from carcloud.supervisor import Supervisor
-from tests.kill.scene import client, cloud, moments, stored, twice
+from tests.kill.scene import client, cloud, kill, moments, stored, twice
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
 DBC = """\
 BO_ 291 Wheels: 8 ECU
@@ -87,9 +88,10 @@ async def send_history(settings: Settings) -> dict[tuple[str, int], float]:
 
 
 def map_anew(http: httpx.Client, factor: int) -> None:
-    """From now on a raw speed counts so much."""
+    """From now on a raw speed counts so much, one more than before."""
     body = {"text": MAPPING, "dbc": {"truck.dbc": DBC.format(factor=factor)}}
-    saved = http.put("/v1/models/truck/mapping", json=body, headers={"If-Match": '"1"'})
+    since = {"If-Match": f'"{factor - 1}"'}
+    saved = http.put("/v1/models/truck/mapping", json=body, headers=since)
     assert saved.status_code == 200, saved.text
 
 
@@ -105,7 +107,7 @@ def until(
     supervisor: Supervisor, http: httpx.Client, job: str, true: Callable[[Any], bool]
 ) -> dict[str, Any]:
     """The job, once that is true of it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while not true(found := http.get(job).json()):
         assert time.monotonic() < deadline, found
         supervisor.tend()
@@ -113,9 +115,43 @@ def until(
     return dict(found)
 
 
-def in_the_middle(job: dict[str, Any], least: float) -> bool:
-    """It runs and has come so far."""
-    return bool(job["state"] == "running" and (job["progress"] or 0) >= least)
+def ended(job: dict[str, Any]) -> bool:
+    """Nothing more becomes of it."""
+    return job["state"] not in ("running", "queued")
+
+
+def disturbed(
+    supervisor: Supervisor, http: httpx.Client, least: float, kill: Callable[[], object]
+) -> dict[str, Any]:
+    """A job at its end; what `kill` ends was killed when it had come so far, but for a job that
+    was done before anybody saw it there."""
+    job = begin(http)
+
+    def seen(found: dict[str, Any]) -> bool:
+        return ended(found) or (found["state"] == "running" and (found["progress"] or 0) >= least)
+
+    if not ended(until(supervisor, http, job, seen)):
+        kill()
+    return until(supervisor, http, job, ended)
+
+
+def kill_workers(supervisor: Supervisor) -> None:
+    """The processes that the jobs process gives work to."""
+    jobs = supervisor.pids()["jobs"]
+    for worker in set(Snapshot.take().below(jobs)) - {jobs}:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+
+
+def latest(http: httpx.Client, wanted: dict[str, float]) -> dict[str, float]:
+    """The speeds of twins, once they are as wanted: what is told them is on its way for a while."""
+    deadline = time.monotonic() + 30
+    while True:
+        twins = {phone: http.get(f"/v1/vehicles/{phone}/twin").json() for phone in wanted}
+        found = {phone: twin["signals"][SPEED]["value"] for phone, twin in twins.items()}
+        if found == wanted or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
 
 
 def test_a_job_that_is_killed_leaves_each_row_once_with_its_new_value(tmp_path: Path) -> None:
@@ -125,30 +161,30 @@ def test_a_job_that_is_killed_leaves_each_row_once_with_its_new_value(tmp_path: 
     with cloud(tmp_path, enrol) as supervisor, client(supervisor) as http:
         raw = asyncio.run(send_history(supervisor.settings))
         before = stored(supervisor, raw)
-        map_anew(http, 2)
-        first = begin(http)  # its own process is killed: the job has failed, and is asked again
-        early = dice.uniform(0.1, 0.4)
-        until(supervisor, http, first, lambda job: in_the_middle(job, early))
-        jobs = supervisor.pids()["jobs"]
-        for worker in set(Snapshot.take().below(jobs)) - {jobs}:
-            os.kill(worker, signal.SIGKILL)
-        died = until(supervisor, http, first, lambda job: job["state"] not in ("running", "queued"))
-        part = stored(supervisor, raw)[SPEED].to_pylist()
-        job = begin(http)
-        some = dice.uniform(0.1, 0.6)
-        until(supervisor, http, job, lambda job: in_the_middle(job, some))
-        os.kill(supervisor.pids()["jobs"], signal.SIGKILL)  # gives out jobs: it is done again
-        done = until(supervisor, http, job, lambda job: job["state"] not in ("running", "queued"))
+        for factor in range(2, 8):  # until its own process was killed: the job has failed
+            map_anew(http, factor)
+            early = dice.uniform(0.2, 0.4)  # of the first days there is nothing
+            died = disturbed(supervisor, http, early, lambda: kill_workers(supervisor))
+            if died["state"] != "succeeded":
+                break
+        part, new = stored(supervisor, raw)[SPEED].to_pylist(), factor
+        for last in range(new, new + 6):  # until it was cut short, and done again
+            if last > new:
+                map_anew(http, last)
+            some = dice.uniform(0.1, 0.6)
+            done = disturbed(supervisor, http, some, lambda: kill(supervisor, "jobs"))
+            if done["attempt"] > 1:
+                break
         rows = stored(supervisor, raw)
-        twins = [http.get(f"/v1/vehicles/{phone}/twin").json() for phone in TRUCKS]
-    found = moments(rows)
+        newest = {phone: max(at for name, at in raw if name == phone) for phone in TRUCKS}
+        wanted = {phone: last * raw[phone, newest[phone]] for phone in TRUCKS}
+        twins = latest(http, wanted)
+    found, total = moments(rows), sum(raw.values())
     values = dict(zip(found, rows[SPEED].to_pylist(), strict=True))
-    print(died["state"], done["result"], done["attempt"], sum(part), sum(values.values()))
+    print(new, last, done["result"], done["attempt"], total, sum(part), sum(values.values()))
     assert (died["state"], done["state"], done["attempt"]) == ("failed", "succeeded", 2)
     assert len(raw) == len(TRUCKS) * DAYS * FRAMES == before.num_rows
-    assert sum(raw.values()) < sum(part) < 2 * sum(raw.values()), "killed in the middle"
+    assert (new - 1) * total < sum(part) < new * total, "killed in the middle"
     assert twice(found) == []
-    assert values == {moment: 2 * speed for moment, speed in raw.items()}
-    newest = {phone: max(at for name, at in raw if name == phone) for phone in TRUCKS}
-    for phone, twin in zip(TRUCKS, twins, strict=True):
-        assert twin["signals"][SPEED]["value"] == 2 * raw[phone, newest[phone]]
+    assert values == {moment: last * speed for moment, speed in raw.items()}
+    assert twins == wanted

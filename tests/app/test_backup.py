@@ -45,7 +45,7 @@ def quiet(_part: str, _size: int) -> None:
 
 async def send(settings: Settings, seconds: range) -> None:
     """One report a second, each in a message of its own."""
-    engines = await open_engines(settings)
+    engines = await open_engines(settings, patient=True)
     for second in seconds:
         data = block((VIN, report(VIN, second)))
         seq = await engines.stream.publish("frames.default.gbt32960", data, f"s{second}")
@@ -54,7 +54,7 @@ async def send(settings: Settings, seconds: range) -> None:
 
 
 async def ingest_up_to(settings: Settings, seq: int) -> None:
-    engines = await open_engines(settings)
+    engines = await open_engines(settings, patient=True)
     await until_confirmed(engines.stream, seq, make_ingest(settings, engines))
     await engines.close()
 

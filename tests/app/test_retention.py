@@ -48,6 +48,7 @@ def until(true: Callable[[], bool], seconds: float) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(300)
 def test_the_jobs_role_drops_what_is_too_old(tmp_path: Path) -> None:
     settings = Settings(
         {"data": str(tmp_path), "lake.frames_days": 7, "lake.signals_days": 30, "lake.upkeep_s": 1}
@@ -69,7 +70,7 @@ def test_the_jobs_role_drops_what_is_too_old(tmp_path: Path) -> None:
     supervisor = Supervisor(settings, roles=("jobs",))
     try:
         supervisor.start()
-        until(lambda: kept() == [expected] * 2, 60)
+        until(lambda: kept() == [expected] * 2, 150)
     finally:
         supervisor.stop()
     assert kept() == [expected] * 2

@@ -1,8 +1,6 @@
 """A backup of a running cloud makes a second one with the same rows, which goes on from there."""
 
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import httpx
@@ -21,7 +19,8 @@ from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.ports.lake import Slice, TableRef
 from carcloud.simulator.options import SimulateOptions, SimulateResult
 from carcloud.supervisor import Supervisor
-from tests.kill.test_spine import drive, settings_for, settled
+from tests.kill.driving import drive_until, halted
+from tests.kill.test_spine import settings_for, settled
 
 pytestmark = pytest.mark.soak
 
@@ -34,9 +33,14 @@ def run(settings: Settings, *words: str) -> str:
     return answer.output
 
 
-def fleet(settings: Settings, seed: int, seconds: int = 4) -> SimulateOptions:
-    port = settings.whole("gateway.gbt32960.port")
-    return SimulateOptions(port=port, vehicles=10, seconds=seconds, seed=seed)
+def driven(supervisor: Supervisor, seed: int) -> SimulateResult:
+    """What came of ten vehicles that report until something of them is acknowledged."""
+    port = supervisor.settings.whole("gateway.gbt32960.port")
+    options = SimulateOptions(port=port, vehicles=10, seed=seed, drain_s=60)
+    result = drive_until(supervisor, options, lambda now: now.acknowledged >= 30)
+    assert result.acknowledged >= 30
+    assert result.unconfirmed == 0
+    return result
 
 
 def reports(settings: Settings) -> set[tuple[str, int, int]]:
@@ -70,32 +74,26 @@ def in_rows(kept: Reader, records) -> None:
     assert sum(kept.manifest.records.values()) > 50
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_a_backup_of_a_running_cloud_makes_a_second_one(tmp_path: Path) -> None:
     first, copy = settings_for(tmp_path / "first"), tmp_path / "copy"
     prepare(first)
     supervisor = Supervisor(first)
-    stopped = False
-
-    def stop_ingest() -> None:
-        nonlocal stopped
-        if not stopped and reports(first):  # what follows is in the stream alone
-            os.kill(supervisor.pids()["ingest"], signal.SIGSTOP)
-            stopped = True
-
     try:
         supervisor.start()
         put_a_bucket(supervisor)
-        result = drive(supervisor, fleet(first, 1, 8), stop_ingest)
-        assert stopped
-        before = reports(first)
-        run(first, "backup", str(copy))
-        os.kill(supervisor.pids()["ingest"], signal.SIGCONT)
-        whole = settled(supervisor, result)
+        early = driven(supervisor, 1)
+        assert settled(supervisor, early).missing == 0
+        with halted(supervisor.pids()["ingest"]):  # what follows is in the stream alone
+            late = driven(supervisor, 3)
+            before = reports(first)
+            run(first, "backup", str(copy))
+        whole = settled(supervisor, late)
     finally:
         supervisor.stop()
+    assert len(before) == early.acknowledged
+    assert whole.stored == early.acknowledged + late.acknowledged
     kept = Reader.open(copy)
-    assert len(before) < whole.stored == result.acknowledged, "nothing was in the stream alone"
     assert kept.manifest.streams["FRAMES"].first <= kept.manifest.streams["FRAMES"].last
     shutil.move(tmp_path / "first", tmp_path / "gone")
     second = settings_for(tmp_path / "second")
@@ -108,20 +106,18 @@ def test_a_backup_of_a_running_cloud_makes_a_second_one(tmp_path: Path) -> None:
     blobs = {blob.key: open_blobs(second).get(blob.key) for blob in open_blobs(second).list("")}
     assert b"\0\1" * 50_000 in blobs.values()
     assert len(blobs) == kept.manifest.blobs
-    goes_on(second, result)
+    goes_on(second, late, whole.stored)
 
 
-def goes_on(settings: Settings, before: SimulateResult) -> None:
+def goes_on(settings: Settings, late: SimulateResult, reported: int) -> None:
     """The second cloud stores what was in the stream, and what vehicles send now."""
     prepare(settings)
     supervisor = Supervisor(settings)
     try:
         supervisor.start()
-        found = settled(supervisor, before)
-        assert (found.missing, found.duplicates, found.stored) == (0, 0, before.acknowledged)
-        more = drive(supervisor, fleet(settings, 2), lambda: None)
-        assert more.unconfirmed == 0
-        later = settled(supervisor, more)
+        found = settled(supervisor, late)
+        assert (found.missing, found.duplicates, found.stored) == (0, 0, reported)
+        later = settled(supervisor, driven(supervisor, 2))
         assert (later.missing, later.duplicates) == (0, 0)
         web, token = supervisor.run.facts("web"), supervisor.run.local_token()
         got = httpx.get(

@@ -3,8 +3,6 @@
 Real processes, real sockets: vehicles -> A -> B, where B's processes end with `kill -9`.
 """
 
-import os
-import signal
 import threading
 import time
 from pathlib import Path
@@ -72,7 +70,7 @@ def test_a_further_platform_that_is_killed_gets_every_report_once(tmp_path: Path
     result: list[SimulateResult] = []
     options = SimulateOptions(
         port=lower.whole("gateway.gbt32960.port"), vehicles=VEHICLES, seconds=32, seed=6,
-        drain_s=30,
+        drain_s=60,
     )  # fmt: skip
     fleet = threading.Thread(target=lambda: result.append(uvloop.run(simulate(options))))
     try:
@@ -86,8 +84,9 @@ def test_a_further_platform_that_is_killed_gets_every_report_once(tmp_path: Path
             age = time.monotonic() - began
             if age > 8 and not killed:  # all of it at once; the supervisor starts it anew
                 killed = True
-                for pid in above.pids().values():
-                    os.kill(pid, signal.SIGKILL)
+                for child in above.children.values():
+                    child.process.kill()
+                above.server.process.kill()
             if age > 16 and not stopped:  # the whole platform is away for a while
                 stopped = True
                 above.stop()
@@ -96,14 +95,18 @@ def test_a_further_platform_that_is_killed_gets_every_report_once(tmp_path: Path
                 above.start()
             above.tend() if above.children else None
             fleet.join(0.2)
-        ours, theirs = settled(lower, upper, below, above)
+        if stopped and not above.pids():  # to stop took a slow machine all the time
+            above = Supervisor(upper)
+            above.start()
+        ours, theirs = settled(lower, upper, below, above, result[0].acknowledged)
         state = make_compliance(lower, Opened(lower)).state(DEFAULT_TENANT, "upper")
     finally:
         below.stop()
         above.stop()
     print(len(ours), len(theirs), state)
+    assert killed and stopped
     assert result[0].unconfirmed == 0
-    assert len(ours) > VEHICLES * 25
+    assert len(ours) == result[0].acknowledged > VEHICLES * 12
     assert sorted(theirs) == sorted(ours)
     assert len(set(theirs)) == len(theirs)
     assert (state.refused, state.expired) == (0, 0)
@@ -112,15 +115,16 @@ def test_a_further_platform_that_is_killed_gets_every_report_once(tmp_path: Path
 
 
 def settled(
-    lower: Settings, upper: Settings, below: Supervisor, above: Supervisor
+    lower: Settings, upper: Settings, below: Supervisor, above: Supervisor, reported: int
 ) -> tuple[list[tuple[str, int, int]], list[tuple[str, int, int]]]:
-    """The reports of both when the upper one has as many and neither grows."""
-    before = None
-    for _ in range(90):
+    """The reports of both when the lower one has all that were made, the upper one has the same,
+    and neither grows."""
+    before, deadline = None, time.monotonic() + 120
+    while time.monotonic() < deadline:
         below.tend()
         above.tend()
         found = reports(lower), reports(upper)
-        if found == before and len(found[0]) <= len(found[1]):
+        if found == before and len(found[0]) >= reported and sorted(found[0]) == sorted(found[1]):
             break
         before = found
         time.sleep(1)

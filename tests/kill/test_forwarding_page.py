@@ -35,7 +35,7 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_the_example_does_what_the_page_says(tmp_path):
     upper, lower, drive, ask = blocks()
     env = environment(tmp_path)
@@ -60,11 +60,12 @@ def test_the_example_does_what_the_page_says(tmp_path):
         said = run(drive)
         assert "LOWERPLATFORM0001 may log in" in said
         assert "upper forwards to 127.0.0.1:" in said
-        deadline = time.monotonic() + 60
+        made = re.search(r"^ *acknowledged +(\d+)$", said, re.MULTILINE)[1]
+        deadline = time.monotonic() + 120
         while True:
             answer = run(ask)
             counts = re.findall(r"^ *(\d+) +(\d+) *$", answer, re.MULTILINE)
-            if len(counts) == 2 and counts[0] == counts[1] and int(counts[0][0]) >= 45:
+            if counts == [(made, "5")] * 2:
                 break
             assert time.monotonic() < deadline, answer
             time.sleep(1)
@@ -72,6 +73,6 @@ def test_the_example_does_what_the_page_says(tmp_path):
         for process in started:
             process.send_signal(signal.SIGINT)
         for process in started:
-            process.wait(40)
-    assert counts[0][1] == "5"
+            process.wait(100)
+    assert int(made) > 5
     assert answer.count("source=platform") == 5

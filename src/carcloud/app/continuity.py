@@ -21,7 +21,7 @@ def go_on(settings: Settings) -> int:
 
 
 async def _go_on(settings: Settings) -> int:
-    engines = await open_engines(settings)
+    engines = await open_engines(settings, patient=True)
     try:
         extent = await engines.stream.info(FRAMES.name)
         if extent.last_seq > 0:

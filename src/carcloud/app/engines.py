@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LAKE_TABLES = (*TELEMETRY,)
 """The tables that every tenant has, of all services."""
 
+_CONNECT_S, _CALL_S = 10.0, 5.0  # that a role waits for the stream, and tries again then
+_PATIENCE_S = 60.0  # that a tool waits, which would fail then
+
 
 class Engines:
     """The engines of one process; make it with `open_engines`."""
@@ -57,8 +60,11 @@ class Engines:
             self.records.close()
 
 
-async def open_engines(settings: Settings) -> Engines:
-    """Connect to the stream; raises `Unavailable`."""
+async def open_engines(settings: Settings, *, patient: bool = False) -> Engines:
+    """Connect to the stream; raises `Unavailable`.
+
+    `patient` is for who does something once and cannot go on later: a disk may be busy for a while.
+    """
     access = RunDir(Path(settings.text("data"))).stream()
     stream = await NatsStream.connect(
         access.url,
@@ -66,6 +72,8 @@ async def open_engines(settings: Settings) -> Engines:
         password=access.password,
         max_bytes=int(settings.number("stream.max_gb") * 1e9),
         replicas=settings.whole("stream.replicas") if settings.text("stream.url") else 1,
+        timeout_s=_PATIENCE_S if patient else _CONNECT_S,
+        call_s=_PATIENCE_S if patient else _CALL_S,
     )
     return Engines(settings, stream)
 

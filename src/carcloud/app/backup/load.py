@@ -26,7 +26,7 @@ async def load(settings: Settings, source: Reader, tell: Tell) -> None:
     Raises `BrokenBackup`, `EngineError`.
     """
     reached, usage = await asyncio.to_thread(_load_rest, settings, source, tell)
-    engines = await open_engines(settings)
+    engines = await open_engines(settings, patient=True)
     try:
         await streams.load(engines.stream, FRAMES.name, source, reached)
         await streams.load(engines.stream, USAGE.name, source, usage, usage)

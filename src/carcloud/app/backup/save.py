@@ -35,7 +35,7 @@ async def save(settings: Settings, into: Path, tell: Tell) -> Manifest:
     await asyncio.to_thread(_check_records, settings)
     await asyncio.to_thread(writer.begin)
     begun = iso(now_us())
-    engines = await open_engines(settings)
+    engines = await open_engines(settings, patient=True)
     try:
         kept = {
             name: await streams.save(engines.stream, name, writer)

@@ -54,7 +54,7 @@ def check(settings: Settings, source: Reader, *, aside: bool) -> None:
 
 async def require_empty_streams(settings: Settings) -> None:
     """Return if no stream has had a message; raises `NotEmpty`. The stream server must run."""
-    engines = await open_engines(settings)
+    engines = await open_engines(settings, patient=True)
     try:
         for name in (FRAMES.name, USAGE.name, EVENTS.name):
             if (await engines.stream.info(name)).last_seq:

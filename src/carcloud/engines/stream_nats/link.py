@@ -18,7 +18,7 @@ from carcloud.ports.errors import Unavailable
 
 _log = logging.getLogger(__name__)
 
-_CALL_TIMEOUT = 5.0  # s
+CALL_S = 5.0  # after which a question counts as not answered
 _INBOX_BYTES = 256 * 1024 * 1024  # received and not yet taken, one subscription
 _NO_RESPONDERS = "503"
 _REDIAL_S = 0.2
@@ -56,11 +56,12 @@ class Link:
     """A connection.
 
     `epoch` grows each time it is lost: what was in flight then is gone. `on_back` is called
-    each time it is there again.
+    each time it is there again. A question is given up after `call_s`.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, call_s: float = CALL_S) -> None:
         self._address = address
+        self._call_s = call_s
         self._client = Client()
         self._up = asyncio.Event()
         self._closing = False
@@ -109,15 +110,16 @@ class Link:
         subject: str,
         data: bytes,
         headers: dict[str, str] | None = None,
-        timeout_s: float = _CALL_TIMEOUT,
+        timeout_s: float | None = None,
     ) -> bytes:
-        """Publish `data` and return the answer; raises `Unavailable` after `timeout_s`.
+        """Publish `data` and return the answer; raises `Unavailable` after `timeout_s`, where it is
+        given, or else `call_s`.
 
         Asked again if the connection is lost meanwhile, so what is asked must bear repeating.
         """
         if len(data) > MAX_MESSAGE - 4096:
             raise ValueError(f"a message of {len(data)} bytes is too large for the stream")
-        async with _Deadline(timeout_s):
+        async with _Deadline(self._call_s if timeout_s is None else timeout_s):
             try:
                 return await self._ask_directly(subject, data, headers)
             except Broken:
@@ -160,9 +162,7 @@ class Link:
         finally:
             self._asked.pop(token, None)
 
-    async def api(
-        self, verb: str, request: dict[str, Any], timeout_s: float = _CALL_TIMEOUT
-    ) -> Any:
+    async def api(self, verb: str, request: dict[str, Any], timeout_s: float | None = None) -> Any:
         """One call of the JetStream API; raises `ApiError`, `Unavailable`."""
         body = json.dumps(request).encode() if request else b""
         return answer_of(await self.ask(f"$JS.API.{verb}", body, timeout_s=timeout_s))

@@ -13,7 +13,7 @@ from carcloud.engines.stream_nats.limits import (
     POSITIONS_BYTES,
     USAGE_BYTES,
 )
-from carcloud.engines.stream_nats.link import Address, ApiError, Link, answer_of
+from carcloud.engines.stream_nats.link import CALL_S, Address, ApiError, Link, answer_of
 from carcloud.engines.stream_nats.reader import Reader
 from carcloud.model.streams import EVENTS, FRAMES, USAGE
 from carcloud.ports.errors import Full, Unavailable
@@ -51,6 +51,7 @@ class NatsStream:
         max_bytes: int,
         replicas: int = 1,
         timeout_s: float = 10.0,
+        call_s: float = CALL_S,
     ) -> "NatsStream":
         """Connect to `url` (`nats://host:port`, no credentials in it) and make the streams.
 
@@ -58,9 +59,9 @@ class NatsStream:
         message. A cluster that has just begun is waited for, up to `timeout_s`.
 
         `max_bytes` bounds the frames that the lake does not have yet. A connection lost later
-        is made again for ever; calls raise `Unavailable` meanwhile.
+        is made again for ever; calls that are not answered for `call_s` raise `Unavailable`.
         """
-        link = Link(Address(url, user, password))
+        link = Link(Address(url, user, password), call_s)
         await link.open(timeout_s)
         deadline = asyncio.get_running_loop().time() + timeout_s
         try:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.kill.driving import halted
 from tests.ports.free import free_port, free_ports
 
 from carcloud.engines.stream_nats import Member, NatsServer, NatsStream
@@ -108,7 +109,9 @@ def start(store: Path, room: int) -> NatsServer:
 
 
 @asynccontextmanager
-async def connected(server: NatsServer | Cluster, room: int = ROOM) -> AsyncIterator[NatsStream]:
+async def connected(
+    server: NatsServer | Cluster, room: int = ROOM, call_s: float = 5
+) -> AsyncIterator[NatsStream]:
     cluster = isinstance(server, Cluster)
     stream = await NatsStream.connect(
         server.url if cluster else f"nats://127.0.0.1:{server.port}",
@@ -117,6 +120,7 @@ async def connected(server: NatsServer | Cluster, room: int = ROOM) -> AsyncIter
         max_bytes=room,
         replicas=3 if cluster else 1,
         timeout_s=30,
+        call_s=call_s,
     )
     try:
         yield stream
@@ -314,6 +318,18 @@ def test_calls_fail_while_the_server_is_away_and_work_after(server: NatsServer) 
 
 
 @pytest.mark.soak
+def test_a_question_is_given_up_after_as_long_as_was_said(server: NatsServer) -> None:
+    async def test() -> None:
+        async with connected(server, call_s=60) as patient, connected(server, call_s=0.3) as hasty:
+            with halted(server.process.pid):
+                waiting = asyncio.create_task(patient.publish(SUBJECT, b"x", "1"))
+                with pytest.raises(Unavailable, match=r"no answer .* in 0\.3 s"):
+                    await hasty.publish(SUBJECT, b"y", "2")
+            assert await waiting in (1, 2)
+
+    asyncio.run(test())
+
+
 def test_without_two_of_three_nothing_is_acknowledged(cluster: Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         assert await stream.publish(SUBJECT, b"three", "m1") == 1

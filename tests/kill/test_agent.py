@@ -27,7 +27,7 @@ from tests.agent.server import Server
 from tests.agent.test_agent import EVERY, MODEL, campaign_file, speeds, write_log
 from tests.kill.scene import Kills, client, cloud, meanwhile, moments, port, stored, twice
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 
 CAR = "car-1"
 EVENTS = TableRef(DEFAULT_TENANT, CAMPAIGN_EVENTS)
@@ -55,6 +55,10 @@ class AgentProcess:
     def kept(self) -> int:
         """Records that it has said to be on disk."""
         return int(self._status()["records"]["kept"]) if self.status_file.exists() else 0
+
+    def reports(self) -> int:
+        """Rows of latest values that it has said to be on disk."""
+        return int(self._status()["records"]["reports"]) if self.status_file.exists() else 0
 
     def waits(self) -> bool:
         """Whether it has anything that the cloud has not."""
@@ -133,24 +137,30 @@ def test_what_the_agent_kept_is_in_the_lake_once(
         where = port(supervisor, "mqtt")
         kills = Kills(supervisor, pause_s=(2.5, 3.5))
 
-        def play(log: str | None = log) -> AgentProcess:
-            started.append(AgentProcess(tmp_path, where, "report_interval_ms = 100", log=log))
+        def play(log: str | None = log, to: int = where) -> AgentProcess:
+            started.append(AgentProcess(tmp_path, to, "report_interval_ms = 100", log=log))
             return started[-1]
 
-        async def work() -> None:
-            agent = play()
-            while not kills.over.is_set() or len(kept) < 3:
-                await asyncio.sleep(kills.dice.uniform(4, 5))
-                agent.kill()
-                spooled = agent.spooled(tmp_path / f"aside-{len(kept)}")
-                events.update((one.time_us, one.event) for one in records_of(spooled))
-                batches = [read(kept.payload) for kept in spooled.get(REPORTS, ())]
-                reported.update((CAR, at) for batch in batches for at in batch.times)
-                kept.append(agent.kept())
-                agent = play()
-            agent.kill()
-            agent = play(log=None)
+        async def cut_short(agent: AgentProcess, least: int) -> None:
+            """It is killed once it has kept so much; what lies on its disk then is noted."""
             async with asyncio.timeout(60):
+                while agent.kept() < least or not agent.reports():
+                    await asyncio.sleep(0.1)
+            await asyncio.sleep(kills.dice.uniform(0, 2))
+            agent.kill()
+            spooled = agent.spooled(tmp_path / f"aside-{len(kept)}")
+            events.update((one.time_us, one.event) for one in records_of(spooled))
+            batches = [read(kept.payload) for kept in spooled.get(REPORTS, ())]
+            reported.update((CAR, at) for batch in batches for at in batch.times)
+            kept.append(agent.kept())
+
+        async def work() -> None:
+            while not kills.over.is_set() or len(kept) < 3:
+                await cut_short(play(), 1)
+            await cut_short(play(to=1), 60)  # nobody listens there: nothing of it has arrived
+            play().kill()
+            agent = play(log=None)
+            async with asyncio.timeout(90):
                 while agent.waits():
                     await asyncio.sleep(0.2)
             agent.stop()

@@ -8,23 +8,24 @@ further reports are acknowledged and further rows are in the lake. At the end th
 with what the vehicles had acknowledged.
 """
 
-import os
+import asyncio
 import random
-import signal
 import threading
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
 import uvloop
 
 from bench.cluster_site import Cluster, cluster
 from bench.row import Row
 from carcloud.app.engines import open_lake
-from carcloud.demo.reckoning import reckon
+from carcloud.demo.reckoning import Acknowledged, reckon_fleets
 from carcloud.model.ids import DEFAULT_TENANT
+from carcloud.model.time import SECOND
 from carcloud.ports.errors import EngineError
 from carcloud.ports.lake import Lake
-from carcloud.simulator.options import SimulateOptions, SimulateResult
+from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 
 _MOST_S = 30.0  # waited for frames to flow again
@@ -32,10 +33,12 @@ _MOST_S = 30.0  # waited for frames to flow again
 
 @dataclass(slots=True)
 class Fleet:
-    """A fleet that reports to one gateway."""
+    """A fleet that reports to one gateway, so long as its options say and on until it may end."""
 
     options: SimulateOptions
+    seconds: float
     acknowledged: int = 0
+    may_end: bool = False
     results: list[SimulateResult] = field(default_factory=list)
     thread: threading.Thread = field(init=False)
 
@@ -44,10 +47,17 @@ class Fleet:
         self.thread.start()
 
     def _run(self) -> None:
-        def tell(now: SimulateResult) -> None:
-            self.acknowledged = now.acknowledged
+        uvloop.run(self._report())
 
-        self.results.append(uvloop.run(simulate(self.options, tell)))
+    async def _report(self) -> None:
+        stop = asyncio.Event()
+
+        def tell(now: Progress) -> None:
+            self.acknowledged = now.acknowledged
+            if self.may_end and now.elapsed_s >= self.seconds:
+                stop.set()
+
+        self.results.append(await simulate(self.options, tell, stop=stop))
 
 
 def rows(small: bool = False) -> list[Row]:
@@ -56,10 +66,14 @@ def rows(small: bool = False) -> list[Row]:
     with cluster() as running:
         lake = open_lake(running.hosts[0].settings)
         fleets = [
-            Fleet(_options(running.port(host), vehicles, seconds, seed=host + 1))
+            Fleet(_options(running.port(host), vehicles, seed=host + 1), seconds)
             for host in range(2)
         ]
-        pauses = _kill_each(running, fleets, lake)
+        try:
+            pauses = _kill_each(running, fleets, lake)
+        finally:
+            for fleet in fleets:
+                fleet.may_end = True
         while any(fleet.thread.is_alive() for fleet in fleets):
             running.tend()
             time.sleep(0.2)
@@ -77,9 +91,9 @@ def rows(small: bool = False) -> list[Row]:
     ]  # fmt: skip
 
 
-def _options(port: int, vehicles: int, seconds: float, seed: int) -> SimulateOptions:
+def _options(port: int, vehicles: int, seed: int) -> SimulateOptions:
     return SimulateOptions(
-        port=port, vehicles=vehicles, seconds=seconds, seed=seed, backoff_s=(0.2, 2.0),
+        port=port, vehicles=vehicles, seed=seed, backoff_s=(0.2, 2.0),
         drain_s=90, reply_timeout_s=15,
     )  # fmt: skip
 
@@ -91,13 +105,18 @@ def _kill_each(running: Cluster, fleets: list[Fleet], lake: Lake) -> dict[str, f
     random.Random().shuffle(victims)
     pauses: dict[str, float] = {}
     for name in victims:
-        os.kill(running.pids()[name], signal.SIGKILL)
+        while not running.kill(name):
+            _tend(running, 0.1)
         pauses[name] = _flows(running, fleets, lake)
-        settle = time.monotonic() + 2.5  # a NATS server must have caught up before the next goes
-        while time.monotonic() < settle:
-            running.tend()
-            time.sleep(0.1)
+        _tend(running, 2.5)  # a NATS server must have caught up before the next goes
     return pauses
+
+
+def _tend(running: Cluster, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        running.tend()
+        time.sleep(0.1)
 
 
 def _flows(running: Cluster, fleets: list[Fleet], lake: Lake) -> float:
@@ -122,20 +141,24 @@ def _stored(lake: Lake) -> int:
 
 def _compare(running: Cluster, fleets: list[Fleet], lake: Lake) -> tuple[int, int, int]:
     """(missing, twice, stored) once the lake has stopped growing."""
+    told = [
+        Acknowledged(
+            result.vehicles,
+            result.acknowledged_vehicle,
+            result.acknowledged_seconds.astype(np.int64) * SECOND,
+        )
+        for result in (fleet.results[0] for fleet in fleets)
+    ]
     before = None
-    for _ in range(30):
+    for _ in range(60):
         running.tend()
-        found = [
-            reckon(
-                lake, DEFAULT_TENANT, result.vehicles,
-                result.acknowledged_vehicle, result.acknowledged_seconds,
-            )
-            for result in (fleet.results[0] for fleet in fleets)
-        ]  # fmt: skip
+        found = reckon_fleets(lake, DEFAULT_TENANT, told)
         if found == before and not any(each.missing for each in found):
             break
         before = found
         time.sleep(1)
-    missing = sum(each.missing for each in found)
-    whole = found[0]  # rows of the table, of both fleets
-    return missing, whole.duplicates, whole.stored
+    return (
+        sum(each.missing for each in found),
+        sum(each.duplicates for each in found),
+        sum(each.stored for each in found),
+    )

@@ -1,14 +1,15 @@
 """A cluster on this machine: three NATS servers, PostgreSQL, S3, and two hosts of processes."""
 
 import secrets
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.kill.victims import kill
 from tests.ports.engines_sql import postgresql_server
+from tests.ports.free import free_port, free_ports
 from tests.ports.s3_server import ACCESS, BUCKET, SECRET, seaweed
 
 from carcloud.app.first_start import prepare
@@ -87,6 +88,16 @@ class Cluster:
             found |= {f"host-{number} {name}": pid for name, pid in host.pids().items()}
         return found
 
+    def kill(self, name: str) -> bool:
+        """SIGKILL for one of `pids`; False where it waits to be started again."""
+        if name.startswith("node-"):
+            node = self.nodes[int(name.removeprefix("node-")) - 1]
+            runs = node.alive()
+            node.kill()
+            return runs
+        host, _, role = name.removeprefix("host-").partition(" ")
+        return kill(self.hosts[int(host) - 1], role)
+
     def port(self, host: int) -> int:
         """The port of a host's gateway."""
         return self.hosts[host].settings.whole("gateway.gbt32960.port")
@@ -136,10 +147,11 @@ def _host(settings: Settings) -> Supervisor:
 
 
 def _nodes(folder: Path, password: str) -> list[NatsServer]:
-    ports = [_free_port() for _ in range(3)]
+    ports = free_ports(3)
     return [
         NatsServer.start(
             folder / f"node-{number}",
+            port=free_port(),
             user=USER,
             password=password,
             max_bytes=20_000_000_000,
@@ -147,9 +159,3 @@ def _nodes(folder: Path, password: str) -> list[NatsServer]:
         )
         for number, port in enumerate(ports, 1)
     ]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,14 +8,13 @@ keep what is not acknowledged and send it again after reconnecting. At the end t
 compared with what the vehicles had acknowledged, by vehicle, collection time and content.
 """
 
-import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
 
 import uvloop
+from tests.kill.victims import kill
 
 from bench.row import Row
 from bench.site import site
@@ -55,9 +54,8 @@ def rows(small: bool = False) -> list[Row]:
             flows = seen[-1] >= wanted or now > latest
             if now > due and flows and now - began < seconds - min(_QUIET_S, seconds / 3):
                 victims = victims or dice.sample(sorted(cloud.supervisor.pids()), 5)
-                role = victims.pop()
-                os.kill(cloud.supervisor.pids()[role], signal.SIGKILL)
-                killed[role] += 1
+                if kill(cloud.supervisor, victims[-1]):
+                    killed[victims.pop()] += 1
                 due = now + dice.uniform(0.2, 2.5)
                 wanted = seen[-1] + (vehicles if dice.random() < 2 / 3 else 0)
                 latest = due + _LONGEST_WAIT_S

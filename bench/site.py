@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.ports.free import free_port
 
 from carcloud.app.engines import open_lake
 from carcloud.app.first_start import prepare
@@ -28,13 +28,6 @@ from carcloud.supervisor import Supervisor
 ROOT = Path(__file__).parents[1]
 SETTLE_S = 60.0
 _LOOK_S = 5
-
-
-def free_port() -> int:
-    """A port nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -31,9 +31,9 @@ from typing import Any
 import httpx
 import obstore
 from obstore.store import S3Store
+from tests.ports.free import free_port, free_ports
 
 from bench.row import Row
-from bench.site import free_port
 
 ROOT = Path(__file__).parents[1]
 SIZE = 1_000_000  # bytes
@@ -166,9 +166,7 @@ def _seaweed(folder: Path) -> Iterator[Server | None]:
         yield None
         return
     folder.mkdir(parents=True)
-    ports = [free_port() for _ in range(4)]
-    while len(set(ports)) < 4 or any(port + 10_000 > 65_535 for port in ports):
-        ports = [10_000 + free_port() % 20_000 for _ in range(4)]
+    ports = free_ports(4)
     keys = [{"accessKey": ACCESS, "secretKey": SECRET}]
     who = {"name": "b", "credentials": keys, "actions": ["Admin", "Read", "Write", "List"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [who]}))

@@ -30,8 +30,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.ports.free import free_port
+
 from bench.row import Row
-from bench.site import ROOT, free_port, site
+from bench.site import ROOT, site
 from carcloud.app.records import open_any_records
 from carcloud.engines.stream_nats.server import binary
 from carcloud.model.ids import DEFAULT_TENANT

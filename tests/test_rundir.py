@@ -20,3 +20,27 @@ def test_only_who_holds_it_gives_it_back(tmp_path: Path) -> None:
     assert not (mine.folder / "web.json").exists()
     other.claim()
     other.release()
+
+
+def test_facts_are_told_while_processes_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir(tmp_path)
+    assert run.facts("web") == {}
+    run.claim()
+    gone = run.folder / f"web.{2**22 + 1}.ready.json"  # above every process id of Linux
+    gone.write_text('{"url": "old"}')
+    seen, unlink = [], Path.unlink
+
+    def look(file: Path, missing_ok: bool = False) -> None:
+        seen.append(run.facts("web"))
+        unlink(file, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", look)
+        run.write_ready("web", {"url": "new"})
+    assert seen == [{"url": "new"}]  # never without any
+    assert not gone.exists()
+    gone.symlink_to(run.folder / "nothing")  # as one that is gone between the look and the reading
+    assert run.facts("web") == {"url": "new"}
+    run.release()

@@ -6,6 +6,7 @@ Files are readable by the owner only; one supervisor at a time holds the folder.
 import fcntl
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -139,10 +140,10 @@ class RunDir:
 
     def write_ready(self, role: str, facts: dict[str, Any]) -> None:
         """A process of a role says that it serves, and where."""
+        self.write(f"{role}.{os.getpid()}.ready.json", json.dumps(facts))
         for file in self.folder.glob(f"{role}.*.ready.json"):
             if not _runs(int(file.name.split(".")[1])):
                 file.unlink(missing_ok=True)
-        self.write(f"{role}.{os.getpid()}.ready.json", json.dumps(facts))
 
     def ready(self, role: str, pid: int) -> bool:
         """Whether the process `pid` of a role has said that it serves."""
@@ -150,8 +151,12 @@ class RunDir:
 
     def facts(self, role: str) -> dict[str, Any]:
         """What the newest process of a role said when it became ready; empty before."""
-        files = sorted(self.folder.glob(f"{role}.*.ready.json"), key=lambda f: f.stat().st_mtime)
-        facts: dict[str, Any] = json.loads(files[-1].read_text()) if files else {}
+        told: list[tuple[int, str]] = []
+        while not told and (files := list(self.folder.glob(f"{role}.*.ready.json"))):
+            for file in files:
+                with suppress(FileNotFoundError):  # another process tidies up
+                    told.append((file.stat().st_mtime_ns, file.read_text()))
+        facts: dict[str, Any] = json.loads(max(told)[1]) if told else {}
         return facts
 
     def last_words(self, role: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -23,10 +22,10 @@ from carcloud.config import Settings
 from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.ports.lake import Slice, TableRef
 from carcloud.ports.records import Records
-from carcloud.role_process import RoleProcess
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import settings_for
+from tests.kill.victims import kill
 
 T = TypeVar("T")
 TURN = ("gateway", "ingest", "stream", "web")
@@ -113,19 +112,6 @@ class Kills:
     def _gone_on(self, by: int) -> bool:
         pairs = zip(self._work(), self._before, strict=True)
         return all(now - before >= by for now, before in pairs)
-
-
-def kill(supervisor: Supervisor, role: str) -> bool:
-    """SIGKILL; False for a process that has ended by itself and waits to be started again."""
-    if role == "stream":
-        assert supervisor.server is not None
-        process: RoleProcess = supervisor.server.process
-    else:
-        process = supervisor.children[role].process
-    if process.poll() is not None:
-        return False
-    process.send_signal(signal.SIGKILL)
-    return True
 
 
 def meanwhile(

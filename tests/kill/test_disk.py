@@ -78,10 +78,7 @@ def test_a_disk_that_fills_up_delays_acknowledgements_and_loses_nothing(disk, ke
         fleet.start()
         _tend(supervisor, 8)
         ballast.fill(keep)
-        acked = _until(supervisor, lambda: _steady(supervisor))
-        told = _problems(supervisor)
-        _tend(supervisor, 4)
-        assert _acked(supervisor) == acked  # nobody is acknowledged
+        _until(supervisor, lambda: _nobody_is_acknowledged(supervisor))
         ballast.drop()
         while fleet.is_alive():
             _tend(supervisor, 0.5)
@@ -90,10 +87,10 @@ def test_a_disk_that_fills_up_delays_acknowledgements_and_loses_nothing(disk, ke
         _until(supervisor, lambda: not _problems(supervisor))
     finally:
         supervisor.stop()
-    print(told, found, f"p99 {result.ack_p99_ms:.0f} ms", supervisor.server_restarts)
-    assert {"disk-full", "stream-waits"} <= told
+    print(found, f"p99 {result.ack_p99_ms:.0f} ms", supervisor.server_restarts)
     assert result.unconfirmed == 0
-    assert result.acknowledged > 600
+    assert result.acknowledged > 300
+    assert result.ack_p99_ms > 3000  # acknowledgements waited
     assert (found.missing, found.duplicates) == (0, 0)
     assert found.stored == result.acknowledged
 
@@ -130,12 +127,13 @@ def _acked(supervisor: Supervisor) -> float:
     return sum(float(x.rpartition(" ")[2]) for x in lines if x.startswith("carcloud_acked_total{"))
 
 
-def _steady(supervisor: Supervisor) -> float:
-    """The frames acknowledged, once the problem is told and they grow no more; else 0."""
+def _nobody_is_acknowledged(supervisor: Supervisor) -> bool:
+    """For some seconds, and both problems are told. What was on its way when the disk was full,
+    and the figures of processes, may take a while."""
     before = _acked(supervisor)
-    _tend(supervisor, 2.5)
-    ready = {"disk-full", "stream-waits"} <= _problems(supervisor)
-    return before if ready and _acked(supervisor) == before else 0
+    _tend(supervisor, 6)
+    told = {"disk-full", "stream-waits"} <= _problems(supervisor)
+    return told and _acked(supervisor) == before > 0
 
 
 def _settled(supervisor: Supervisor, result: SimulateResult) -> Reckoning:

@@ -26,7 +26,8 @@ from carcloud.ports.records import Records
 from carcloud.services.vehicles.api import NewVehicle, VehicleModel, Vehicles
 from carcloud.services.vocabulary.api import Mappings, Vocabulary
 from carcloud.supervisor import Supervisor
-from tests.kill.scene import client, cloud, kill, moments, stored, twice
+from tests.kill.scene import client, cloud, moments, stored, twice
+from tests.kill.victims import kill
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(300)]
 

@@ -3,11 +3,14 @@
 Real processes, real sockets. `bench/spine.py` does the same in large.
 """
 
+import asyncio
 import os
 import random
 import signal
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +21,10 @@ from carcloud.app.first_start import prepare
 from carcloud.config import Settings
 from carcloud.demo.reckoning import Reckoning, reckon
 from carcloud.model.ids import DEFAULT_TENANT
-from carcloud.simulator.options import SimulateOptions, SimulateResult
+from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 from carcloud.supervisor import Supervisor
+from tests.kill.victims import kill
 from tests.ports.free import free_port
 
 pytestmark = pytest.mark.soak
@@ -43,14 +47,36 @@ def settings_for(data: Path, **more: object) -> Settings:
     )
 
 
-def drive(supervisor: Supervisor, options: SimulateOptions, disturb) -> SimulateResult:
-    """Run the fleet in a thread; call `disturb()` meanwhile, about five times a second."""
+def drive(
+    supervisor: Supervisor,
+    options: SimulateOptions,
+    disturb: Callable[[], None],
+    *,
+    until: Callable[[], bool] = lambda: True,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> SimulateResult:
+    """Run the fleet in a thread, for `options.seconds` and on until `until()`; call `disturb()`
+    meanwhile, about five times a second."""
     box: list[SimulateResult] = []
-    thread = threading.Thread(target=lambda: box.append(uvloop.run(simulate(options))))
+    may_end = threading.Event()
+
+    async def run() -> None:
+        stop = asyncio.Event()
+
+        def look(now: Progress) -> None:
+            on_progress(now)
+            if may_end.is_set() and now.elapsed_s >= (options.seconds or 0.0):
+                stop.set()
+
+        box.append(await simulate(replace(options, seconds=None), look, stop=stop))
+
+    thread = threading.Thread(target=lambda: uvloop.run(run()))
     thread.start()
     while thread.is_alive():
         disturb()
         supervisor.tend()
+        if until():
+            may_end.set()
         thread.join(0.2)
     return box[0]
 
@@ -71,7 +97,7 @@ def settled(supervisor: Supervisor, result: SimulateResult) -> Reckoning:
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_any_process_killed_again_and_again(tmp_path):
     seed = int.from_bytes(os.urandom(4), "big")
     print("seed", seed)
@@ -85,12 +111,14 @@ def test_any_process_killed_again_and_again(tmp_path):
 
     def disturb() -> None:
         nonlocal next_kill
-        if time.monotonic() < next_kill or time.monotonic() - began > 35:
+        now = time.monotonic()
+        if now < next_kill or (now - began > 35 and len(killed) == 5):
             return
         if not victims:
             victims.extend(dice.sample(sorted(supervisor.pids()), 5))
+        if not kill(supervisor, victims[-1]):
+            return
         role = victims.pop()
-        os.kill(supervisor.pids()[role], signal.SIGKILL)
         killed[role] = killed.get(role, 0) + 1
         next_kill = time.monotonic() + dice.uniform(0.2, 3.5)
 
@@ -100,14 +128,13 @@ def test_any_process_killed_again_and_again(tmp_path):
         next_kill = began + 5
         options = SimulateOptions(
             port=settings.whole("gateway.gbt32960.port"), vehicles=150, seconds=38, seed=3,
-            backoff_s=(0.2, 2.0), drain_s=60, reply_timeout_s=15,
+            backoff_s=(0.2, 2.0), drain_s=120, reply_timeout_s=15,
         )  # fmt: skip
-        result = drive(supervisor, options, disturb)
+        result = drive(supervisor, options, disturb, until=lambda: len(killed) == 5)
         found = settled(supervisor, result)
     finally:
         supervisor.stop()
     print(killed, found, result.sent, result.acknowledged, result.lost_connections)
-    assert len(killed) == 5
     assert result.unconfirmed == 0
     assert result.acknowledged > 3000
     assert found.missing == 0
@@ -120,23 +147,26 @@ def test_heartbeats_confirm_where_reports_are_not_answered(tmp_path):
     settings = settings_for(tmp_path, gateway__gbt32960__reply_reports=False)
     prepare(settings)
     supervisor = Supervisor(settings)
-    kills = iter((6.0, 11.0, 16.0))
-    due = next(kills)
+    kills = [6.0, 11.0, 16.0]  # s
+    connected = 0
+
+    def look(now: Progress) -> None:
+        nonlocal connected
+        connected = now.connected
 
     def disturb() -> None:
-        nonlocal due
-        if time.monotonic() - began > due:
-            os.kill(supervisor.pids()["gateway"], signal.SIGKILL)
-            due = next(kills, 1e9)
+        due = bool(kills) and time.monotonic() - began > kills[0]
+        if due and connected == options.vehicles and kill(supervisor, "gateway"):
+            del kills[0]
 
     try:
         supervisor.start()
         began = time.monotonic()
         options = SimulateOptions(
             port=settings.whole("gateway.gbt32960.port"), vehicles=60, seconds=22, seed=4,
-            heartbeat_s=2.0, backoff_s=(0.2, 2.0), drain_s=40, confirmation="heartbeat",
+            heartbeat_s=2.0, backoff_s=(0.2, 2.0), drain_s=90, confirmation="heartbeat",
         )  # fmt: skip
-        result = drive(supervisor, options, disturb)
+        result = drive(supervisor, options, disturb, until=lambda: not kills, on_progress=look)
         found = settled(supervisor, result)
     finally:
         supervisor.stop()
@@ -151,17 +181,17 @@ def test_a_stream_that_is_down_delays_acknowledgements_and_loses_nothing(tmp_pat
     settings = settings_for(tmp_path)
     prepare(settings)
     supervisor = Supervisor(settings)
-    state = {"stopped": False, "resumed": False}
+    stopped = resumed = 0.0
 
     def disturb() -> None:
-        age = time.monotonic() - began
-        pid = supervisor.pids()["stream"]
-        if age > 4 and not state["stopped"]:
+        nonlocal stopped, resumed
+        now, pid = time.monotonic(), supervisor.pids()["stream"]
+        if not stopped and now - began > 4:
             os.kill(pid, signal.SIGSTOP)  # hangs: worse than gone
-            state["stopped"] = True
-        elif age > 12 and not state["resumed"]:
+            stopped = now
+        elif stopped and not resumed and now - stopped > 8:
             os.kill(pid, signal.SIGCONT)
-            state["resumed"] = True
+            resumed = now
 
     try:
         supervisor.start()
@@ -170,7 +200,7 @@ def test_a_stream_that_is_down_delays_acknowledgements_and_loses_nothing(tmp_pat
             port=settings.whole("gateway.gbt32960.port"), vehicles=40, seconds=16, seed=5,
             drain_s=60,
         )  # fmt: skip
-        result = drive(supervisor, options, disturb)
+        result = drive(supervisor, options, disturb, until=lambda: resumed > 0)
         found = settled(supervisor, result)
     finally:
         supervisor.stop()

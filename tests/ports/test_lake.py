@@ -964,8 +964,9 @@ def test_kill_9_anywhere_leaves_every_row_once(tmp_path: Path) -> None:
     script = tmp_path / "writer.py"
     script.write_text(WRITER)
     told = 0
-    for _ in range(20):
-        told = max(told, _run_and_kill(script, tmp_path, chance.uniform(0.0, 0.25)))
+    for turn in range(20):
+        commits = turn % 3  # to wait for at least: how many come in some time, the machine decides
+        told = max(told, _run_and_kill(script, tmp_path, commits, chance.uniform(0.0, 0.25)))
         position = DeltaLake(tmp_path).position(SIGNALS, "w")
         assert position >= told
         if not position:  # killed before the first commit: there is no table yet
@@ -977,15 +978,18 @@ def test_kill_9_anywhere_leaves_every_row_once(tmp_path: Path) -> None:
     assert table.transaction_version("w") == position > 5
 
 
-def _run_and_kill(script: Path, root: Path, after: float) -> int:
-    """Run the writer, kill it `after` seconds of work; returns the last seq it reported."""
+def _run_and_kill(script: Path, root: Path, commits: int, after: float) -> int:
+    """Run the writer, kill it `after` seconds of work behind so many commits; returns the last
+    seq it reported."""
     command = [sys.executable, str(script), str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
+        lines = [process.stdout.readline() for _ in range(commits)]
         time.sleep(after)
         process.send_signal(signal.SIGKILL)
-        told = [int(line) for line in process.stdout.read().splitlines() if line.strip()]
+        lines += process.stdout.read().splitlines()
+        told = [int(line) for line in lines if line.strip()]
     return max(told, default=0)
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 LAKE_TABLES = (*TELEMETRY,)
 """The tables that every tenant has, of all services."""
 
-_CONNECT_S, _CALL_S = 10.0, 5.0  # that a role waits for the stream, and tries again then
+# That a role waits for the stream, and tries again then. Servers of a cluster take ten seconds and
+# more to agree anew on who leads.
+_CONNECT_S, _CALL_S = 30.0, 5.0
 _PATIENCE_S = 60.0  # that a tool waits, which would fail then
 
 

@@ -22,6 +22,7 @@ from carcloud.app.listeners import Shared, VehicleListener
 from carcloud.app.mqtt_gateway import MqttListener
 from carcloud.app.report import Figures
 from carcloud.app.secret import sealing_secret
+from carcloud.app.session_events import SessionEvents
 from carcloud.app.tenant_watch import TenantWatch
 from carcloud.codecs.mqtt.message import PROTOCOL as MQTT
 from carcloud.config import Settings
@@ -39,8 +40,7 @@ from carcloud.gateway.outbox import Outbox, OutboxFigures
 from carcloud.gateway.roster import Changes, Roster
 from carcloud.model.figures import by_label
 from carcloud.model.ids import Tenant
-from carcloud.model.streams import event_subject, sessions_subject
-from carcloud.model.time import iso, now_us
+from carcloud.model.streams import sessions_subject
 from carcloud.ports.errors import EngineError
 from carcloud.ports.tracing import NO_TRACER, Tracer
 from carcloud.services.vehicles.api import Admission as VehicleAdmission
@@ -74,7 +74,7 @@ class GatewayRole:
         self._data = Path(settings.text("data"))
         self._reserve = settings.whole("disk.reserve_mb") * 1_000_000
         self._room = True
-        self._events = 0
+        self._events = SessionEvents(engines.stream, instance)
         self._told: set[Tenant] = set()  # that somebody of has been told of
         self._tasks: list[asyncio.Task[None]] = []
         self._vehicles = Vehicles(engines.records, secret=sealing_secret(settings))
@@ -258,6 +258,7 @@ class GatewayRole:
     async def _tell_sessions(self, *, full: bool) -> None:
         """Who is connected, for the console: changes each second, everybody now and then."""
         changes = told = self.roster.take_changes()
+        self._events.note(changes)
         self._told |= set(changes)
         for change in changes.values():
             self.post.arrived(change.open)
@@ -265,8 +266,7 @@ class GatewayRole:
             told = dict.fromkeys(self._told, Changes()) | self.roster.everybody()
             self._told = {tenant for tenant, there in told.items() if there.open or there.platforms}
         try:
-            for tenant, change in changes.items():
-                await self._publish_event(tenant, change)
+            await self._events.tell()
             for tenant, there in told.items():
                 message = {"instance": self._instance, "full": full, **there.told()}
                 await self._engines.stream.broadcast(
@@ -274,15 +274,6 @@ class GatewayRole:
                 )
         except EngineError as error:
             log.info("sessions not told: %s", error)  # the next full list mends it
-
-    async def _publish_event(self, tenant: Tenant, change: Changes) -> None:
-        """`events.<tenant>.vehicles.sessions`: who came and who went in the last second."""
-        self._events += 1
-        await self._engines.stream.publish(
-            event_subject(tenant, "vehicles", "sessions"),
-            json.dumps({"time": iso(now_us()), **change.told()}).encode(),
-            f"{self._instance}-sessions-{self._events}",
-        )
 
 
 def _ended(task: asyncio.Task[None]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,7 +180,8 @@ class Link:
         handle = self._counter
         self._listeners[handle] = (subject, on_message)
         if self._up.is_set():
-            await self._attach(handle)
+            with suppress(Unavailable):  # lost at this moment: heard once it is back, as all are
+                await self._attach(handle)
         return handle
 
     async def unsubscribe(self, handle: int) -> None:

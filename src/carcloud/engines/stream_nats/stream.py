@@ -22,6 +22,7 @@ from carcloud.ports.stream import Message, StreamInfo
 _NS = 1_000_000_000
 _DUPLICATE_WINDOW_S = 120  # ports.stream: the same message id within two minutes
 _DAY_S = 86_400
+_PAUSE_S = 0.1  # between two questions of those who wait for the servers to agree
 _POSITIONS = "POSITIONS"
 
 # Error codes of JetStream's API (server/errors.json of nats-server).
@@ -29,7 +30,8 @@ _NO_MESSAGE = 10_037
 _DELETE_FAILED = 10_057  # also of one that is gone meanwhile
 _NAME_IN_USE = 10_058
 _NO_STREAM = 10_059
-_PASSING_CODES = frozenset({10_005, 10_008, 10_009})  # no peers yet, no leader, not ready
+# No peers yet, no leader, not ready; JetStream not enabled yet; no peer of a stream seen yet.
+_PASSING_CODES = frozenset({10_005, 10_008, 10_009, 10_039, 10_076, 10_118})
 _FULL_CODES = frozenset({10_002, 10_023, 10_028, 10_047})  # limits of account and server
 _FULL_WORDS = ("maximum bytes", "maximum messages", "insufficient", "no space", "resource limits")
 
@@ -98,7 +100,13 @@ class NatsStream:
         Goes on by itself when the server is gone and comes back; yields empty lists meanwhile.
         Up to `batch` messages, and no more than 32 MB, are fetched ahead.
         """
-        after = await self.confirmed(stream, reader)
+        while True:
+            try:
+                after = await self.confirmed(stream, reader)
+                break
+            except Unavailable:
+                yield []
+                await asyncio.sleep(_PAUSE_S)
         lists = Reader(self._link, stream, after, batch).lists(wait_s)
         try:
             async for messages in lists:
@@ -259,7 +267,7 @@ async def _ensure_until(link: Link, config: dict[str, Any], deadline: float) -> 
             passing = isinstance(error, Unavailable) or error.code in _PASSING_CODES
             if not passing or asyncio.get_running_loop().time() > deadline:
                 raise
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(_PAUSE_S)
 
 
 async def _ensure_stream(link: Link, config: dict[str, Any]) -> None:

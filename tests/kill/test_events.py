@@ -7,7 +7,7 @@ import pytest
 
 from carcloud.app.engines import open_engines
 from carcloud.app.first_start import prepare
-from carcloud.simulator.options import SimulateOptions
+from carcloud.simulator.options import Progress, SimulateOptions
 from carcloud.supervisor import Supervisor
 from tests.kill.test_spine import drive, settings_for
 
@@ -31,10 +31,18 @@ def test_vehicles_that_come_and_go_are_events(tmp_path):
         await engines.close()
         return found
 
+    connected: set[int] = set()
+
+    def look(now: Progress) -> None:
+        connected.add(now.connected)
+
     try:
         supervisor.start()
         port = settings.whole("gateway.gbt32960.port")
-        result = drive(supervisor, SimulateOptions(port=port, vehicles=5, seconds=3), lambda: None)
+        options = SimulateOptions(port=port, vehicles=5, seconds=3)
+        result = drive(
+            supervisor, options, lambda: None, until=lambda: 5 in connected, on_progress=look
+        )
         found = asyncio.run(events(set(result.vehicles)))
     finally:
         supervisor.stop()

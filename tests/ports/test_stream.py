@@ -555,6 +555,14 @@ def test_credentials_stay_out_of_sight(server: NatsServer) -> None:
             assert file.stat().st_mode & 0o077 == 0, file
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="says which ports connections get")
+def test_no_connection_gets_the_port_of_a_server_that_is_away(tmp_path: Path) -> None:
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    free = NatsServer.start(tmp_path / "nats", user=USER, password=PASSWORD, max_bytes=ROOM)
+    with free as server:
+        assert server.port < int(given[0])
+
+
 def test_second_server_on_the_same_port_says_why(server: NatsServer, tmp_path: Path) -> None:
     other = NatsServer.start(
         tmp_path / "other", port=server.port, user="u", password="p", max_bytes=1 << 20

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +23,8 @@ from carcloud.engines.stream_nats.limits import MAX_MESSAGE, MAX_PENDING, SIDE_S
 from carcloud.ports.errors import Unavailable
 
 _LOOPBACK = "127.0.0.1"
+_GIVEN_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FROM_PORT, _TRIES = 22_000, 100
 _LOG_BYTES = 16 * 1024 * 1024
 _FAILED = "critical write error"  # in the log of nats-server 2.15
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -77,17 +81,18 @@ class NatsServer:
     ) -> "NatsServer":
         """Start a server that keeps everything below `store`; call `ready` before using it.
 
-        `port` 0 picks a free one. Call from the main thread: Linux ties the child to the
-        thread that started it. Raises `Unavailable`.
+        `port` 0 picks one that stays free while the server is started again. Call from the main
+        thread: Linux ties the child to the thread that started it. Raises `Unavailable`.
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("start the stream server from the main thread")
-        options = ServerOptions(store.absolute(), port, user, password, max_bytes, member)
+        kept = port or _quiet_port()
+        options = ServerOptions(store.absolute(), kept, user, password, max_bytes, member)
         return cls(options, _launch(options))
 
     @property
     def port(self) -> int:
-        """Where the server listens; 0 until `ready` if a free one was asked for."""
+        """Where the server listens; it may be 0 until `ready` if a free one was asked for."""
         return self._port
 
     def ready(self, timeout_s: float = 20.0) -> "NatsServer":
@@ -168,6 +173,21 @@ class NatsServer:
         log = _log_file(self.options.store)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return " | ".join(lines[-3:]) or "no log"
+
+
+def _quiet_port() -> int:
+    """A free port below those that Linux gives to connections: one of these could take the port
+    of a server that has just ended. 0 where it does not say which they are."""
+    try:
+        lowest = int(_GIVEN_PORTS.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+    for _ in range(_TRIES if lowest > _FROM_PORT else 0):
+        port = _FROM_PORT + secrets.randbelow(lowest - _FROM_PORT)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((_LOOPBACK, port))
+            return port
+    return 0
 
 
 def _launch(options: ServerOptions) -> subprocess.Popen[bytes]:

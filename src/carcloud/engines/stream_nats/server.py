@@ -95,7 +95,7 @@ class NatsServer:
         """Where the server listens; it may be 0 until `ready` if a free one was asked for."""
         return self._port
 
-    def ready(self, timeout_s: float = 20.0) -> "NatsServer":
+    def ready(self, timeout_s: float = 60.0) -> "NatsServer":
         """Block until clients are served with JetStream on; raises `Unavailable`."""
         deadline = time.monotonic() + timeout_s
         while not self._serves():

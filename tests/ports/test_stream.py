@@ -388,6 +388,17 @@ def test_without_two_of_three_nothing_is_acknowledged(cluster: Cluster) -> None:
     run(cluster, test)
 
 
+@pytest.mark.soak
+def test_a_role_that_begins_as_a_leader_ends_waits_for_the_next(cluster: Cluster) -> None:
+    async def test(stream: NatsStream) -> None:
+        found = await stream._link.api("STREAM.INFO.FRAMES", {})
+        cluster.kill(int(found["cluster"]["leader"].removeprefix("node-")))
+        async with connected(cluster) as fresh:  # as long as a role waits
+            assert await lasting(lambda: fresh.publish(SUBJECT, b"one", "m1")) == 1
+
+    run(cluster, test)
+
+
 async def lasting(call: Callable[[], Awaitable[int]]) -> int:
     """The answer, once the servers have agreed who leads."""
     async with asyncio.timeout(60):

@@ -22,6 +22,7 @@ from carcloud.ports.stream import Message, StreamInfo
 _NS = 1_000_000_000
 _DUPLICATE_WINDOW_S = 120  # ports.stream: the same message id within two minutes
 _DAY_S = 86_400
+_LOOK_S = 3.0  # that a stream's leader has to answer: one that has just ended never does
 _PAUSE_S = 0.1  # between two questions of those who wait for the servers to agree
 _POSITIONS = "POSITIONS"
 
@@ -278,7 +279,7 @@ async def _ensure_stream(link: Link, config: dict[str, Any]) -> None:
     """
     name = config["name"]
     try:
-        found = (await link.api(f"STREAM.INFO.{name}", {}))["config"]
+        found = (await link.api(f"STREAM.INFO.{name}", {}, _LOOK_S))["config"]
     except ApiError as error:
         if error.code != _NO_STREAM:
             raise

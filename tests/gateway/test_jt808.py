@@ -298,6 +298,25 @@ def test_missing_packets_are_asked_for_and_at_last_given_up(server, edition, cou
     run(scene())
 
 
+def test_packets_that_nobody_has_read_yet_are_not_missing(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one = await Terminal.ready(site)
+            sent = one.packets(0x0704, BODY)
+            one.write(*sent[:2])
+            await until(lambda: site.gateway.room.used > 0)
+            site.gateway.press(True)  # the stream is away
+            one.write(*sent[2:])
+            for ahead in (6, 12, 18, 24):
+                now(site, ahead)
+            site.gateway.press(False)
+            assert (await one.result())[1:] == (0x0704, 0)
+            assert site.gateway.figures.frames["asked again"] == 0
+            assert not any(row["fault"] for row in await site.stored(2))
+
+    run(scene())
+
+
 def test_what_is_incomplete_when_the_terminal_goes_is_a_dead_letter(server):
     async def scene() -> None:
         async with listening(server) as site:

@@ -186,6 +186,11 @@ class Assembler:
                 self._drop(key)
             yield _missing(key, group, given_up)
 
+    def rest(self, now: float) -> None:
+        """Nobody listened until now: that was no silence of the terminal."""
+        for group in self._groups.values():
+            group.changed = now
+
     def clear(self) -> Iterator[Missing]:
         """The terminal has gone: all that is incomplete is given up, the rest forgotten."""
         self._done.clear()

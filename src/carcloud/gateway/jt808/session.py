@@ -221,6 +221,8 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         super().check_clock(now)
         if self.closing:
             return
+        if self._transport is not None and not self._transport.is_reading():
+            self._assembler.rest(now)  # what is missing may be in the socket
         for missing in self._assembler.due(now):
             if missing.given_up:
                 self._give_up(missing)

@@ -134,7 +134,7 @@ async def _forwarded(compliance: Compliance, count: int) -> float:
             break
         assert not forwarding.done(), forwarding.result()
         await asyncio.sleep(0.05)
-    seconds = (time.perf_counter() - begun) * count / (count - first)
+    seconds = (time.perf_counter() - begun) * count / max(1, count - first)
     forwarding.cancel()
     await asyncio.gather(forwarding, return_exceptions=True)
     return seconds

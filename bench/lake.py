@@ -51,6 +51,9 @@ def rows(
     small: bool = False, scale_rows: int = 100_000_000, folder: Path | None = None
 ) -> list[Row]:
     """Build the table where it is missing, then measure."""
+    if small and folder is None:
+        with tempfile.TemporaryDirectory(prefix="carcloud-bench-") as made:
+            return rows(small, folder=Path(made))
     scale = 400_000 if small else scale_rows
     root = (folder or Path(tempfile.gettempdir()) / "carcloud-bench-lake") / str(scale)
     days = max(1, round(scale / DAY_ROWS))

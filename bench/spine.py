@@ -166,7 +166,8 @@ def _start(times: int) -> list[Row]:
 
 def _started(data: str) -> float:
     began = time.monotonic()
-    any_port = [f"--set={name}.port=0" for name in ("web", "storage", "gateway.gbt32960")]
+    listeners = ("web", "storage", "gateway.gbt32960", "gateway.jt808", "gateway.mqtt")
+    any_port = [f"--set={name}.port=0" for name in listeners]
     process = subprocess.Popen(
         [sys.executable, "-m", "carcloud", *any_port, "up", f"--data={data}"],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -138,7 +138,7 @@ def _wait_for_fleet(cloud: Cloud) -> None:
         signed = asked.post("/v1/session", json={"user": "admin", "password": cloud.password})
         signed.raise_for_status()
         while True:
-            answer = asked.post("/v1/query", json=counted, timeout=60)
+            answer = asked.post("/v1/query", json=counted, timeout=PATIENCE / 1000)
             if answer.status_code == 200 and answer.json()["rows"] == [[VEHICLES]]:
                 return
             assert time.monotonic() < deadline, answer.text
@@ -151,7 +151,9 @@ def browser() -> Iterator[Browser]:
     if program is None:
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        browser = playwright.chromium.launch(
+            executable_path=program, args=list(QUIET), timeout=2 * PATIENCE
+        )
         yield browser
         browser.close()
 

@@ -1,6 +1,7 @@
 """The base map that an operator sets is drawn and credited, or it is said that it cannot be had."""
 
 import base64
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,13 +60,13 @@ def colour(page: Page, blank: Page, x: int = 900, y: int = 420) -> tuple[int, ..
 def shows(page: Page, wanted: tuple[int, ...]) -> None:
     """Wait until the map has that colour, give or take what a screen may round."""
     blank = page.context.new_page()
-    seen: tuple[int, ...] = ()
-    for _ in range(60):
+    deadline = time.monotonic() + 90
+    while True:
         seen = colour(page, blank)
         if all(abs(a - b) <= 3 for a, b in zip(seen, wanted, strict=True)):
             return
+        assert time.monotonic() < deadline, f"the map shows {seen}, not {wanted}"
         page.wait_for_timeout(500)
-    pytest.fail(f"the map shows {seen}, not {wanted}")
 
 
 @pytest.mark.parametrize(

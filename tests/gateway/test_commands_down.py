@@ -263,8 +263,8 @@ def test_an_old_command_is_sent_though_the_records_were_away_when_its_vehicle_ca
             waited, post = give(found, CAR, "locate"), found.role.post
             await until(lambda: post._after > 0)
             post._after = 10_000  # so many commands were given since
-            report, away = post._commands.report, [Unavailable("records")]
-            post._commands.report = lambda told: fail(away.pop()) if away else report(told)  # type: ignore[method-assign]
+            queue, away = post._commands.queue, [Unavailable("records")]
+            post._commands.queue = lambda found: fail(away.pop()) if away else queue(found)  # type: ignore[method-assign]
             client = await listening(found)
             assert json.loads((await client.message()).payload)["id"] == waited
             assert not away

@@ -170,6 +170,8 @@ def test_what_is_withdrawn_while_it_is_looked_up_is_not_sent(
     async def check() -> None:
         async with site(server, tmp_path) as found:
             client = await connected(found)
+            link: Any = found.role.roster.vehicles[CAR]
+            await until(lambda: not link.down._looking)  # for what its subscription covers
             looks = found.mqtt.downlink.looks  # type: ignore[union-attr]
             look_up, loop = looks._admit, asyncio.get_running_loop()
 
@@ -187,33 +189,5 @@ def test_what_is_withdrawn_while_it_is_looked_up_is_not_sent(
             await until(lambda: looks._admit == look_up)
             await put(found, b"wanted")
             assert (await client.message()).payload == b"wanted"
-
-    run(check())
-
-
-def test_a_command_that_is_put_after_it_was_cancelled_is_withdrawn(
-    server: NatsServer, tmp_path: Path
-) -> None:
-    async def check() -> None:
-        async with site(server, tmp_path) as found:
-            commands = Commands(found.engines.records)
-            client = await connected(found)
-            given = found.mqtt.downlink.given  # type: ignore[union-attr]
-            assert given is not None
-            put_in_store, put_there = given._admit, []
-
-            def slow(asked: Any) -> Any:
-                for one in asked:
-                    commands.cancel(T, one.order.id, actor="ann")
-                answers = put_in_store(asked)
-                put_there.extend(asked)
-                return answers
-
-            given._admit = slow
-            command = commands.give(T, CAR, NewCommand("locate"), actor="ann").id
-            await until(lambda: bool(put_there))
-            assert commands.get(T, command).state == "cancelled"
-            await client.nothing()
-            assert found.outgoing.waiting(T, CAR) == []
 
     run(check())

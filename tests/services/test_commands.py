@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from sqlalchemy import select, text, update
 from carcloud.engines.records_sql import SqlRecords
 from carcloud.model.ids import Tenant
 from carcloud.model.limits import OverLimit
-from carcloud.services.commands import store
+from carcloud.ports.errors import Unavailable
+from carcloud.services.commands import queueing, store
 from carcloud.services.commands.api import (
     Commands,
     Ended,
@@ -33,7 +35,7 @@ from carcloud.services.commands.states import delta, merged
 from carcloud.services.telemetry.api import VehicleTwin
 from carcloud.services.telemetry.types import Reading
 from carcloud.services.tenancy.api import AuditFilter, NoSecret, Tenancy
-from carcloud.services.vehicles.api import NewVehicle, Vehicles
+from carcloud.services.vehicles.api import NewVehicle, Outgoing, Vehicles
 
 A, B = Tenant("a"), Tenant("b")
 CONSOLE = Path(__file__).parents[2] / "frontend" / "src"
@@ -310,6 +312,92 @@ def _whole(differs: Any, desired: Any) -> Any:
         name: _whole(value, desired[name]) if isinstance(value, dict) and value else value
         for name, value in differs.items()
     }
+
+
+def queued(records: SqlRecords) -> list[dict[str, Any]]:
+    """The commands among the messages that wait for the car."""
+    waiting = Outgoing(records).waiting(A, CAR)
+    assert {one.topic for one in waiting} <= {f"v1/{CAR}/commands"}
+    return [json.loads(one.payload) for one in waiting]
+
+
+def test_a_command_is_queued_and_marked_or_neither(
+    service: Commands, records: SqlRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [give(service, "message", arguments={"text": text}) for text in ("one", "two")]
+    waiting = service.waiting([CAR])
+
+    def fail(*_args: Any, **_more: Any) -> Any:
+        raise Unavailable("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queueing, "put_many_in", fail)
+        with pytest.raises(Unavailable):
+            service.queue(waiting)
+    assert [service.get(A, one.id).state for one in made] == [State.CREATED] * 2
+    assert queued(records) == []
+
+    assert [one.id for one in service.queue(waiting)] == [one.id for one in made]
+    assert [service.get(A, one.id).state for one in made] == [State.SENT] * 2
+    told = queued(records)
+    assert [one["id"] for one in told] == [one.id for one in made]
+    assert told[0] == {
+        "id": made[0].id,
+        "name": "message",
+        "arguments": {"text": "one"},
+        "expires_ms": made[0].expires // 1000,
+    }
+    assert service.queue(waiting) == [], "somebody has queued them"
+    assert queued(records) == told
+
+
+def test_what_a_vehicle_has_no_room_for_is_refused(service: Commands, records: SqlRecords) -> None:
+    first, *_ = [give(service, "message", arguments={"text": str(n)}) for n in range(4)]
+    other = "LTESTCMD000000002"
+    service.queue(service.waiting([CAR])[:1])
+    (size,) = [len(m.payload) + len(m.topic) + 100 for m in Outgoing(records).waiting(A, CAR)]
+    Tenancy(records).tenants.ensure(A)
+    Tenancy(records).limits.set_limit(A, "vehicle_message_bytes", 3 * size + 2, actor="root")
+    Vehicles(records).create(A, NewVehicle(other), actor="ann")
+    give(service, "message", vehicle=other, arguments={"text": "x"})
+    put = service.queue(service.waiting([CAR, other]))
+    assert [one.arguments["text"] for one in put] == ["x", "1", "2"]
+    states = {one.arguments["text"]: one for one in service.page(A, vehicle=CAR).items}
+    assert [states[text].state for text in "0123"] == [State.SENT] * 3 + [State.REFUSED]
+    assert "vehicle_message_bytes" in states["3"].reason
+    assert [one["arguments"]["text"] for one in queued(records)] == ["0", "1", "2"]
+    assert first.id == queued(records)[0]["id"]
+
+
+def test_a_command_that_is_cancelled_is_not_queued_and_one_that_is_queued_is_withdrawn(
+    service: Commands, records: SqlRecords
+) -> None:
+    first, second = (give(service), give(service))
+    waiting = service.waiting([CAR])
+    service.cancel(A, first.id, actor="ann")
+    assert [one.id for one in service.queue(waiting)] == [second.id]
+    service.cancel(A, second.id, actor="ann")
+    assert queued(records) == []
+
+
+def test_of_many_at_once_one_takes_a_step(service: Commands) -> None:
+    """Gateways mark commands while people cancel them: each ends with one or the other."""
+    rounds, workers = 20, 4
+    turns = [[give(service).id for _ in range(3)] for _ in range(rounds)]
+
+    def mark(ids: list[str]) -> list[str]:
+        return [one.id for one in service.report([Report(i, CAR, State.SENT) for i in ids])]
+
+    with ThreadPoolExecutor(workers + 1) as pool:
+        for ids in turns:
+            marking = [pool.submit(mark, ids if n % 2 else ids[::-1]) for n in range(workers)]
+            cancelling = pool.submit(service.cancel, A, ids[1], actor="ann")
+            marked = sorted(one for each in marking for one in each.result())
+            assert cancelling.result().state == State.CANCELLED
+            assert marked in (sorted(ids), sorted({ids[0], ids[2]}))
+            assert [service.get(A, one).state for one in ids] == [
+                State.SENT, State.CANCELLED, State.SENT,
+            ]  # fmt: skip
 
 
 def test_put_back_and_forgotten(service: Commands, clock: Clock) -> None:

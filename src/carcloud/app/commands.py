@@ -1,7 +1,8 @@
 """Commands between the records and the gateways, and the care that the jobs role takes of them.
 
 A gateway marks a command as sent before it sends it: of two gateways one does, and after a crash
-nobody sends it again. One that was marked and never sent ends by its time.
+nobody sends it again. One that was marked and never sent ends by its time. Over MQTT commands are
+put to the messages that wait for their vehicles when they are marked, and none is lost.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from carcloud.app.command_checks import CHECKS
@@ -39,9 +41,17 @@ _STATES: Final[Mapping[OrderState, State]] = {
     "timed_out": State.TIMED_OUT,
 }
 
-Deliver = Callable[[Order], None]
-FindVehicle = Callable[[str], Deliver | None]
-"""How a command is given to a vehicle that is connected to this process; None: it is not."""
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a command gets to a vehicle that is connected to this process."""
+
+    deliver: Callable[[Order], None]
+    queues: bool  # it is put to the messages that wait for the vehicle before
+
+
+FindVehicle = Callable[[str], Way | None]
+"""None: the vehicle is not connected to this process."""
 
 
 def make_commands(settings: Settings, engines: Engines) -> Commands:
@@ -118,9 +128,17 @@ class CommandPost:
         arrived = sorted(self._arrived)
         found = await asyncio.to_thread(self._look, arrived)
         self._arrived.difference_update(arrived)
-        here = [one for one in found if self._find(one.vehicle) is not None]
-        if here:
-            await self._send(here)
+        ways = [(one, self._find(one.vehicle)) for one in found]
+        queued = [one for one, way in ways if way is not None and way.queues]
+        sent = [one for one, way in ways if way is not None and not way.queues]
+        try:
+            if queued:
+                await self._queue(queued)
+            if sent:
+                await self._send(sent)
+        except EngineError:  # old commands are not found by number
+            self.arrived(one.vehicle for one in (*queued, *sent))
+            raise
 
     async def _write_reports(self) -> None:
         reports, self._reports = self._reports, []
@@ -156,32 +174,37 @@ class CommandPost:
             found.update((one.number, one) for one in self._commands.waiting(arrived))
         return [found[number] for number in sorted(found)]
 
+    async def _queue(self, waiting: Sequence[Waiting]) -> None:
+        for one in await asyncio.to_thread(self._commands.queue, waiting):
+            if not self._deliver(one, queued=True):  # another gateway may have its vehicle by now
+                await self._commands.announce(one.tenant, one.vehicle)
+
     async def _send(self, waiting: Sequence[Waiting]) -> None:
-        marks = [Report(one.id, one.vehicle, State.SENT, time=now_us()) for one in waiting]
-        try:
-            marked = await asyncio.to_thread(self._commands.report, marks)
-        except EngineError:
-            self.arrived(one.vehicle for one in waiting)  # old commands are not found by number
-            raise
-        mine = {command.id for command in marked}
-        gone: list[Waiting] = []
-        for one in waiting:
-            if one.id not in mine:
-                continue  # another gateway has it, or it was cancelled
-            deliver = self._find(one.vehicle)
-            if deliver is None:
-                gone.append(one)
-                continue
-            try:
-                deliver(Order(one.id, one.name, one.arguments, one.expires))
-                self.sent += 1
-            except Exception as error:  # of one session; the others' commands go on
-                log.error("a session failed at a command", exc_info=error)
-                refused = OrderReport(one.id, "failed", "the gateway failed at it", now_us())
-                self.report(one.vehicle, refused)
+        marked = await asyncio.to_thread(self._mark, waiting)
+        gone = [one for one in marked if not self._deliver(one, queued=False)]
         if gone:
             await asyncio.to_thread(self._commands.put_back, [one.id for one in gone])
             self.arrived(one.vehicle for one in gone)  # they may be back already
+
+    def _mark(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+        """Those that are ours to send; another gateway has the others, or they were cancelled."""
+        marks = [Report(one.id, one.vehicle, State.SENT, time=now_us()) for one in waiting]
+        mine = {command.id for command in self._commands.report(marks)}
+        return [one for one in waiting if one.id in mine]
+
+    def _deliver(self, one: Waiting, *, queued: bool) -> bool:
+        """False: the vehicle is not here any more, or has come back by the other way."""
+        way = self._find(one.vehicle)
+        if way is None or way.queues is not queued:
+            return False
+        try:
+            way.deliver(Order(one.id, one.name, one.arguments, one.expires))
+            self.sent += 1
+        except Exception as error:  # of one session; the others' commands go on
+            log.error("a session failed at a command", exc_info=error)
+            refused = OrderReport(one.id, "failed", "the gateway failed at it", now_us())
+            self.report(one.vehicle, refused)
+        return True
 
 
 class CommandCare:

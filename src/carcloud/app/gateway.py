@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from carcloud.app.admission_watch import AdmissionWatch
-from carcloud.app.commands import CommandPost, Deliver, make_commands
+from carcloud.app.commands import CommandPost, Way, make_commands
 from carcloud.app.engines import Engines
 from carcloud.app.gbt32960_gateway import Gbt32960Listener
 from carcloud.app.jt808_gateway import Jt808Listener
@@ -36,6 +36,7 @@ from carcloud.gateway.admission import (
 )
 from carcloud.gateway.limits import Doorkeeper, Limits
 from carcloud.gateway.listener import GatewayFigures, LoginDesk
+from carcloud.gateway.orders import Order
 from carcloud.gateway.outbox import Outbox, OutboxFigures
 from carcloud.gateway.roster import Changes, Roster
 from carcloud.model.figures import by_label
@@ -108,13 +109,17 @@ class GatewayRole:
         self.admissions = AdmissionWatch(self._vehicles, self.roster)
         self.post = CommandPost(make_commands(settings, engines), engines.stream, self._to_vehicle)
 
-    def _to_vehicle(self, vehicle: str) -> Deliver | None:
+    def _to_vehicle(self, vehicle: str) -> Way | None:
         """How a command reaches a vehicle that is connected here."""
         link = self.roster.vehicles.get(vehicle)
         if link is None:
             return None
         session = link.session
-        return lambda order: session.deliver(order, lambda told: self.post.report(vehicle, told))
+
+        def deliver(order: Order) -> None:
+            session.deliver(order, lambda told: self.post.report(vehicle, told))
+
+        return Way(deliver, queues=session.queues)
 
     def _outbox(self, protocol: str, on_pressure: Callable[[bool], None]) -> Outbox:
         settings = self._settings

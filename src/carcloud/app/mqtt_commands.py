@@ -1,4 +1,4 @@
-"""Commands and state of vehicles over MQTT: what is put to their messages, and what they tell."""
+"""What vehicles tell over MQTT of commands, of their state and of their agent."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -6,14 +6,12 @@ from typing import Any, Final
 import msgspec
 
 from carcloud.app.engines import Engines
-from carcloud.codecs.mqtt.topics import prefix
-from carcloud.gateway.mqtt.downlink import Given, Told
+from carcloud.gateway.mqtt.downlink import Told
 from carcloud.model.limits import OverLimit
 from carcloud.services.campaigns.api import Campaigns, CheckIn
 from carcloud.services.commands.api import Commands, InvalidCommand, Report, State, UnknownCommand
-from carcloud.services.vehicles.api import Invalid, Outgoing, Unknown
+from carcloud.services.vehicles.api import Invalid, Unknown
 
-_ACTOR: Final = "gateway"
 _COMMANDS, _RESULT, _REPORTED = "commands/", "/result", "state/reported"
 _CHECK_IN: Final = "checkin"
 _STATES: Final = {
@@ -65,55 +63,16 @@ _FIGURES: Final = (
 
 
 class MqttCommands:
-    """Both ways; called in threads, in batches. Answers are empty, or say what is wrong."""
+    """Called in threads, in batches. Answers are empty, or say what is wrong."""
 
     def __init__(self, engines: Engines) -> None:
         self._commands = Commands(engines.records, engines.stream)
         self._campaigns = Campaigns(engines.records, engines.stream)
         self._put_again: Callable[[Told], None] = lambda _told: None
-        self._outgoing = Outgoing(engines.records)
 
     def on_put_again(self, call: Callable[[Told], None]) -> None:
         """Have it called in a thread where a vehicle gets documents once more."""
         self._put_again = call
-
-    def given(self, commands: Sequence[Given]) -> list[str]:
-        """Put commands where the messages of their vehicles wait."""
-        return [self._give(one) for one in commands]
-
-    def _give(self, one: Given) -> str:
-        order = one.order
-        payload = msgspec.json.encode(
-            {
-                "id": order.id,
-                "name": order.name,
-                "arguments": order.arguments,
-                "expires_ms": order.expires_us // 1000,
-            }
-        )
-        topic = f"{prefix(one.vehicle)}commands"
-        if self._is_put(one, topic):
-            return ""  # the batch is tried again after a failure
-        try:
-            put = self._outgoing.send(
-                one.tenant, one.vehicle, topic, payload, actor=_ACTOR, expires=order.expires_us
-            )
-        except (OverLimit, Invalid, Unknown) as error:
-            return str(error)
-        if self._is_cancelled(one):  # while it was put
-            self._outgoing.withdraw(one.tenant, one.vehicle, put.id, actor=_ACTOR)
-        return ""
-
-    def _is_cancelled(self, one: Given) -> bool:
-        try:
-            return self._commands.get(one.tenant, one.order.id).state == State.CANCELLED
-        except UnknownCommand:
-            return False
-
-    def _is_put(self, one: Given, topic: str) -> bool:
-        waiting = self._outgoing.waiting(one.tenant, one.vehicle)
-        mark = one.order.id.encode()
-        return any(there.topic == topic and mark in there.payload for there in waiting)
 
     def told(self, messages: Sequence[Told]) -> list[str]:
         """Keep what vehicles tell."""

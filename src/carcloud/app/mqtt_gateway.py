@@ -19,7 +19,6 @@ from carcloud.gateway.mqtt.downlink import (
     Downlink,
     Forbidden,
     Found,
-    Given,
     Look,
     Told,
 )
@@ -36,7 +35,7 @@ from carcloud.services.vehicles.api import Outgoing, Wanted, announce
 _PREFIX = "gateway.mqtt"
 _LOOKS_PER_SECOND = 20_000  # of sessions for what waits for their vehicle
 _DELIVERIES_PER_SECOND = 2_000  # messages that vehicles have, to be taken away
-_TOLD_PER_SECOND = 2_000  # commands, and what vehicles tell of them and of their state
+_TOLD_PER_SECOND = 2_000  # what vehicles tell of commands and of their state
 _ATTEMPTS_PER_SECOND = 20  # on forbidden topics that reach the audit
 _ROUND_S = 10  # between looks at which vehicles were put something for
 _OVERLAP_US = 20 * SECOND  # of such looks: clocks of several machines differ
@@ -71,16 +70,13 @@ class MqttListener:
         self._told: AdmissionDesk[Told, str] = AdmissionDesk(
             commands.told, _TOLD_PER_SECOND, failed="it could not be kept"
         )
-        self._given: AdmissionDesk[Given, str] = AdmissionDesk(
-            commands.given, _TOLD_PER_SECOND, failed="it could not be put to its messages"
-        )
         self.gateway = MqttGateway(
             self.outbox,
             shared.desk,
             _rules(settings),
             shared.limits,
             fallback_tenant=shared.fallback_tenant,
-            downlink=Downlink(self._looks, self._deliveries, self._told, self._given),
+            downlink=Downlink(self._looks, self._deliveries, self._told),
             on_forbidden=lambda attempt: _asked(self._attempts.ask(attempt, _nothing)),
             tell_others=self._tell_others,
             quotas=shared.quotas,
@@ -90,7 +86,7 @@ class MqttListener:
 
     def desks(self) -> Sequence[AdmissionDesk[Any, Any]]:
         """Whose `run` must run."""
-        return self._looks, self._deliveries, self._attempts, self._told, self._given
+        return self._looks, self._deliveries, self._attempts, self._told
 
     def works(self) -> Sequence[Callable[[], Coroutine[Any, Any, None]]]:
         """What else must run for ever."""

@@ -87,6 +87,8 @@ class Connection(asyncio.BufferedProtocol, ABC, Generic[ListenerT, PeerT, PieceT
         "unconfirmed",
     )
 
+    queues: bool = False  # commands are put to the messages that wait for its vehicle
+
     def __init__(self, gateway: ListenerT, splitter: Pieces[PieceT]) -> None:
         self.gateway = gateway
         self.link: PeerT | None = None  # until somebody has logged in

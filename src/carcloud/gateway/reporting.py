@@ -24,10 +24,14 @@ class Peer(Protocol):
     def address(self) -> str:
         """Where it comes from."""
 
+    @property
+    def queues(self) -> bool:
+        """Commands are put to the messages that wait for its vehicle, before it is told of them."""
+
     def close(self, reason: str) -> None:
         """End it."""
 
-    def deliver(self, order: Order, on_report: OnReport) -> None:
+    def deliver(self, order: Order, on_report: OnReport, /) -> None:
         """Send a command; `on_report` is told what becomes of it."""
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from carcloud.gateway.admission import AdmissionDesk
-from carcloud.gateway.orders import Order
 from carcloud.model.ids import Tenant
 
 
@@ -83,22 +82,12 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """A command for a vehicle, to be put where its messages wait."""
-
-    tenant: Tenant
-    vehicle: str
-    order: Order
-
-
-@dataclass(frozen=True, slots=True)
 class Downlink:
-    """The desks that answer. `told` and `given` answer with what is wrong, empty = nothing."""
+    """The desks that answer. `told` answers with what is wrong, empty = nothing."""
 
     looks: AdmissionDesk[Look, Found]
     deliveries: AdmissionDesk[Delivered, bool]
     told: AdmissionDesk[Told, str] | None = None
-    given: AdmissionDesk[Given, str] | None = None
 
 
 NOTHING = Found()

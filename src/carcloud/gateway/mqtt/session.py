@@ -12,10 +12,9 @@ from carcloud.codecs.mqtt.reasons import Reason
 from carcloud.codecs.mqtt.splitter import Splitter
 from carcloud.gateway.connection import Connection
 from carcloud.gateway.mqtt import connecting
-from carcloud.gateway.mqtt.downlink import Given
 from carcloud.gateway.mqtt.link import VehicleLink
 from carcloud.gateway.mqtt.rules import FIRST_PACKET, REASONS
-from carcloud.gateway.orders import OnReport, Order, report
+from carcloud.gateway.orders import OnReport, Order
 
 if TYPE_CHECKING:
     from carcloud.gateway.mqtt.gateway import MqttGateway
@@ -61,6 +60,7 @@ class Session(Connection["MqttGateway", VehicleLink, Piece]):
     __slots__ = ("_begun", "_ending", "version")
 
     _splitter: Cutter
+    queues = True
 
     def __init__(self, gateway: "MqttGateway") -> None:
         super().__init__(gateway, Cutter(FIRST_PACKET))
@@ -87,22 +87,13 @@ class Session(Connection["MqttGateway", VehicleLink, Piece]):
             self.link.up.answered(data)
         super().send(data)
 
-    def deliver(self, order: Order, on_report: OnReport) -> None:
-        """Put a command where the vehicle's messages wait; `on_report` hears if it cannot be."""
-        link, downlink = self.link, self.gateway.downlink
-        if link is None or downlink is None or downlink.given is None:
-            on_report(report(order, "failed", "nothing can be sent to vehicles here"))
-            return
-
-        def put(wrong: str) -> None:
-            if wrong:
-                on_report(report(order, "refused", wrong))
-            elif link.down.live:
-                self.gateway.look([link.vehicle])
-            else:
-                self.gateway.tell_others(link.tenant, link.vehicle)
-
-        downlink.given.ask(Given(link.tenant, link.vehicle, order), put)
+    def deliver(self, _order: Order, _on_report: OnReport, /) -> None:
+        """A command waits among the vehicle's messages: have them looked at."""
+        link = self.link
+        if link is not None and link.down.live:
+            self.gateway.look([link.vehicle])
+        elif link is not None:
+            self.gateway.tell_others(link.tenant, link.vehicle)
 
     @property
     def deaf(self) -> bool:

@@ -21,7 +21,7 @@ from carcloud.model.time import now_us
 from carcloud.ports.errors import Conflict, EngineError
 from carcloud.ports.records import Records
 from carcloud.ports.stream import Stream
-from carcloud.services.commands import progress, states
+from carcloud.services.commands import progress, queueing, states
 from carcloud.services.commands.errors import (
     Ended,
     InvalidCommand,
@@ -58,7 +58,7 @@ from carcloud.services.commands.types import (
     Waiting,
 )
 from carcloud.services.tenancy.api import AuditEntry, Seal, limit_in, record_changes
-from carcloud.services.vehicles.api import Outgoing, announce
+from carcloud.services.vehicles.api import announce
 
 if TYPE_CHECKING:
     from carcloud.services.telemetry.api import VehicleTwin
@@ -99,7 +99,7 @@ Check = Callable[[str, Mapping[str, Any], str | None], None]
 is known. Raises `InvalidCommand`."""
 
 SERVICE = "commands"
-_CHUNK = 500  # vehicles in one SELECT
+_CHUNK = 500  # vehicles in one SELECT, commands in one transaction
 _MOST_TIMEOUT_S = 30 * 86_400.0
 _MOST_ARGUMENTS = 64_000  # bytes of JSON
 _TRIES = 5
@@ -312,17 +312,10 @@ class Commands:
         with self._records.transaction() as db:
             found = find(db, tenant, command)
             after = progress.cancel(db, tenant, found, actor, self._now())
-        if after.state != State.CANCELLED or found.state == State.CANCELLED:
-            raise Ended(f"the command is {after.state}")
-        self._withdraw(tenant, found, actor)
+            if after.state != State.CANCELLED or found.state == State.CANCELLED:
+                raise Ended(f"the command is {after.state}")
+            queueing.withdraw(db, tenant, found.id, found.vehicle, actor)
         return after
-
-    def _withdraw(self, tenant: Tenant, command: Command, actor: str) -> None:
-        """Take a command out of the messages that wait for its vehicle."""
-        outgoing = Outgoing(self._records)
-        for message in outgoing.waiting(tenant, command.vehicle):
-            if message.topic.endswith("/commands") and command.id.encode() in message.payload:
-                outgoing.withdraw(tenant, command.vehicle, message.id, actor=actor)
 
     # for gateways
 
@@ -374,6 +367,15 @@ class Commands:
         """Bring commands forward; returns those that changed. Told twice changes nothing."""
         with self._records.transaction() as db:
             return progress.take(db, reports, self._now())
+
+    def queue(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+        """Mark commands as sent and put them to the messages that wait for their vehicles, in one
+        step; returns those that were put. One that cannot be put is refused, with why."""
+        put: list[Waiting] = []
+        for start in range(0, len(waiting), _CHUNK):
+            with self._records.transaction() as db:
+                put += queueing.queue(db, waiting[start : start + _CHUNK], self._now())
+        return put
 
     def put_back(self, sent: Sequence[str]) -> None:
         """Commands that were marked as sent, and then their vehicle was not there any more."""

@@ -112,11 +112,13 @@ _CHANGED: Final = (
 
 
 def _known(db: Connection, wanted: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Their rows, locked: nobody else takes the same step, or cancels, until the end."""
     found: dict[str, dict[str, Any]] = {}
     ordered = sorted({one for one in wanted if one.isalnum() and len(one) <= 32})
     for start in range(0, len(ordered), _CHUNK):
         chunk = select(commands).where(commands.c.id.in_(ordered[start : start + _CHUNK]))
-        found.update((row["id"], dict(row)) for row in db.execute(chunk).mappings())
+        query = chunk.order_by(commands.c.id).with_for_update()
+        found.update((row["id"], dict(row)) for row in db.execute(query).mappings())
     return found
 
 

@@ -30,6 +30,8 @@ from carcloud.services.vehicles.outgoing import (
     announce,
     put_again,
     retain_in,
+    waiting_in,
+    withdraw_in,
 )
 from carcloud.services.vehicles.putting import (
     Draft,
@@ -82,6 +84,7 @@ __all__ = [
     "VehicleChange",
     "VehicleKeys", "VehicleModel", "VehiclePage", "VehicleToken", "Vehicles",
     "Waits", "Wanted", "announce", "metadata", "put_again", "put_many_in", "retain_in", "retaining",
+    "waiting_in", "withdraw_in",
 ]  # fmt: skip
 
 _IMPORT_CHUNK = 500  # lines in one transaction, so that logins need not wait long

@@ -70,21 +70,12 @@ class Outgoing:
         Then `announce` it: a gateway that was about to send it drops it.
         """
         with self._records.transaction() as db:
-            gone = db.execute(
-                delete(messages).where(_of(tenant, vehicle) & (messages.c.id == message))
-            ).rowcount
-            if gone:
-                entry = AuditEntry(
-                    tenant, actor, "vehicle.message.withdraw", vehicle, {"id": message}, None
-                )
-                record_changes(db, [entry])
-        return bool(gone)
+            return withdraw_in(db, tenant, vehicle, message, actor=actor)
 
     def waiting(self, tenant: Tenant, vehicle: str) -> list[OutgoingMessage]:
         """All that is kept for the vehicle, oldest first."""
         with self._records.reading() as db:
-            query = select(messages).where(_of(tenant, vehicle)).order_by(messages.c.id)
-            return [message_of(row) for row in db.execute(query).mappings()]
+            return waiting_in(db, tenant, vehicle)
 
     def look(self, wanting: Sequence[Wanted]) -> list[Waits]:
         """What waits for each."""
@@ -135,6 +126,22 @@ def retain_in(
 ) -> OutgoingMessage:
     """`Outgoing.retain` inside a transaction of the caller's."""
     return _put(db, tenant, vehicle, retaining(topic, payload), actor=actor, now=now)
+
+
+def waiting_in(db: Connection, tenant: Tenant, vehicle: str) -> list[OutgoingMessage]:
+    """`Outgoing.waiting` inside a transaction of the caller's."""
+    query = select(messages).where(_of(tenant, vehicle)).order_by(messages.c.id)
+    return [message_of(row) for row in db.execute(query).mappings()]
+
+
+def withdraw_in(db: Connection, tenant: Tenant, vehicle: str, message: int, *, actor: str) -> bool:
+    """`Outgoing.withdraw` inside a transaction of the caller's."""
+    one = _of(tenant, vehicle) & (messages.c.id == message)
+    if not db.execute(delete(messages).where(one)).rowcount:
+        return False
+    entry = AuditEntry(tenant, actor, "vehicle.message.withdraw", vehicle, {"id": message}, None)
+    record_changes(db, [entry])
+    return True
 
 
 def put_again(

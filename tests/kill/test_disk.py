@@ -49,11 +49,10 @@ class Ballast:
         self._file = disk / "ballast"
 
     def fill(self, keep: int) -> None:
-        with self._file.open("ab") as out:
+        with self._file.open("ab", buffering=0) as out:
             while (free := shutil.disk_usage(self._disk).free) > keep:
                 try:
                     out.write(b"\0" * min(1 << 20, max(free - keep, 1)))
-                    out.flush()
                 except OSError:
                     return  # full to the last byte
 
@@ -76,9 +75,13 @@ def test_a_disk_that_fills_up_delays_acknowledgements_and_loses_nothing(disk, ke
         )  # fmt: skip
         fleet = threading.Thread(target=lambda: box.append(uvloop.run(simulate(options))))
         fleet.start()
-        _tend(supervisor, 8)
-        ballast.fill(keep)
-        _until(supervisor, lambda: _nobody_is_acknowledged(supervisor))
+        _until(supervisor, lambda: _acked(supervisor) > 100)
+
+        def full() -> bool:
+            ballast.fill(keep)  # again, where something was tidied up
+            return _nobody_is_acknowledged(supervisor)
+
+        _until(supervisor, full)
         ballast.drop()
         while fleet.is_alive():
             _tend(supervisor, 0.5)

@@ -43,3 +43,13 @@ def test_an_event_waits_until_the_stream_has_kept_it() -> None:
         ("events.b.vehicles.sessions", ["CAR2"]),
     ]
     assert stream.answers == []
+
+
+def test_what_waits_has_bounds() -> None:
+    stream = Away()
+    stream.answers = [True] * 3
+    events = SessionEvents(stream, "gateway-1")  # type: ignore[arg-type]
+    for number in range(8):
+        events.note({Tenant("a"): Changes(closed={"C" * 5_000_000 + str(number): None})})
+    asyncio.run(events.tell())
+    assert [closed[0][-1] for _, closed in stream.kept.values()] == ["5", "6", "7"]

@@ -10,7 +10,7 @@ from carcloud.model.streams import event_subject
 from carcloud.model.time import iso, now_us
 from carcloud.ports.stream import Stream
 
-_MOST = 10_000  # that wait for the stream; beyond it the oldest are let go
+_MOST = 16_000_000  # bytes that wait for the stream; beyond it the oldest events are let go
 
 
 class SessionEvents:
@@ -20,7 +20,8 @@ class SessionEvents:
         self._stream = stream
         self._instance = instance
         self._count = 0
-        self._waiting: deque[tuple[str, bytes, str]] = deque(maxlen=_MOST)
+        self._waiting: deque[tuple[str, bytes, str]] = deque()
+        self._bytes = 0
 
     def note(self, changes: Mapping[Tenant, Changes]) -> None:
         """What has just happened, by tenant."""
@@ -29,9 +30,15 @@ class SessionEvents:
             data = json.dumps({"time": iso(now_us()), **change.told()}).encode()
             message_id = f"{self._instance}-sessions-{self._count}"
             self._waiting.append((event_subject(tenant, "vehicles", "sessions"), data, message_id))
+            self._bytes += len(data)
+            while self._bytes > _MOST:
+                self._let_go()
 
     async def tell(self) -> None:
         """Publish what waits; raises `EngineError`, and the next call goes on from there."""
         while self._waiting:
             await self._stream.publish(*self._waiting[0])
-            self._waiting.popleft()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._bytes -= len(self._waiting.popleft()[1])

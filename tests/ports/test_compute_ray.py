@@ -96,13 +96,13 @@ def cluster() -> Iterator[tuple[list[str], str]]:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(420)
 def test_the_suite_passes_on_two_nodes() -> None:
     with cluster() as (inside, address):
         done = subprocess.run(
             [*inside, sys.executable, "-m", "pytest", "-rA", "-q", "-p", "no:cacheprovider",
              "-k", "ray or two_nodes", "tests/ports/test_compute.py"],
-            capture_output=True, text=True, cwd=ROOT, check=False, timeout=260,
+            capture_output=True, text=True, cwd=ROOT, check=False, timeout=400,
             env={**os.environ, **_ENVIRONMENT, "CARCLOUD_TEST_RAY": address,
                  "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
         )  # fmt: skip

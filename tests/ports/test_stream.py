@@ -591,6 +591,22 @@ def test_no_connection_gets_the_port_of_a_server_that_is_away(tmp_path: Path) ->
         assert server.port < int(given[0])
 
 
+def test_a_port_that_somebody_took_meanwhile_is_changed_for_another(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = iter((server.port, server.port, free := free_port()))
+    monkeypatch.setattr("carcloud.engines.stream_nats.server._quiet_port", lambda: next(chosen))
+    other = NatsServer.start(tmp_path / "other", user=USER, password=PASSWORD, max_bytes=ROOM)
+    try:
+        assert other.ready().port == free
+        asyncio.run(_publish_once(other))
+        other.kill()
+        other = other.restart().ready()
+        assert other.port == free
+    finally:
+        other.stop()
+
+
 def test_second_server_on_the_same_port_says_why(server: NatsServer, tmp_path: Path) -> None:
     other = NatsServer.start(
         tmp_path / "other", port=server.port, user="u", password="p", max_bytes=1 << 20

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +25,8 @@ from carcloud.ports.errors import Unavailable
 _LOOPBACK = "127.0.0.1"
 _GIVEN_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _FROM_PORT, _TRIES = 22_000, 100
+_OTHER_PORTS = 5
+_IN_USE = "address already in use"  # in the log of nats-server 2.15
 _LOG_BYTES = 16 * 1024 * 1024
 _FAILED = "critical write error"  # in the log of nats-server 2.15
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -67,6 +69,7 @@ class NatsServer:
         self.options = options
         self.process = process
         self._port = options.port
+        self._other_ports = 0  # that may still be tried in place of one that was taken
 
     @classmethod
     def start(
@@ -88,7 +91,9 @@ class NatsServer:
             raise RuntimeError("start the stream server from the main thread")
         kept = port or _quiet_port()
         options = ServerOptions(store.absolute(), kept, user, password, max_bytes, member)
-        return cls(options, _launch(options))
+        started = cls(options, _launch(options))
+        started._other_ports = 0 if port else _OTHER_PORTS
+        return started
 
     @property
     def port(self) -> int:
@@ -100,12 +105,22 @@ class NatsServer:
         deadline = time.monotonic() + timeout_s
         while not self._serves():
             code = self.process.poll()
-            if code is not None:
+            if code is not None and not self._elsewhere():
                 raise Unavailable(f"nats-server ended with {code}: {self._last_words()}")
             if time.monotonic() > deadline:
                 raise Unavailable(f"nats-server not ready after {timeout_s:g} s")
             time.sleep(0.02)
+        self._other_ports = 0
         return self
+
+    def _elsewhere(self) -> bool:
+        """Whether it is started again on another port, as somebody took the one we had chosen."""
+        if self._other_ports == 0 or _IN_USE not in self._last_words():
+            return False
+        self._other_ports -= 1
+        self.options = replace(self.options, port=_quiet_port())
+        self.process = _launch(self.options)
+        return True
 
     def alive(self) -> bool:
         """Whether the process still runs; collects it if it has ended."""

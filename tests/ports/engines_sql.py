@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 DATABASES = ("sqlite", "postgresql")
+START_S = 100
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def postgresql_server() -> Iterator[Any]:
     with tempfile.TemporaryDirectory(prefix="carcloud-pg-") as folder:
         Path(folder).chmod(0o755)
         try:
-            server = embedded.get_server(Path(folder) / "data", cleanup_mode="stop")
+            server = _started(embedded, Path(folder) / "data")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the reason to skip
             pytest.skip(f"PostgreSQL does not start here: {error!r:.200}")
         _administer(server, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
@@ -29,6 +30,19 @@ def postgresql_server() -> Iterator[Any]:
             yield server
         finally:
             server.cleanup()
+
+
+def _started(embedded: Any, data: Path) -> Any:
+    """The package gives PostgreSQL 10 s to start, which a busy disk may need for itself."""
+    begin = embedded.postgres_server.pg_ctl
+
+    def patient(*words: Any, **given: Any) -> Any:
+        return begin(*words, **(given | {"timeout": START_S} if "timeout" in given else given))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(embedded.postgres_server, "pg_ctl", patient)
+        patched.setenv("PGCTLTIMEOUT", str(START_S))
+        return embedded.get_server(data, cleanup_mode="stop")
 
 
 def fresh_url(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:

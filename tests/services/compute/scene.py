@@ -31,7 +31,7 @@ from tests.services.compute.kinds import KINDS, Given
 ROOM = 1 << 30  # bytes
 ACCOUNT = {"user": "u", "password": "p" * 24}
 MINE, OTHER = Tenant("mine"), Tenant("other")
-SOON_S = 90.0
+SOON_S = 180.0
 WHOLE_S = 220.0  # of a scenario: real processes and sandboxes, on a machine that may be busy
 
 

@@ -174,6 +174,7 @@ def test_a_job_that_is_killed_leaves_each_row_once_with_its_new_value(tmp_path: 
                 map_anew(http, last)
             some = dice.uniform(0.1, 0.6)
             done = disturbed(supervisor, http, some, lambda: kill(supervisor, "jobs"))
+            assert done["state"] == "succeeded", done
             if done["attempt"] > 1:
                 break
         rows = stored(supervisor, raw)

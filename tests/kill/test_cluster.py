@@ -9,7 +9,7 @@ from bench import cluster
 pytestmark = pytest.mark.soak
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(420)
 def test_any_process_of_a_cluster_may_be_killed() -> None:
     found = cluster.rows(small=True)
     for row in found:

@@ -4,7 +4,7 @@ import random
 import socket
 import sys
 
-_PORTS = range(12_000, 22_000)
+_PORTS = range(10_000, 12_000)
 _TWIN = 10_000  # how much higher the gRPC port of SeaweedFS lies
 _ours: list[socket.socket] = []
 
@@ -17,8 +17,9 @@ def free_port() -> int:
 def free_ports(count: int) -> list[int]:
     """Ports of loopback that are ours until this process ends, each with the one 10000 higher.
 
-    All lie below what the system hands out to connections (32768 and more): nobody gets one of
-    them between the look and the engine's start, or while an engine starts again.
+    All lie below what the system hands out to connections (32768 and more) and what stream servers
+    choose for themselves (22000 and more): nobody gets one of them between the look and the
+    engine's start, or while an engine starts again.
     """
     found: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):

@@ -233,3 +233,12 @@ def test_a_long_maker_code_is_long_in_bytes() -> None:
     fields, notes = decode_body(0x8108, 2011, body)
     assert (fields["maker"], notes) == ("\x18适+/5", ())
     assert encode(0x8108, 2011, fields) == body
+
+
+def test_the_layout_of_a_long_maker_code_is_known_by_any_text_that_is_too_long() -> None:
+    """A short maker code in the wide field: the terminal id tells that the fields are the wide."""
+    fields = BODIES[2019][0x0107] | {"maker": "M", "terminal_id": "LONGERTHAN7"}
+    narrow = BODIES[2013][0x0107] | {"maker": "M"}
+    assert len(encode(0x0107, 2013, fields)) == len(encode(0x0107, 2013, narrow)) + 6 + 10 + 23
+    body = encode(0x0107, 2013, fields)
+    assert decode_body(0x0107, 2013, body) == (fields, ())

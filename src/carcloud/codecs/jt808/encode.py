@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 
 from carcloud.codecs.jt808.errors import EncodeError
-from carcloud.codecs.jt808.layout import Value
+from carcloud.codecs.jt808.layout import Table, Text, Value
 from carcloud.codecs.jt808.tables import EDITIONS, MESSAGES, otherwise
 from carcloud.codecs.jt808.tables_position import ANSWER, REPORT
 from carcloud.codecs.jt808.tables_session import DRIVER_CARD, DRIVER_IDENTITY, DRIVER_READ
 from carcloud.codecs.jt808.writing import write_report, write_table
 
 _ANSWER, _WAYBILL, _DRIVER, _FOUND = 0x0201, 0x0701, 0x0702, 0x0802
-_MAKER = 5  # bytes of the code in the text of the standard
 
 
 def encode(message: int, edition: int, fields: Mapping[str, Value]) -> bytes:
@@ -23,7 +22,7 @@ def encode(message: int, edition: int, fields: Mapping[str, Value]) -> bytes:
         raise EncodeError("message", f"0x{message:04X} of {edition} has no layout")
     table = MESSAGES[message].table(edition)
     other = otherwise(message, edition)
-    if other is not None and _is_otherwise(message, fields):
+    if other is not None and _is_otherwise(message, table, fields):
         table = other
     if message == _ANSWER and edition != 2019:  # 2011 by its text without the reply serial
         table = ANSWER if "reply_serial" in fields else REPORT
@@ -39,15 +38,19 @@ def encode(message: int, edition: int, fields: Mapping[str, Value]) -> bytes:
     return body
 
 
-def _is_otherwise(message: int, fields: Mapping[str, Value]) -> bool:
-    """The fields fit the second layout of a message only."""
-    maker = fields.get("maker")
+def _is_otherwise(message: int, table: Table, fields: Mapping[str, Value]) -> bool:
+    """The fields fit the second layout of a message only, `table` being the first."""
     if message == _WAYBILL:
         return "content" not in fields
     if message == _FOUND:
         return "packet_count" in fields
-    wire = maker.encode("gbk", "replace") if isinstance(maker, str) else maker
-    return isinstance(wire, bytes) and len(wire) > _MAKER
+    texts = [row for row in table.rows if isinstance(row, Text) and row.count.isdecimal()]
+    return any(_bytes_of(fields.get(row.key)) > int(row.count) for row in texts)
+
+
+def _bytes_of(text: Value) -> int:
+    wire = text.encode("gbk", "replace") if isinstance(text, str) else text
+    return len(wire) if isinstance(wire, bytes) else 0
 
 
 def encode_position(fields: Mapping[str, Value]) -> bytes:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,13 +117,30 @@ class Kills:
 def meanwhile(
     supervisor: Supervisor, work: Callable[[], Coroutine[Any, Any, T]], disturb: Callable[[], None]
 ) -> T:
-    """What `work` returns; `disturb` is called meanwhile, about ten times a second."""
+    """What `work` returns; `disturb` is called meanwhile, about ten times a second.
+
+    Where that fails, or the time of the test is up, the work is cancelled.
+    """
+    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    async def cancellable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        begun.append((asyncio.get_running_loop(), task))
+        return await work()
+
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(lambda: asyncio.run(work()))
-        while not running.done():
-            disturb()
-            supervisor.tend()
-            time.sleep(0.1)
+        running = pool.submit(lambda: asyncio.run(cancellable()))
+        try:
+            while not running.done():
+                disturb()
+                supervisor.tend()
+                time.sleep(0.1)
+        except BaseException:
+            for loop, task in begun:
+                with suppress(RuntimeError):  # it has just ended
+                    loop.call_soon_threadsafe(task.cancel)
+            raise
         return running.result()
 
 

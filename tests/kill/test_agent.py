@@ -217,7 +217,7 @@ def test_a_spool_within_its_bounds_keeps_the_newest_over_kills(
         sender = AgentProcess(tmp_path, server.port, *more, log=None)
         started.append(sender)
         try:
-            await server.wait(lambda it: len(it.on("/collected")) >= len(spooled), 40)
+            await server.wait(lambda it: len(it.on("/collected")) >= len(spooled), 90)
             await asyncio.sleep(0.5)
         finally:
             await asyncio.to_thread(sender.stop)

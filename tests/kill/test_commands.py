@@ -206,7 +206,8 @@ def test_a_command_that_was_given_ends_and_is_done_once_at_most(tmp_path: Path) 
         async def work() -> dict[str, dict[str, Any]]:
             over = asyncio.Event()
             obeying = asyncio.create_task(truck.run(over))
-            await giver.run(kills.over)
+            async with asyncio.timeout(150):
+                await giver.run(kills.over)
             told = await asyncio.to_thread(ended, supervisor, giver.given, agent)
             over.set()
             obeying.cancel()

@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from carcloud.app.engines import open_records
+from carcloud.app.engines import open_lake, open_records
 from carcloud.app.first_start import prepare
 from carcloud.config import Settings
 from carcloud.model.ids import Tenant
+from carcloud.ports.lake import Slice, TableRef
 from carcloud.services.tenancy.api import SYSTEM, Tenancy
 from carcloud.simulator.options import SimulateOptions
 from carcloud.supervisor import Supervisor
@@ -29,6 +30,16 @@ def own(settings: Settings) -> None:
     records = open_records(settings)
     Tenancy(records).people.create(Tenant(TENANT), "owen", PASSWORD, "owner", by=SYSTEM)
     records.close()
+
+
+def until_stored(supervisor: Supervisor, reports: int) -> None:
+    """All reports are in the tenant's lake."""
+    lake, deadline = open_lake(supervisor.settings), time.monotonic() + 60
+    while lake.count(TableRef(Tenant(TENANT), "signals"), Slice()) < reports:
+        assert time.monotonic() < deadline
+        supervisor.tend()
+        time.sleep(0.2)
+    lake.close()
 
 
 def plant(client: httpx.Client, url: str) -> None:
@@ -141,6 +152,7 @@ def test_a_deletion_ends_whatever_is_killed_and_leaves_nothing(tmp_path: Path) -
                 supervisor, fleet, lambda now: now.connected == 5 and now.acknowledged >= 10
             )
             assert result.acknowledged >= 10
+            until_stored(supervisor, result.acknowledged)
             own(settings)
             plant(client, web["url"])
             vins = [vin.encode() for vin in result.vehicles]

@@ -33,7 +33,7 @@ class Asking(threading.Thread):
         headers = {"Authorization": f"Bearer {self._token}"}
         if not self._keep:
             headers["Connection"] = "close"
-        with httpx.Client(base_url=self._url, headers=headers, timeout=20) as http:
+        with httpx.Client(base_url=self._url, headers=headers, timeout=60) as http:
             while not self.over:
                 try:
                     answer = http.get("/v1/vehicles?limit=5")

@@ -179,4 +179,4 @@ def _started(data: str) -> float:
         return time.monotonic() - began
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(120)

@@ -94,7 +94,7 @@ def _rates(ours: Server, peer: Server | None) -> list[Row]:
         mine = statistics.median(ours.cpu[what]) * 1000
         theirs = None if peer is None else statistics.median(peer.cpu[what]) * 1000
         told = "" if theirs is None else f"SeaweedFS {theirs:.1f} ms"
-        ratio = None if not theirs else round(theirs / mine, 2)
+        ratio = round(theirs / mine, 2) if theirs and mine else None  # a tick is 10 ms
         found.append(
             Row(f"CPU of the server for each {what}", round(mine, 2), "ms", "", told, ratio)
         )

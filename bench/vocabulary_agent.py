@@ -170,7 +170,7 @@ def memory(speed: int) -> tuple[float, dict[str, Any]]:
             return _after_a_minute(agent, folder / "agent" / "status.json")
         finally:
             agent.terminate()
-            agent.wait(30)
+            agent.wait(120)
 
 
 def _after_a_minute(agent: "subprocess.Popen[bytes]", status: Path) -> tuple[float, dict[str, Any]]:

@@ -12,6 +12,8 @@ from carcloud.codecs.gbt32960.constants import Command, Flag
 from carcloud.codecs.gbt32960.frame import Frame, Splitter, build
 from carcloud.gateway.gbt32960.rules import Rules, time6
 from carcloud.gateway.limits import Limits
+from carcloud.gateway.orders import Order, OrderReport
+from carcloud.model.time import SECOND, now_us
 from tests.gateway.conftest import WRONG_ICCID, listening
 from tests.gateway.mqtt_client import until
 
@@ -250,6 +252,25 @@ def test_no_reply_before_durable_and_all_of_them_after(server):
             room = True
             assert [(await car.reply()).command for _ in range(4)] == [2, 2, 2, 7]
             assert site.gateway.outbox.problem is None
+
+    run(scene())
+
+
+def test_a_command_does_not_come_before_the_answer_to_the_login(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            room = False
+            site.gateway.outbox._room = lambda: room
+            car = await Car.connect(site.port)
+            car.send(login())
+            await until(lambda: VIN in site.gateway.roster.vehicles)
+            told: list[OrderReport] = []
+            order = Order("1", "read-parameters", {}, now_us() + 60 * SECOND)
+            site.gateway.roster.vehicles[VIN].session.deliver(order, told.append)
+            assert await car.silent()
+            room = True
+            assert [(await car.reply()).command for _ in range(2)] == [1, Command.QUERY]
+            assert [one.state for one in told] == ["sent"]
 
     run(scene())
 

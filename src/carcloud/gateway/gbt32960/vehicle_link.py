@@ -92,8 +92,12 @@ class VehicleLink(Link):
     def deliver(self, order: Order, on_report: OnReport) -> None:
         """Send a command to the vehicle; `on_report` is told what becomes of it."""
         if self.orders is None:
-            self.orders = Orders(self.edition, self.vehicle, self.session.send)
+            self.orders = Orders(self.edition, self.vehicle, self._send_later)
         self.orders.deliver(order, on_report)
+
+    def _send_later(self, frame: bytes) -> None:
+        """Send a command: never before the answer to the login, which waits for the stream."""
+        self.session.gateway.outbox.after_earlier(self.tenant, self.session, frame)
 
     def report(self, frame: Frame) -> None:
         """B.2.1: a bad report is answered with an error, a good one if the setting says so."""

@@ -29,12 +29,12 @@ class Desk:
         self.moves = None
         self.gate = asyncio.Event()
         hooks = (
-            Hook("echo", (sys.executable, "-c", ECHO), 10, (("level", Argument("integer", 0, 9)),)),
+            Hook("echo", (sys.executable, "-c", ECHO), 60, (("level", Argument("integer", 0, 9)),)),
             Hook("fail", (sys.executable, "-c", "raise SystemExit(3)")),
             Hook("hang", (sys.executable, "-c", "import time; time.sleep(60)"), 0.2),
             Hook("lock", (sys.executable, "-c", ECHO)),
-            Hook("horn", (sys.executable, "-c", ECHO), 10, (("value", Argument("boolean")),), HORN),
-            Hook("mute", (sys.executable, "-c", ""), 10, (("value", Argument("boolean")),), "V.X"),
+            Hook("horn", (sys.executable, "-c", ECHO), 60, (("value", Argument("boolean")),), HORN),
+            Hook("mute", (sys.executable, "-c", ""), 60, (("value", Argument("boolean")),), "V.X"),
         )
         given = {
             "file": folder / "commands.json",

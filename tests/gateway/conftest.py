@@ -1,6 +1,7 @@
 """A real stream server and a real listener for gateway tests."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -83,7 +84,7 @@ async def listening(
     outbox = Outbox(
         stream,
         "gbt32960",
-        f"test-{id(stream)}",
+        f"test-{time.time_ns()}",
         block_bytes=100_000,
         block_s=0.005,
         pending_bytes=1_000_000,

@@ -1,6 +1,7 @@
 """A JT/T 808 listener and terminals that talk to it over real sockets."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -55,7 +56,7 @@ async def listening(
     outbox = Outbox(
         stream,
         "jt808",
-        f"test-{id(stream)}",
+        f"test-{time.time_ns()}",
         block_bytes=100_000,
         block_s=0.005,
         pending_bytes=1_000_000,

@@ -235,7 +235,8 @@ def test_vehicles_of_a_platform_are_asked_for_once_and_refused_ones_kept_out(ser
             frames = [outgoing(n, 20 - n, RETIRED if n % 2 else VIN) for n in range(1, 13)]
             lake = Lake(frames[:6])
             task = asyncio.create_task(Forwarder(spec(site.port), lake.queue(), PACE).run())
-            await until(lambda: len(asked) >= 2)
+            known = site.gateway.carried._known
+            await until(lambda: any(one.refusal for one in known.values()))
             lake.frames = frames
             await until(lambda: lake.done)
             task.cancel()

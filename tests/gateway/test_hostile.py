@@ -385,7 +385,7 @@ def test_the_clock_does_not_cut_a_frame_that_comes_in_two_halves(server):
 
 def test_heartbeats_that_wait_for_the_stream_are_bounded_too(server):
     async def scene() -> None:
-        limits = Limits(frames_per_second_per_vehicle=1_000_000)
+        limits = Limits(frames_per_second_per_vehicle=1_000_000, reply_wait_s=600)
         async with site(server, limits) as found:
             car = await signed_in(found)
             room = False
@@ -394,7 +394,7 @@ def test_heartbeats_that_wait_for_the_stream_are_bounded_too(server):
             for _ in range(40):
                 car.send(heartbeat() * 1000)
                 await asyncio.sleep(0.01)
-            assert found.gateway.outbox.pressed
+            await until(lambda: found.gateway.outbox.pressed)
             assert found.gateway.outbox.pending_bytes < 4_000_000
             room = True
             assert [(await car.reply()).command for _ in range(40_001)][1:] == [7] * 40_000

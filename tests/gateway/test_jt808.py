@@ -372,7 +372,7 @@ class Slow(Sink):
         self.go = threading.Event()
 
     def keep(self, tenant: Tenant, vehicle: str, header: bytes, data: bytes) -> str:
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         return super().keep(tenant, vehicle, header, data)
 
 

@@ -95,6 +95,7 @@ def test_a_vehicle_by_paho(server: NatsServer, tmp_path: Path, version: int) -> 
             assert [(one.payload, one.retain) for one in car.messages] == [
                 (b"list", True), (b"one", False),
             ]  # fmt: skip
+            await until(lambda: len(found.outgoing.waiting(T, CAR)) == 1)  # it has acknowledged
             await _away(found, car)
             found.outgoing.send(T, CAR, COMMANDS, b"two", actor="test")
             await car.connect(found.port, token)

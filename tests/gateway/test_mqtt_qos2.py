@@ -235,7 +235,7 @@ def test_a_pubrec_that_refuses_is_the_end(
             assert (await client.message()).payload == b"yes"
             await client.nothing()
             assert found.mqtt.mqtt.dropped == {"refused by the vehicle": 1}
-            assert len(found.outgoing.waiting(T, CAR)) == 1
+            await until(lambda: len(found.outgoing.waiting(T, CAR)) == 1)
 
     run(check())
 

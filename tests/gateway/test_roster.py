@@ -140,7 +140,7 @@ def test_a_vehicle_that_is_not_welcome_is_not_online(server):
             await brought(link, report(VIN))  # taken until the registry has answered
             answering = asyncio.create_task(desk.run())
             async with asyncio.timeout(60):
-                while desk.waiting:
+                while not found.gateway.carried._known[T, PLATFORM, VIN].refusal:
                     await asyncio.sleep(0.01)
             link.send(report(VIN))
             assert (await link.reply()).flag == Flag.ERROR

@@ -86,7 +86,7 @@ def test_a_peer_that_hangs_up_before_its_turn_is_noticed_at_once(server, resets)
                     held = car.writer.transport.get_extra_info("socket")
                     held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 car.writer.transport.abort()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while slow.waiting > 1:
                     found.gateway.sweep(asyncio.get_running_loop().time())
                     await asyncio.sleep(0.02)

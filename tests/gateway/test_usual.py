@@ -156,7 +156,7 @@ def test_a_good_report_is_taken_the_short_way(monkeypatch):
 @pytest.mark.parametrize(
     "body",
     [
-        time6(int((time.time() + 3_600) * 1e6)),
+        time6(int((time.time() + DAY) * 1e6)),
         time6(int((time.time() - 3 * DAY - 60) * 1e6)),
         bytes.fromhex("1a0d01000000"),
         time6(int(time.time() * 1e6))[:5],

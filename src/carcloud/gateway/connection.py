@@ -109,7 +109,7 @@ class Connection(asyncio.BufferedProtocol, ABC, Generic[ListenerT, PeerT, PieceT
         self._strays = 0  # dead letters before the login
         self._faults = 0
         self._faults_since = 0.0
-        self._since = self._last = self._whole = self._window = asyncio.get_running_loop().time()
+        self._since = self._last = self._whole = self._window = gateway.clock()
 
     # what a protocol says
 

@@ -45,8 +45,14 @@ def server(tmp_path: Path):
 
 
 async def connect(server: NatsServer) -> NatsStream:
+    """That waits for a disk as long as it takes, where a gateway asks again after 5 s."""
     return await NatsStream.connect(
-        f"nats://127.0.0.1:{server.port}", user="u", password="p", max_bytes=MAX_BYTES
+        f"nats://127.0.0.1:{server.port}",
+        user="u",
+        password="p",
+        max_bytes=MAX_BYTES,
+        timeout_s=60,
+        call_s=60,
     )
 
 

@@ -19,7 +19,6 @@ from carcloud.app.records import prepare_records
 from carcloud.codecs.gbt32960.frame import build
 from carcloud.codecs.gbt32960.security import BlockCipher, DataUnitCipher, RsaCipher, Sm2Cipher
 from carcloud.config import InvalidSetting, Settings
-from carcloud.engines.stream_nats import NatsStream
 from carcloud.gateway.gbt32960.rules import time6
 from carcloud.kernels.geo import gcj02_to_wgs84
 from carcloud.model.time import DAY, now_us
@@ -42,11 +41,11 @@ from carcloud.simulator import keys
 from carcloud.simulator.protection import Protection
 from tests.services.test_ingest import (
     LETTERS,
-    MAX_BYTES,
     RAW,
     SIGNALS,
     T,
     block,
+    connect,
     server,  # noqa: F401 - a fixture
     until_confirmed,
 )
@@ -100,9 +99,7 @@ async def whole(server, data: Path, **given: object) -> AsyncIterator[Site]:  # 
             **{name.replace("__", "."): value for name, value in given.items()},
         }
     )
-    stream = await NatsStream.connect(
-        f"nats://127.0.0.1:{server.port}", user="u", password="p", max_bytes=MAX_BYTES
-    )
+    stream = await connect(server)
     prepare_records(settings)
     engines = Engines(settings, stream)
     try:

@@ -40,9 +40,11 @@ def test_nobody_reads_what_was_before_a_change_that_has_ended(
 ) -> None:
     shelf = Shelf(records)
     done = [1]  # the revision that is kept for sure
+    began = threading.Barrier(READERS + 1)
 
     def read() -> int:
         looks = 0
+        began.wait(60)
         while done[0] < ROUNDS:
             least = done[0]
             found = shelf.get(A, "T-0")
@@ -54,6 +56,7 @@ def test_nobody_reads_what_was_before_a_change_that_has_ended(
         return looks
 
     def write() -> None:
+        began.wait(60)
         for number in range(2, ROUNDS + 1):
             change = VehicleChange(labels={"n": str(number)})
             done[0] = vehicles.change(A, "T-0", change, actor="ann").revision

@@ -90,7 +90,7 @@ async def speeds(twins: Twins, expected: dict[str, float]) -> None:
 def run(server: NatsServer, folder: Path, test: Callable[[Scene], Awaitable[None]]) -> None:
     async def main() -> None:
         url = f"nats://127.0.0.1:{server.port}"
-        stream = await NatsStream.connect(url, max_bytes=ROOM, **ACCOUNT)
+        stream = await NatsStream.connect(url, max_bytes=ROOM, timeout_s=60, call_s=60, **ACCOUNT)
         try:
             await test(Scene(stream, folder))
         finally:

@@ -54,8 +54,10 @@ def refuse(context: Context[Text]) -> Any:
 
 
 def sleep(context: Context[Text]) -> Any:
+    """The first attempt sleeps."""
     context.log("asleep")
-    time.sleep(context.params.number)
+    if context.attempt == 1:
+        time.sleep(context.params.number)
     return "awake"
 
 

@@ -102,7 +102,9 @@ class Scene:
 
 
 async def _open(server: NatsServer, folder: Path) -> Scene:
-    stream = await NatsStream.connect(f"nats://127.0.0.1:{server.port}", max_bytes=ROOM, **ACCOUNT)
+    stream = await NatsStream.connect(
+        f"nats://127.0.0.1:{server.port}", max_bytes=ROOM, timeout_s=60, call_s=60, **ACCOUNT
+    )
     records = SqlRecords(f"sqlite:///{folder / 'records.sqlite'}")
     tenancy = Tenancy(records)
     for tenant in (MINE, OTHER):

@@ -90,7 +90,7 @@ def test_a_job_that_ends_every_runner_is_given_up(on_scene: Any) -> None:
 
 def test_a_runner_that_is_stopped_leaves_its_jobs_to_the_next(on_scene: Any) -> None:
     async def scenario(scene: Scene) -> None:
-        job = await scene.submit("sleep", number=4)
+        job = await scene.submit("sleep", number=600)
         async with scene.running("here/1"):
             await scene.until(job, lambda j: j.state is State.RUNNING)
         left = await scene.jobs.job(MINE, job.id)

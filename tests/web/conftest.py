@@ -52,7 +52,7 @@ from carcloud.services.metering.periods import (
     period_of,
 )
 from carcloud.services.storage.api import Storage
-from carcloud.services.telemetry import can_import, redecode
+from carcloud.services.telemetry import can_import, redecode, status
 from carcloud.services.telemetry.api import Ingest, QueryOptions, Telemetry
 from carcloud.services.telemetry.protocols import DecodedFrames, Fault
 from carcloud.services.telemetry.status import Report
@@ -483,6 +483,12 @@ class _running:
         await asyncio.wait_for(self.ingesting, PATIENCE_S)
         await self.stream.close()
         self.records.close()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that told of themselves once are alive until the test has looked."""
+    monkeypatch.setattr(status, "SILENT_S", PATIENCE_S)
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ def test_a_job_asks_in_sql_only_for_who_may(cloud: Any) -> None:
         assert "telemetry:read" in refused.json()["detail"]
 
 
+@pytest.mark.usefixtures("patient")
 def test_figures_of_tenants_are_for_administrators(cloud: Any, anybody: httpx.Client) -> None:
     name = labelled("vehicles_connected", tenant="secret-client")
     report = {"role": "gateway", "instance": "g-9", "gauges": {name: 1.0, "connections": 4.0}}

@@ -28,6 +28,7 @@ def test_only_an_administrator_sees_the_installation(cloud: Any) -> None:
         assert viewer.get("/v1/system").status_code == 403
 
 
+@pytest.mark.usefixtures("patient")
 def test_processes_are_told_with_their_versions(cloud: Any, operator: httpx.Client) -> None:
     report = {"role": "ingest", "instance": "i-9", "pid": 99, "uptime_s": 5, "memory_bytes": 1000}
     cloud.tell_status({**report, "version": __version__, "gauges": {"lag_frames": 7}})

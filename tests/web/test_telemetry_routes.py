@@ -383,6 +383,7 @@ def test_no_such_dead_letter(client: httpx.Client) -> None:
     assert fields(client.post("/v1/dead-letters/reprocess", json={"reason": 1})) == ["reason"]
 
 
+@pytest.mark.usefixtures("patient")
 def test_status_and_metrics(client: httpx.Client, cloud: Any) -> None:
     report = {
         "role": "gateway",

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +111,10 @@ def found_in(folder: Path) -> list[str]:
     found = []
     for file in folder.rglob("*"):
         name = str(file.relative_to(folder))
-        if MARK in name.lower() or (file.is_file() and MARK.encode() in file.read_bytes().lower()):
-            found.append(name)
+        with suppress(FileNotFoundError):  # engines replace files at any time
+            data = file.read_bytes() if file.is_file() else b""
+            if MARK in name.lower() or MARK.encode() in data.lower():
+                found.append(name)
     return sorted(found)
 
 

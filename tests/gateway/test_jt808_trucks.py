@@ -11,7 +11,7 @@ from carcloud.codecs.jt808.frame import build, parse
 from carcloud.codecs.jt808.packets import parse_message
 from carcloud.gateway.orders import Order, OrderReport
 from carcloud.model.time import SECOND, now_us
-from carcloud.simulator.options import SimulateOptions
+from carcloud.simulator.options import Progress, SimulateOptions
 from carcloud.simulator.run import simulate
 from carcloud.simulator.truck_messages import phones
 from tests.gateway.terminals import POSITION, Terminal, listening
@@ -47,7 +47,13 @@ async def until(condition) -> None:
 def test_trucks_report_and_every_acknowledged_position_is_kept(server):
     async def scene() -> None:
         async with listening(server) as site:
-            result = await simulate(options(site.port, seconds=2.2))
+            stop = asyncio.Event()
+
+            def look(now: Progress) -> None:
+                if now.connected == 4 and now.sent > 4:
+                    stop.set()
+
+            result = await simulate(options(site.port), look, stop=stop)
             assert result.acknowledged == result.sent > 0
             assert (result.refused, result.unconfirmed, result.lost_connections) == (0, 0, 0)
             rows = await site.stored(8 + result.sent)

@@ -24,6 +24,7 @@ from carcloud.kernels.geo import gcj02_to_wgs84
 from carcloud.model.time import DAY, now_us
 from carcloud.ports.errors import Unavailable
 from carcloud.ports.lake import Slice
+from carcloud.services.telemetry import dead_letters
 from carcloud.services.telemetry.dead_letters import DeadLetters
 from carcloud.services.tenancy.api import Tenancy
 from carcloud.services.vehicles.api import (
@@ -141,7 +142,12 @@ def test_aes_and_sm4_reports_become_rows_and_stay_encrypted_in_frames(server, tm
     asyncio.run(scene())
 
 
-def test_what_cannot_be_opened_waits_as_a_letter_until_the_key_is_there(server, tmp_path):  # noqa: F811
+def test_what_cannot_be_opened_waits_as_a_letter_until_the_key_is_there(
+    server,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setattr(dead_letters, "WAIT_S", 60.0)  # ingest may be slower than a caller waits
     cipher = BlockCipher("SM4", b"k" * 16)
 
     async def scene() -> None:

@@ -414,7 +414,9 @@ def test_a_replay_that_came_to_nothing_says_so(tmp_path, caplog, monkeypatch, ha
     assert any("nothing was sent: no connection" in each for each in told)
 
 
-def test_a_replay_waits_for_the_model_of_the_cloud(tmp_path):
+def test_a_replay_waits_for_the_model_of_the_cloud(tmp_path, monkeypatch):
+    monkeypatch.setattr("carcloud.agent.run._MODEL_S", 60.0)
+
     async def script():
         server = await Server().start()
         model = document("car", "model", MODEL)

@@ -93,8 +93,10 @@ async def _nothing_twice_and_in_order(collected: list[bytes]) -> None:
 
 
 def test_what_a_campaign_keeps_comes_when_the_cloud_asks_for_it(
-    server: NatsServer, tmp_path: Path
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("carcloud.agent.run._MODEL_S", 60.0)
+
     async def check() -> None:
         async with site(server, tmp_path / "cloud") as found:
             (tmp_path / "token").write_text(found.token())

@@ -250,14 +250,14 @@ def test_the_command_refuses_unknown_faults():
     assert "weak_cell" in answer.output
 
 
-@pytest.mark.parametrize("drop_every", [0, 400])
+@pytest.mark.parametrize("drop_every", [0, 200])
 @pytest.mark.anyio
 async def test_load_generator_counts_what_arrived(drop_every):
     async with Server("reply", drop_every=drop_every) as server:
         result = await load(
             LoadOptions(server.port, vehicles=20, rate=1_000.0, seconds=2.0, warm_s=0.2)
         )
-    assert result.acknowledged == result.sent > 500
+    assert result.acknowledged == result.sent > 200
     assert {(vin, time6(seconds)) for vin, seconds in result.reports()} == set(server.taken)
     assert (result.lost_connections > 0) == (drop_every > 0)
     assert result.refused == 0

@@ -40,7 +40,7 @@ def test_what_is_told_and_what_is_documented_are_the_same(cloud: Running):
         return {plain(one.name): one for one in text_string_to_metric_families(text)}
 
     def value(name: str) -> float:
-        """Not a number while the process that tells it is silent."""
+        """Not a number where no process that is known has told it."""
         samples = (sample for one in told().values() for sample in one.samples)
         return next((sample.value for sample in samples if sample.name == name), math.nan)
 

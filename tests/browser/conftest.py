@@ -40,6 +40,13 @@ VEHICLES = 20
 PATIENCE = 60_000  # ms; a machine may be busy with much else
 expect.set_options(timeout=PATIENCE)
 REFUSED: list[str] = []  # answers to the page of the test that runs
+# Notices, and that something is copied, go by themselves, maybe before a busy machine has looked.
+LASTING = """{
+    const later = setTimeout
+    const shown = [2000, 6000]
+    window.setTimeout = (what, ms, ...rest) =>
+        later(what, shown.includes(ms) ? 600000 : ms, ...rest)
+}"""
 SESSIONS: dict[str, list[Any]] = {}  # url of a cloud -> cookies of its administrator
 
 

@@ -24,7 +24,9 @@ def test_a_campaign_is_written_mended_tried_approved_and_runs(page: Page, cloud:
     page.keyboard.insert_text("Vehicle.Spe > 120 && Vehicle.IsMoving")
     wrong = page.get_by_test_id("expression-error")
     expect(wrong).to_have_text(re.compile(r"Character 1:\s*there is no signal Vehicle.Spe"))
-    with page.expect_response("**/v1/campaigns") as told:
+    with page.expect_response(
+        lambda answer: answer.request.method == "POST" and answer.url == f"{cloud.url}/v1/campaigns"
+    ) as told:
         page.get_by_test_id("save-campaign").click()
     assert told.value.status == 400
     expect(wrong).to_be_visible()

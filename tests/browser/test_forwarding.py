@@ -8,6 +8,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import LASTING
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
@@ -63,6 +65,7 @@ def test_a_wrong_field_is_named_beside_it(cloud, page: Page) -> None:
 
 
 def test_a_password_that_is_made_here_is_shown_once(cloud, page: Page) -> None:
+    page.add_init_script(LASTING)
     page.goto(f"{cloud.url}/forwarding")
     page.get_by_test_id("grant-platform").click()
     page.locator("input[name=platform_id]").fill("LOWERPLATFORM0002")

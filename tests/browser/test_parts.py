@@ -5,19 +5,13 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import VEHICLES, Cloud
+from tests.browser.conftest import LASTING, VEHICLES, Cloud
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(240),
 ]
 LONG = 60_000  # ms
-
-# Notices go by themselves after 6 s, which may pass before a busy machine has clicked.
-LASTING = """{
-    const later = setTimeout
-    window.setTimeout = (what, ms, ...rest) => later(what, ms === 6000 ? 600000 : ms, ...rest)
-}"""
 
 
 def focused(page: Page) -> str:

@@ -1,9 +1,10 @@
 """The page of the signals: the catalogue as a tree and a list, the tenant's overlay on it."""
 
 import re
+import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Cloud, until
 
@@ -15,6 +16,19 @@ WRONG = "Vehicle.Cabin.DoorCount:\n  type: attribute\n  max: 3\n  unit: km\n"
 
 def row(page: Page, path: str):
     return page.locator(f"[data-path='{path}']")
+
+
+def until_right_below(told: Locator, line: Locator) -> None:
+    """Both may move while the page settles."""
+    deadline = time.monotonic() + LONG / 1000
+    while True:
+        places = told.bounding_box(), line.bounding_box()
+        if all(places):
+            below = places[1]["y"] + places[1]["height"]
+            if places[0]["y"] == pytest.approx(below, abs=2):
+                return
+        assert time.monotonic() < deadline, places
+        told.page.wait_for_timeout(100)
 
 
 def test_the_tree_is_gone_through_by_keys(page: Page, cloud: Cloud):
@@ -59,14 +73,12 @@ def test_a_wrong_overlay_is_told_at_its_line_and_a_mended_one_saved(page: Page, 
     page.goto(f"{cloud.url}/signals?tab=overlay")
     editor = page.get_by_test_id("overlay-text")
     editor.wait_for(timeout=LONG)
-    until(page, "document.querySelector('[data-testid=overlay-effect]').innerText !== ''")
+    until(page, "document.querySelector('[data-testid=overlay-effect]')?.innerText > ''")
     save = page.get_by_test_id("save-overlay")
     editor.fill(WRONG)
     told = page.get_by_test_id("finding-at-line")
     expect(told).to_contain_text("Vehicle.Cabin.DoorCount", timeout=LONG)
-    below = editor.locator(".cm-line", has_text="unit: km").bounding_box()
-    assert below is not None
-    assert told.bounding_box()["y"] == pytest.approx(below["y"] + below["height"], abs=2)
+    until_right_below(told, editor.locator(".cm-line", has_text="unit: km"))
     page.get_by_test_id("overlay-effect").get_by_role("button", name="Line 4").click()
     expect(save).to_be_disabled()
     editor.fill(WRONG.replace("  unit: km\n", ""))

@@ -7,7 +7,7 @@ import paho.mqtt.client as paho
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Cloud
+from tests.browser.conftest import LASTING, Cloud
 from tests.browser.test_access import PASSWORD, person
 
 pytestmark = [
@@ -36,6 +36,7 @@ def ask_for_kept_data(page: Page, cloud: Cloud) -> None:
     left = {"campaign": "kept", "partition": "slow", "until": time.time() * 1000}
     _check_in(cloud, vehicle, token, {"documents": [row], "forwarding": [left]})
     _post(page, cloud, "/v1/campaigns", {"document": whole})
+    page.add_init_script(LASTING)
     page.goto(f"{cloud.url}/campaigns/kept")
     expect(page.get_by_test_id("campaign-state")).to_have_text("Draft", timeout=LONG)
     ask = page.get_by_role("button", name="Ask for kept data")

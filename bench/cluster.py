@@ -29,6 +29,7 @@ from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 
 _MOST_S = 30.0  # waited for frames to flow again
+_RESTART_S = 60.0  # longest until a process that has ended by itself runs again
 
 
 @dataclass(slots=True)
@@ -105,7 +106,10 @@ def _kill_each(running: Cluster, fleets: list[Fleet], lake: Lake) -> dict[str, f
     random.Random().shuffle(victims)
     pauses: dict[str, float] = {}
     for name in victims:
+        deadline = time.monotonic() + _RESTART_S
         while not running.kill(name):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{name} has not been started again in {_RESTART_S:g} s")
             _tend(running, 0.1)
         pauses[name] = _flows(running, fleets, lake)
         _tend(running, 2.5)  # a NATS server must have caught up before the next goes

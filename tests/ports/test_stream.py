@@ -356,7 +356,6 @@ def test_who_listens_as_the_connection_ends_hears_once_it_is_back(server: NatsSe
     run(server, test)
 
 
-@pytest.mark.soak
 def test_a_question_is_given_up_after_as_long_as_was_said(server: NatsServer) -> None:
     async def test() -> None:
         async with connected(server, call_s=60) as patient, connected(server, call_s=0.3) as hasty:
@@ -369,6 +368,7 @@ def test_a_question_is_given_up_after_as_long_as_was_said(server: NatsServer) ->
     asyncio.run(test())
 
 
+@pytest.mark.soak
 def test_without_two_of_three_nothing_is_acknowledged(cluster: Cluster) -> None:
     async def test(stream: NatsStream) -> None:
         assert await lasting(lambda: stream.publish(SUBJECT, b"three", "m1")) == 1

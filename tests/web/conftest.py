@@ -264,9 +264,10 @@ class Cloud:
 
     async def _kept(self, subject: str, block: bytes, name: str) -> int:
         """As a gateway: again where a busy disk was too slow for an answer in time."""
-        while True:
-            with suppress(Unavailable):
-                return await self.stream.publish(subject, block, name)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with suppress(Unavailable):
+                    return await self.stream.publish(subject, block, name)
 
     def _twin_is_at(self, tenant: Tenant) -> bool:
         followed = self.telemetry._twins._kept.get(tenant)

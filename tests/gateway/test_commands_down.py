@@ -275,6 +275,25 @@ def test_an_old_command_is_sent_though_the_records_were_away_when_its_vehicle_ca
     run(check())
 
 
+def test_a_command_that_cannot_be_put_stops_nobody(server: NatsServer, tmp_path: Path) -> None:
+    async def check() -> None:
+        async with site(server, tmp_path) as found:
+            found.token()
+            post, bad = found.role.post, give(found, CAR, "message", text="bad")
+            queue = post._commands.queue
+            post._commands.queue = lambda waiting: fail(waiting, bad) or queue(waiting)  # type: ignore[method-assign, func-returns-value]
+            good = give(found, CAR, "locate")
+            client = await listening(found)
+            assert json.loads((await taken(client)).payload)["id"] == good
+            assert (await stands(found, bad, State.FAILED)).reason == "the gateway failed at it"
+
+    def fail(waiting: Any, bad: str) -> None:
+        if any(one.id == bad for one in waiting):
+            raise TypeError("nobody thought of this")
+
+    run(check())
+
+
 def test_a_report_that_cannot_be_kept_stops_nobody(server: NatsServer, tmp_path: Path) -> None:
     async def check() -> None:
         async with site(server, tmp_path) as found:

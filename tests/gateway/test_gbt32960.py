@@ -275,6 +275,26 @@ def test_a_command_does_not_come_before_the_answer_to_the_login(server):
     run(scene())
 
 
+def test_a_command_whose_time_is_over_before_it_could_be_sent_is_not_sent(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            room = False
+            site.gateway.outbox._room = lambda: room
+            car = await Car.connect(site.port)
+            car.send(login())
+            await until(lambda: VIN in site.gateway.roster.vehicles)
+            told: list[OrderReport] = []
+            order = Order("1", "restart", {}, now_us() + SECOND // 10)
+            site.gateway.roster.vehicles[VIN].session.deliver(order, told.append)
+            await until(lambda: now_us() > order.expires_us)
+            room = True
+            assert (await car.reply()).command == 1
+            assert await car.silent()
+            assert [one.state for one in told] == ["timed_out"]
+
+    run(scene())
+
+
 def test_back_pressure_stops_reading_and_resumes(server):
     async def scene() -> None:
         async with listening(server, Rules(reply_reports=True)) as site:

@@ -1,5 +1,6 @@
 """Commands down to GB/T 32960 vehicles, without sockets."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,21 @@ class Site:
     def __init__(self, edition: int = 2016) -> None:
         self.now = START
         self.frames: list[Frame] = []
+        self.turns: list[tuple[bytes, Callable[[], bool]]] = []
+        self.held = False
         self.reports: list[OrderReport] = []
         self.edition = edition
         self.orders = Orders(edition, VIN, self.sent, lambda: self.now)
 
-    def sent(self, frame: bytes) -> None:
-        self.frames.append(parse(frame))
+    def sent(self, frame: bytes, wanted: Callable[[], bool]) -> None:
+        self.turns.append((frame, wanted))
+        if not self.held:
+            self.turn()
+
+    def turn(self) -> None:
+        """All that came before is durable."""
+        turns, self.turns = self.turns, []
+        self.frames += [parse(frame) for frame, wanted in turns if wanted()]
 
     def deliver(self, name: str, _id: str = "1", **arguments: object) -> None:
         order = Order(_id, name, arguments, START + 120_000_000)
@@ -129,3 +139,18 @@ def test_what_cannot_be_sent_is_refused() -> None:
     assert "read-only" in site.reports[1].reason
     assert "speed_of_light" in site.reports[2].reason
     assert "report_period_s, " in site.reports[2].reason
+
+
+def test_what_had_to_wait_until_it_was_too_late_is_not_sent() -> None:
+    site = Site()
+    site.held = True
+    site.deliver("restart")
+    site.now += 100_000_000
+    site.deliver("factory-reset", "2")  # behind the other one, while that could be answered
+    site.now += 20_000_001
+    site.turn()
+    assert (site.frames, site.states) == ([], [("1", "timed_out"), ("2", "timed_out")])
+    site.now = START
+    site.deliver("restart", "3")
+    site.turn()
+    assert [one.command for one in site.frames] == [Command.CONTROL]

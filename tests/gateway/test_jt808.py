@@ -13,8 +13,10 @@ from carcloud.gateway.admission import Admission, Login
 from carcloud.gateway.jt808.media import KEPT_AS, MediaRefused
 from carcloud.gateway.jt808.rules import authentication_code
 from carcloud.gateway.limits import Limits
+from carcloud.gateway.orders import Order, OrderReport
 from carcloud.gateway.tenant_quotas import Allowance, TenantQuotas
 from carcloud.model.ids import Tenant
+from carcloud.model.time import SECOND, now_us
 from carcloud.ports.errors import Unavailable
 from tests.gateway.conftest import Site
 from tests.gateway.mqtt_client import until
@@ -573,5 +575,28 @@ def test_bytes_of_no_protocol_are_bounded_dead_letters(server):
             rows = await site.stored(3)
             assert len(rows) == 3
             assert all(len(row["frame"]) <= 1024 for row in rows)
+
+    run(scene())
+
+
+def test_a_command_waits_for_what_was_reported_before_and_not_longer_than_its_time(server):
+    async def scene() -> None:
+        async with listening(server) as site:
+            one, room = await Terminal.ready(site), False
+            site.gateway.outbox._room = lambda: room
+            (session,) = site.gateway.sessions
+            serial = one.send(0x0200, POSITION)
+            await until(lambda: session.unconfirmed > 0)
+            told: list[OrderReport] = []
+            late = Order("1", "locate", {}, now_us() + SECOND // 10)
+            session.deliver(late, told.append)
+            session.deliver(Order("2", "read-attributes", {}, now_us() + 600 * SECOND), told.append)
+            await until(lambda: now_us() > late.expires_us)
+            assert await one.silent()
+            room = True
+            assert await one.result() == (serial, 0x0200, 0)
+            assert (await one.reply()).message == 0x8107
+            now(site)
+            assert [one.state for one in told if one.id == "1"][-1] == "timed_out"
 
     run(scene())

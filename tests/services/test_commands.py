@@ -380,6 +380,41 @@ def test_a_command_that_is_cancelled_is_not_queued_and_one_that_is_queued_is_wit
     assert queued(records) == []
 
 
+def test_a_cancelled_command_takes_no_other_along(service: Commands, records: SqlRecords) -> None:
+    first = give(service)
+    second = give(service, "message", arguments={"text": f"see {first.id}"})
+    service.queue(service.waiting([CAR]))
+    service.cancel(A, first.id, actor="ann")
+    assert [one["id"] for one in queued(records)] == [second.id]
+
+
+def test_who_cancels_withdraws_and_ends_commands_at_once_waits_for_nobody_in_a_circle(
+    service: Commands, records: SqlRecords, clock: Clock
+) -> None:
+    outgoing = Outgoing(records)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(15):
+            made = [give(service, timeout_s=60 - n).id for n in range(3)]
+            service.queue(service.waiting([CAR]))
+            messages = [one.id for one in outgoing.waiting(A, CAR)]
+            clock.now += 58 * SECOND + SECOND // 2  # the last one's time is over
+            reports = [Report(one, CAR, State.RECEIVED) for one in made]
+            works = [
+                pool.submit(service.cancel, A, made[0], actor="ann"),
+                pool.submit(outgoing.withdraw, A, CAR, messages[0], actor="bob"),
+                pool.submit(service.expire),
+                pool.submit(service.report, reports),
+            ]
+            for work in works:
+                work.result()
+            service.expire()
+            assert service.get(A, made[0]).state == State.CANCELLED
+            assert service.get(A, made[2]).state == State.TIMED_OUT
+            clock.now += 60 * SECOND
+            service.expire()
+            outgoing.delivered((A, CAR, one.id) for one in outgoing.waiting(A, CAR))
+
+
 def test_of_many_at_once_one_takes_a_step(service: Commands) -> None:
     """Gateways mark commands while people cancel them: each ends with one or the other."""
     rounds, workers = 20, 4

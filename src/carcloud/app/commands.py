@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_S = 2.0  # between looks at the records when nobody wakes us
 _BACK = 200  # numbers that are looked at again: a lower one may be committed after a higher one
+_CHUNK = 500  # commands that are put in one transaction
 _RETRY_S = 1.0
 _MOST_REPORTS = 50_000  # that wait for the records; what is above them is dropped and told
 _FORGET_S = 3600.0
@@ -175,9 +176,27 @@ class CommandPost:
         return [found[number] for number in sorted(found)]
 
     async def _queue(self, waiting: Sequence[Waiting]) -> None:
-        for one in await asyncio.to_thread(self._commands.queue, waiting):
-            if not self._deliver(one, queued=True):  # another gateway may have its vehicle by now
-                await self._commands.announce(one.tenant, one.vehicle)
+        for start in range(0, len(waiting), _CHUNK):
+            for one in await self._put(waiting[start : start + _CHUNK]):
+                if not self._deliver(one, queued=True):  # another gateway may have its vehicle
+                    await self._commands.announce(one.tenant, one.vehicle)
+
+    async def _put(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+        try:
+            return await asyncio.to_thread(self._commands.queue, waiting)
+        except EngineError:
+            raise
+        except Exception as error:
+            log.error("%d commands could not be put together", len(waiting), exc_info=error)
+        put: list[Waiting] = []
+        for one in waiting:  # without the one that nobody thought of
+            try:
+                put += await asyncio.to_thread(self._commands.queue, [one])
+            except EngineError:
+                raise
+            except Exception as error:  # noqa: BLE001 - logged
+                self._failed(one, error)
+        return put
 
     async def _send(self, waiting: Sequence[Waiting]) -> None:
         marked = await asyncio.to_thread(self._mark, waiting)
@@ -201,10 +220,16 @@ class CommandPost:
             way.deliver(Order(one.id, one.name, one.arguments, one.expires))
             self.sent += 1
         except Exception as error:  # of one session; the others' commands go on
-            log.error("a session failed at a command", exc_info=error)
-            refused = OrderReport(one.id, "failed", "the gateway failed at it", now_us())
-            self.report(one.vehicle, refused)
+            if queued:  # it waits for the vehicle all the same
+                log.error("a session failed to look at its messages", exc_info=error)
+                return False
+            self._failed(one, error)
         return True
+
+    def _failed(self, one: Waiting, error: Exception) -> None:
+        log.error("the gateway failed at command %s", one.id, exc_info=error)
+        told = OrderReport(one.id, "failed", "the gateway failed at it", now_us())
+        self.report(one.vehicle, told)
 
 
 class CommandCare:

@@ -45,6 +45,14 @@ class Session(Protocol):
         """Write replies to the peer; a closed peer is ignored."""
 
 
+@dataclass(frozen=True, slots=True)
+class _While:
+    """What is sent only where it is still wanted by then."""
+
+    data: bytes
+    wanted: Callable[[], bool]
+
+
 @dataclass(slots=True)
 class _Block:
     """Frames that travel in one stream message, and the replies that wait for it."""
@@ -53,7 +61,7 @@ class _Block:
     received: list[int] = field(default_factory=list)
     faults: list[str | None] = field(default_factory=list)
     frames: list[bytes] = field(default_factory=list)
-    replies: list[tuple[Session, bytes | None]] = field(default_factory=list)
+    replies: list[tuple[Session, bytes | _While | None]] = field(default_factory=list)
     bytes: int = 0
     durable: bool = False
     span: Span | None = None
@@ -148,12 +156,19 @@ class Outbox:
         self.figures.frames += count
         self._grow(tenant, block, sum(map(len, frames)) + count * _FRAME_OVERHEAD)
 
-    def after_earlier(self, tenant: Tenant, session: Session, reply: bytes) -> None:
-        """Send `reply` once every earlier frame of the session is durable."""
-        if session.unconfirmed == 0:
+    def after_earlier(
+        self,
+        tenant: Tenant,
+        session: Session,
+        reply: bytes,
+        wanted: Callable[[], bool] | None = None,
+    ) -> None:
+        """Send `reply` once every earlier frame of the session is durable, if it is `wanted` then:
+        that may be long after, where the stream is away."""
+        if session.unconfirmed:
+            self._send_with_open(tenant, session, reply, wanted)
+        elif wanted is None or wanted():
             session.send(reply)
-        else:
-            self._send_with_open(tenant, session, reply)
 
     def after_all(self, tenant: Tenant, session: Session, reply: bytes) -> None:
         """Send `reply` once every earlier frame of the tenant is durable, whoever sent it."""
@@ -162,10 +177,16 @@ class Outbox:
         else:
             self._send_with_open(tenant, session, reply)
 
-    def _send_with_open(self, tenant: Tenant, session: Session, reply: bytes) -> None:
+    def _send_with_open(
+        self,
+        tenant: Tenant,
+        session: Session,
+        reply: bytes,
+        wanted: Callable[[], bool] | None = None,
+    ) -> None:
         session.unconfirmed += 1
         block = self._queue(tenant).open()
-        block.replies.append((session, reply))
+        block.replies.append((session, reply if wanted is None else _While(reply, wanted)))
         self._grow(tenant, block, len(reply) + _FRAME_OVERHEAD)
 
     def _grow(self, tenant: Tenant, block: _Block, size: int) -> None:
@@ -258,7 +279,10 @@ class Outbox:
         replies: dict[Session, list[bytes]] = {}
         for session, reply in block.replies:
             session.unconfirmed -= 1
-            if reply is not None:
+            if isinstance(reply, _While):
+                if reply.wanted():
+                    replies.setdefault(session, []).append(reply.data)
+            elif reply is not None:
                 replies.setdefault(session, []).append(reply)
         for session, parts in replies.items():
             session.send(parts[0] if len(parts) == 1 else b"".join(parts))

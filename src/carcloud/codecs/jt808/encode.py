@@ -22,7 +22,7 @@ def encode(message: int, edition: int, fields: Mapping[str, Value]) -> bytes:
         raise EncodeError("message", f"0x{message:04X} of {edition} has no layout")
     table = MESSAGES[message].table(edition)
     other = otherwise(message, edition)
-    if other is not None and _is_otherwise(message, table, fields):
+    if other is not None and _is_otherwise(message, table, other, fields):
         table = other
     if message == _ANSWER and edition != 2019:  # 2011 by its text without the reply serial
         table = ANSWER if "reply_serial" in fields else REPORT
@@ -38,14 +38,18 @@ def encode(message: int, edition: int, fields: Mapping[str, Value]) -> bytes:
     return body
 
 
-def _is_otherwise(message: int, table: Table, fields: Mapping[str, Value]) -> bool:
-    """The fields fit the second layout of a message only, `table` being the first."""
+def _is_otherwise(message: int, table: Table, other: Table, fields: Mapping[str, Value]) -> bool:
+    """The fields fit the second layout of a message only."""
     if message == _WAYBILL:
         return "content" not in fields
     if message == _FOUND:
         return "packet_count" in fields
+    return _fits(other, fields) and not _fits(table, fields)
+
+
+def _fits(table: Table, fields: Mapping[str, Value]) -> bool:
     texts = [row for row in table.rows if isinstance(row, Text) and row.count.isdecimal()]
-    return any(_bytes_of(fields.get(row.key)) > int(row.count) for row in texts)
+    return all(_bytes_of(fields.get(row.key)) <= int(row.count) for row in texts)
 
 
 def _bytes_of(text: Value) -> int:

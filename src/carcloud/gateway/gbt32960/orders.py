@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from carcloud.codecs.gbt32960.constants import Command, Flag
@@ -42,13 +43,14 @@ class _Way:
 
 
 class Orders:
-    """The commands of one vehicle's link. `send` writes a frame to it."""
+    """The commands of one vehicle's link. `send` writes a frame to it, if it is still wanted when
+    its turn has come."""
 
     def __init__(
         self,
         edition: int,
         vehicle: str,
-        send: Callable[[bytes], None],
+        send: Callable[[bytes, Callable[[], bool]], None],
         now: Callable[[], int] = now_us,
     ) -> None:
         self._edition = edition
@@ -92,9 +94,21 @@ class Orders:
                 on_report(report(order, "timed_out", "it waited for the one before it"))
                 continue
             way.sent, way.sent_us = (order, on_report), now
-            self._send(frame)
-            on_report(report(order, "sent"))
+            self._send(frame, partial(self._wanted, way, way.sent))
             return
+
+    def _wanted(self, way: _Way, sent: tuple[Order, OnReport]) -> bool:
+        """A command is sent now, unless its time is over."""
+        now, (order, on_report) = self._now(), sent
+        if order.expires_us > now:
+            way.sent_us = now
+            on_report(report(order, "sent"))
+            return True
+        on_report(report(order, "timed_out", "what it reports had to be kept before"))
+        if way.sent is sent:
+            way.sent = None
+            self._next(way)
+        return False
 
     def _ended(self, order: Order, frame: Frame) -> OrderReport:
         if frame.flag != Flag.SUCCESS:

@@ -1,5 +1,6 @@
 """A vehicle's link (Annex B): one vehicle, its reports, its keys."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from carcloud.codecs.gbt32960.constants import Encryption, Flag
@@ -95,9 +96,9 @@ class VehicleLink(Link):
             self.orders = Orders(self.edition, self.vehicle, self._send_later)
         self.orders.deliver(order, on_report)
 
-    def _send_later(self, frame: bytes) -> None:
+    def _send_later(self, frame: bytes, wanted: Callable[[], bool]) -> None:
         """Send a command: never before the answer to the login, which waits for the stream."""
-        self.session.gateway.outbox.after_earlier(self.tenant, self.session, frame)
+        self.session.gateway.outbox.after_earlier(self.tenant, self.session, frame, wanted)
 
     def report(self, frame: Frame) -> None:
         """B.2.1: a bad report is answered with an error, a good one if the setting says so."""

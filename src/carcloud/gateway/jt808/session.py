@@ -3,6 +3,7 @@
 What messages mean is said by `entry` until the terminal has authenticated, then by the `link`.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -155,10 +156,10 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         assert self.link is not None  # noqa: S101 - links call it
         self.gateway.outbox.add(self.link.tenant, frame.phone, now_us(), frame.raw, self, reply)
 
-    def reply_later(self, reply: bytes) -> None:
-        """Send `reply` once all that came before is durable."""
+    def reply_later(self, reply: bytes, wanted: Callable[[], bool] | None = None) -> None:
+        """Send `reply` once all that came before is durable, if it is `wanted` then."""
         assert self.link is not None  # noqa: S101 - links call it
-        self.gateway.outbox.after_earlier(self.link.tenant, self, reply)
+        self.gateway.outbox.after_earlier(self.link.tenant, self, reply, wanted)
 
     # media
 

@@ -122,8 +122,12 @@ class TerminalOrders:
             asked_parameters(order, link.edition),
         )
         self._waiting.append(waiting)
-        session.reply_later(b"".join(frames))  # never before the answer to the authentication
+        # never before the answer to the authentication, nor after its time
+        session.reply_later(b"".join(frames), lambda: self._is_due(waiting))
         waiting.tell("sent")
+
+    def _is_due(self, waiting: _Waiting) -> bool:
+        return waiting.order.expires_us > now_us() and any(one is waiting for one in self._waiting)
 
     def answered(self, frame: Frame) -> None:
         """The terminal has answered something."""

@@ -99,7 +99,7 @@ Check = Callable[[str, Mapping[str, Any], str | None], None]
 is known. Raises `InvalidCommand`."""
 
 SERVICE = "commands"
-_CHUNK = 500  # vehicles in one SELECT, commands in one transaction
+_CHUNK = 500  # vehicles in one SELECT
 _MOST_TIMEOUT_S = 30 * 86_400.0
 _MOST_ARGUMENTS = 64_000  # bytes of JSON
 _TRIES = 5
@@ -315,6 +315,7 @@ class Commands:
             if after.state != State.CANCELLED or found.state == State.CANCELLED:
                 raise Ended(f"the command is {after.state}")
             queueing.withdraw(db, tenant, found.id, found.vehicle, actor)
+            record_changes(db, [progress.entry_of(after, actor)])  # last, as all who lock the audit
         return after
 
     # for gateways
@@ -369,13 +370,11 @@ class Commands:
             return progress.take(db, reports, self._now())
 
     def queue(self, waiting: Sequence[Waiting]) -> list[Waiting]:
-        """Mark commands as sent and put them to the messages that wait for their vehicles, in one
-        step; returns those that were put. One that cannot be put is refused, with why."""
-        put: list[Waiting] = []
-        for start in range(0, len(waiting), _CHUNK):
-            with self._records.transaction() as db:
-                put += queueing.queue(db, waiting[start : start + _CHUNK], self._now())
-        return put
+        """Mark commands, a thousand at most, as sent and put them to the messages that wait for
+        their vehicles, in one step; returns those that were put. One that cannot be put is refused,
+        with why."""
+        with self._records.transaction() as db:
+            return queueing.queue(db, waiting, self._now())
 
     def put_back(self, sent: Sequence[str]) -> None:
         """Commands that were marked as sent, and then their vehicle was not there any more."""

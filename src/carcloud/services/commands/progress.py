@@ -56,7 +56,7 @@ def take(db: Connection, reports: Sequence[Report], now: int) -> list[Command]:
         row = known[command.id]
         values = {name: row[name] for name in _CHANGED}
         db.execute(update(commands).where(commands.c.id == command.id).values(**values))
-    record_changes(db, [_entry(one, "vehicle") for one in changed.values() if one.state in _TOLD])
+    record_changes(db, [entry_of(one, "vehicle") for one in changed.values() if one.state in _TOLD])
     return list(changed.values())
 
 
@@ -64,7 +64,8 @@ def expire(db: Connection, now: int) -> list[Command]:
     """End the open commands whose time is over; returns them."""
     over = commands.c.state.in_([state.value for state in OPEN]) & (commands.c.expires_us <= now)
     query = select(commands).where(over).order_by(commands.c.expires_us).limit(_MOST_EXPIRED)
-    rows = [dict(row) for row in db.execute(query).mappings()]
+    free = query.with_for_update(skip_locked=True)  # what somebody holds has its turn next time
+    rows = [dict(row) for row in db.execute(free).mappings()]
     ended = []
     for row in rows:
         told = _timed_out(State(row["state"]))
@@ -72,18 +73,20 @@ def expire(db: Connection, now: int) -> list[Command]:
         values = _end(State.TIMED_OUT, told, now)
         if db.execute(update(commands).where(same).values(**values)).rowcount == 1:
             ended.append(command_of({**row, **values}))
-    record_changes(db, [_entry(one, "carcloud") for one in ended])
+    record_changes(db, [entry_of(one, "carcloud") for one in ended])
     return ended
 
 
 def put_back(db: Connection, sent: Sequence[str]) -> None:
     """Sent commands wait again."""
+    _known(db, sent)
     mine = commands.c.id.in_(sent) & (commands.c.state == State.SENT.value)
     db.execute(update(commands).where(mine).values(state=State.CREATED.value, sent_us=None))
 
 
 def told(db: Connection, ended: Sequence[str]) -> None:
     """The end of these has been published."""
+    _known(db, ended)
     db.execute(update(commands).where(commands.c.id.in_(ended)).values(untold=False))
 
 
@@ -94,16 +97,14 @@ def forget(db: Connection, before: int) -> int:
 
 
 def cancel(db: Connection, tenant: Tenant, command: Command, actor: str, now: int) -> Command:
-    """The command as cancelled; unchanged where it has just ended."""
+    """The command as cancelled, for the caller to put into the audit; unchanged where it has just
+    ended."""
     states = [state.value for state in BEFORE[State.CANCELLED]]
     same = (commands.c.id == command.id) & commands.c.state.in_(states)
     values = _end(State.CANCELLED, f"by {actor}", now)
     db.execute(update(commands).where(same & (commands.c.tenant == tenant)).values(**values))
     row = db.execute(select(commands).where(commands.c.id == command.id)).mappings().one()
-    after = command_of(row)
-    if after.state == State.CANCELLED:
-        record_changes(db, [_entry(after, actor)])
-    return after
+    return command_of(row)
 
 
 _CHANGED: Final = (
@@ -172,7 +173,8 @@ def _timed_out(before: State) -> str:
     }[before]
 
 
-def _entry(command: Command, actor: str) -> AuditEntry:
+def entry_of(command: Command, actor: str) -> AuditEntry:
+    """The end of a command, as the audit has it."""
     after = {"name": command.name, "state": command.state.value, "reason": command.reason}
     action = "command.cancel" if command.state == State.CANCELLED else "command.end"
     return AuditEntry(command.tenant, actor, action, command.vehicle, None, after)

@@ -46,10 +46,14 @@ def queue(db: Connection, waiting: Sequence[Waiting], now: int) -> list[Waiting]
 
 def withdraw(db: Connection, tenant: Tenant, command: str, vehicle: str, actor: str) -> None:
     """Take a command out of the messages that wait for its vehicle."""
-    topic, mark = prefix(vehicle) + TOPIC, command.encode()
+    topic = prefix(vehicle) + TOPIC
     for message in waiting_in(db, tenant, vehicle):
-        if message.topic == topic and mark in message.payload:
+        if message.topic == topic and _is_of(command, message.payload):
             withdraw_in(db, tenant, vehicle, message.id, actor=actor)
+
+
+def _is_of(command: str, payload: bytes) -> bool:
+    return command.encode() in payload and msgspec.json.decode(payload)["id"] == command
 
 
 def _shorter(

@@ -2,7 +2,8 @@
 
 Those who have something for a vehicle put it here and announce it; the gateway that has the
 vehicle's connection brings it down, in order, and takes away what the vehicle has acknowledged.
-Calls block briefly. What is put and withdrawn is in the audit; deliveries are not.
+Calls block briefly. What is sent, retained and withdrawn is in the audit; deliveries are not, and
+of commands and desired states the audit has the change itself.
 """
 
 import json

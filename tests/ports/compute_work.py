@@ -54,7 +54,9 @@ def stubborn(desk: Desk, _argument: bytes) -> bytes:
         time.sleep(1)
 
 
-def burn(desk: Desk, _argument: bytes) -> bytes:
+def burn(desk: Desk, argument: bytes) -> bytes:
+    """Compute without end, after so many seconds of sleep."""
+    time.sleep(float(argument or 0))
     desk.tell(b"hot")
     while True:
         sum(range(1000))

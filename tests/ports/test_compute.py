@@ -171,7 +171,6 @@ def test_cancel_ends_what_does_not_listen(kind: str) -> None:
     ("function", "limit", "need"),
     [
         ("sleep", "seconds", {"seconds": 1.5}),
-        ("burn", "cpu_seconds", {"cpu_seconds": 0.7}),
         ("eat", "memory_mb", {"memory_mb": 200}),
         ("eat_in_a_child", "memory_mb", {"memory_mb": 200}),
     ],
@@ -184,8 +183,22 @@ def test_limits_end_the_work_and_are_named(
         outcome = await done(compute, work(function, argument, **need))
         assert (outcome.end, outcome.limit) == (End.LIMITED, limit), outcome.detail
         assert f"{need[limit]:g}" in outcome.detail
-        if limit == "cpu_seconds":
-            assert 0.7 <= outcome.cpu_seconds < SOON_S
+
+    with_engine(kind, scenario)
+
+
+def test_the_limit_of_processor_time_does_not_count_sleep(kind: str) -> None:
+    asleep = 1.5  # s, in which wall time would exceed the limit
+
+    async def scenario(compute: Compute) -> None:
+        notes, began = Notes(), time.monotonic()
+        run = await compute.submit(work("burn", asleep, cpu_seconds=0.7), notes)
+        outcome = await run.wait()
+        took = time.monotonic() - began
+        assert (outcome.end, outcome.limit) == (End.LIMITED, "cpu_seconds"), outcome.detail
+        assert "0.7" in outcome.detail
+        assert notes.all == [b"hot"]
+        assert 0.7 <= outcome.cpu_seconds <= took - asleep / 2
 
     with_engine(kind, scenario)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
-from tests.kill.test_spine import settings_for
+from tests.kill.scene import settings_for
 from tests.ports.engines_sql import fresh_url, postgresql_server
 from tests.services.test_ingest import RAW, SIGNALS, block, report, until_confirmed
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.app.test_backup import VIN, ingest_up_to, quiet, rows, send, stored
-from tests.kill.test_spine import settings_for
+from tests.kill.scene import settings_for
 from tests.ports.s3_server import ACCESS, BUCKET, SECRET, seaweed
 from tests.services.test_ingest import SIGNALS
 

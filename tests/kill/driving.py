@@ -9,33 +9,51 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from carcloud.app.engines import open_lake
+from carcloud.demo.reckoning import Reckoning, reckon
+from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 from carcloud.supervisor import Supervisor
 from tests.kill.scene import meanwhile
 
-LONGEST_S = 100.0
 
-
-def drive_until(
+def drive(
     supervisor: Supervisor,
     options: SimulateOptions,
-    enough: Callable[[Progress], bool],
     disturb: Callable[[], None] = lambda: None,
+    *,
+    until: Callable[[Progress], bool] = lambda _: True,
 ) -> SimulateResult:
-    """What came of the fleet, which reports until `enough` says so, `LONGEST_S` at most; `disturb`
-    is called meanwhile, about ten times a second."""
+    """What came of the fleet, which drives for `options.seconds` and on until `until` says so,
+    asked once a second; `disturb` is called meanwhile, about ten times a second."""
 
-    async def drive() -> SimulateResult:
+    async def fleet() -> SimulateResult:
         stop = asyncio.Event()
 
-        def look(progress: Progress) -> None:
-            if enough(progress):
+        def look(now: Progress) -> None:
+            if until(now) and now.elapsed_s >= (options.seconds or 0.0):
                 stop.set()
 
-        return await simulate(replace(options, seconds=LONGEST_S), look, stop=stop)
+        return await simulate(replace(options, seconds=None), look, stop=stop)
 
-    return meanwhile(supervisor, drive, disturb)
+    return meanwhile(supervisor, fleet, disturb)
+
+
+def settled(supervisor: Supervisor, result: SimulateResult) -> Reckoning:
+    """The reckoning once the lake has stopped growing."""
+    lake, before = open_lake(supervisor.settings), None
+    for _ in range(60):
+        supervisor.tend()
+        found = reckon(
+            lake, DEFAULT_TENANT, result.vehicles,
+            result.acknowledged_vehicle, result.acknowledged_seconds,
+        )  # fmt: skip
+        if found == before and found.missing == 0:
+            break
+        before = found
+        time.sleep(1)
+    return found
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,8 +24,8 @@ from carcloud.ports.lake import Slice, TableRef
 from carcloud.ports.records import Records
 from carcloud.services.vehicles.api import Vehicles
 from carcloud.supervisor import Supervisor
-from tests.kill.test_spine import settings_for
 from tests.kill.victims import kill
+from tests.ports.free import free_port
 
 T = TypeVar("T")
 TURN = ("gateway", "ingest", "stream", "web")
@@ -35,6 +35,24 @@ Moment = tuple[str, int]  # vehicle, us
 
 class Lost(Exception):
     """A connection has ended, or nobody answers on it."""
+
+
+def settings_for(data: Path, **more: object) -> Settings:
+    """Of a small cloud whose ports are free; `gateway__processes` is `gateway.processes`."""
+    return Settings(
+        {
+            "data": str(data),
+            "web.port": 0,
+            "storage.port": 0,
+            "gateway.gbt32960.port": free_port(),
+            "gateway.jt808.port": 0,
+            "gateway.mqtt.port": 0,
+            "gateway.auto_register": True,
+            "gateway.gbt32960.reply_reports": True,
+            "lake.upkeep_s": 5,
+            **{name.replace("__", "."): value for name, value in more.items()},
+        }
+    )
 
 
 @contextmanager
@@ -121,12 +139,12 @@ def meanwhile(
 
     Where that fails, or the time of the test is up, the work is cancelled.
     """
-    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
 
     async def cancellable() -> T:
         task = asyncio.current_task()
         assert task is not None
-        begun.append((asyncio.get_running_loop(), task))
+        begun.set_result((asyncio.get_running_loop(), task))
         return await work()
 
     with ThreadPoolExecutor(1) as pool:
@@ -137,9 +155,9 @@ def meanwhile(
                 supervisor.tend()
                 time.sleep(0.1)
         except BaseException:
-            for loop, task in begun:
-                with suppress(RuntimeError):  # it has just ended
-                    loop.call_soon_threadsafe(task.cancel)
+            loop, task = begun.result(60)
+            with suppress(RuntimeError):  # it has just ended
+                loop.call_soon_threadsafe(task.cancel)
             raise
         return running.result()
 

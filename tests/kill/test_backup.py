@@ -19,8 +19,8 @@ from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.ports.lake import Slice, TableRef
 from carcloud.simulator.options import SimulateOptions, SimulateResult
 from carcloud.supervisor import Supervisor
-from tests.kill.driving import drive_until, halted
-from tests.kill.test_spine import settings_for, settled
+from tests.kill.driving import drive, halted, settled
+from tests.kill.scene import settings_for
 
 pytestmark = pytest.mark.soak
 
@@ -37,7 +37,7 @@ def driven(supervisor: Supervisor, seed: int) -> SimulateResult:
     """What came of ten vehicles that report until something of them is acknowledged."""
     port = supervisor.settings.whole("gateway.gbt32960.port")
     options = SimulateOptions(port=port, vehicles=10, seed=seed, drain_s=60)
-    result = drive_until(supervisor, options, lambda now: now.acknowledged >= 30)
+    result = drive(supervisor, options, until=lambda now: now.acknowledged >= 30)
     assert result.acknowledged >= 30
     assert result.unconfirmed == 0
     return result

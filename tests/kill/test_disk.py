@@ -19,7 +19,7 @@ from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.simulator.options import SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 from carcloud.supervisor import Supervisor
-from tests.kill.test_spine import settings_for
+from tests.kill.scene import settings_for
 
 pytestmark = pytest.mark.soak
 

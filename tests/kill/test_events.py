@@ -7,9 +7,10 @@ import pytest
 
 from carcloud.app.engines import open_engines
 from carcloud.app.first_start import prepare
-from carcloud.simulator.options import Progress, SimulateOptions
+from carcloud.simulator.options import SimulateOptions
 from carcloud.supervisor import Supervisor
-from tests.kill.test_spine import drive, settings_for
+from tests.kill.driving import drive
+from tests.kill.scene import settings_for
 
 pytestmark = pytest.mark.soak
 
@@ -31,18 +32,11 @@ def test_vehicles_that_come_and_go_are_events(tmp_path):
         await engines.close()
         return found
 
-    connected: set[int] = set()
-
-    def look(now: Progress) -> None:
-        connected.add(now.connected)
-
     try:
         supervisor.start()
         port = settings.whole("gateway.gbt32960.port")
         options = SimulateOptions(port=port, vehicles=5, seconds=3)
-        result = drive(
-            supervisor, options, lambda: None, until=lambda: 5 in connected, on_progress=look
-        )
+        result = drive(supervisor, options, until=lambda now: now.connected == 5)
         found = asyncio.run(events(set(result.vehicles)))
     finally:
         supervisor.stop()

@@ -10,7 +10,7 @@ import pytest
 from carcloud.app.first_start import prepare
 from carcloud.supervisor import Supervisor
 from tests.kill.driving import halted
-from tests.kill.test_spine import settings_for
+from tests.kill.scene import settings_for
 
 pytestmark = pytest.mark.soak
 

@@ -13,7 +13,8 @@ from carcloud.model.time import now_us
 from carcloud.services.metering.api import Metering
 from carcloud.simulator.options import SimulateOptions
 from carcloud.supervisor import Supervisor
-from tests.kill.test_spine import drive, settings_for, settled
+from tests.kill.driving import drive, settled
+from tests.kill.scene import settings_for
 
 pytestmark = pytest.mark.soak
 

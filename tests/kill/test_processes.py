@@ -9,7 +9,8 @@ from carcloud.app.first_start import prepare
 from carcloud.simulator.options import SimulateOptions
 from carcloud.supervisor import Supervisor
 from tests.gateway.test_gbt32960 import VIN, Car, login
-from tests.kill.test_spine import drive, settings_for, settled
+from tests.kill.driving import drive, settled
+from tests.kill.scene import settings_for
 
 pytestmark = pytest.mark.soak
 
@@ -40,7 +41,7 @@ def test_two_gateways_share_a_port_and_a_vehicle_has_one_session(tmp_path):
         port = settings.whole("gateway.gbt32960.port")
         asyncio.run(one_of_many_stays(port))
         options = SimulateOptions(port=port, vehicles=40, seconds=5, seed=21)
-        result = drive(supervisor, options, lambda: None)
+        result = drive(supervisor, options)
         found = settled(supervisor, result)
     finally:
         supervisor.stop()

@@ -15,7 +15,8 @@ import pytest
 from carcloud.app.first_start import prepare
 from carcloud.simulator.options import Progress, SimulateOptions
 from carcloud.supervisor import Change, Child, Supervisor
-from tests.kill.test_spine import drive, settings_for, settled
+from tests.kill.driving import drive, settled
+from tests.kill.scene import settings_for
 
 pytestmark = pytest.mark.soak
 
@@ -68,21 +69,19 @@ def test_no_request_fails_and_no_acknowledged_frame_is_lost(tmp_path: Path) -> N
             each.start()
         connected = 0
 
-        def look(now: Progress) -> None:
-            nonlocal connected
-            connected = now.connected
-
         def disturb() -> None:
             if not commands and connected == options.vehicles:
                 commands.update({role: restart(tmp_path, role) for role in ("web", "gateway")})
 
-        def restarted() -> bool:
+        def restarted(now: Progress) -> bool:
+            nonlocal connected
+            connected = now.connected
             return bool(commands) and all(one.poll() is not None for one in commands.values())
 
         options = SimulateOptions(
             port=port, vehicles=30, seconds=15, seed=8, backoff_s=(0.2, 1.0), drain_s=60
         )
-        result = drive(supervisor, options, disturb, until=restarted, on_progress=look)
+        result = drive(supervisor, options, disturb, until=restarted)
         after = supervisor.pids()
         found = settled(supervisor, result)
         time.sleep(0.5)

@@ -3,98 +3,22 @@
 Real processes, real sockets. `bench/spine.py` does the same in large.
 """
 
-import asyncio
 import os
 import random
 import signal
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import uvloop
 
-from carcloud.app.engines import open_lake
 from carcloud.app.first_start import prepare
-from carcloud.config import Settings
-from carcloud.demo.reckoning import Reckoning, reckon
-from carcloud.model.ids import DEFAULT_TENANT
-from carcloud.simulator.options import Progress, SimulateOptions, SimulateResult
-from carcloud.simulator.run import simulate
+from carcloud.simulator.options import Progress, SimulateOptions
 from carcloud.supervisor import Supervisor
+from tests.kill.driving import drive, settled
+from tests.kill.scene import settings_for
 from tests.kill.victims import kill
-from tests.ports.free import free_port
 
 pytestmark = pytest.mark.soak
-
-
-def settings_for(data: Path, **more: object) -> Settings:
-    return Settings(
-        {
-            "data": str(data),
-            "web.port": 0,
-            "storage.port": 0,
-            "gateway.gbt32960.port": free_port(),
-            "gateway.jt808.port": 0,
-            "gateway.mqtt.port": 0,
-            "gateway.auto_register": True,
-            "gateway.gbt32960.reply_reports": True,
-            "lake.upkeep_s": 5,
-            **{name.replace("__", "."): value for name, value in more.items()},
-        }
-    )
-
-
-def drive(
-    supervisor: Supervisor,
-    options: SimulateOptions,
-    disturb: Callable[[], None],
-    *,
-    until: Callable[[], bool] = lambda: True,
-    on_progress: Callable[[Progress], None] = lambda _: None,
-) -> SimulateResult:
-    """Run the fleet in a thread, for `options.seconds` and on until `until()`; call `disturb()`
-    meanwhile, about five times a second."""
-    box: list[SimulateResult] = []
-    may_end = threading.Event()
-
-    async def run() -> None:
-        stop = asyncio.Event()
-
-        def look(now: Progress) -> None:
-            on_progress(now)
-            if may_end.is_set() and now.elapsed_s >= (options.seconds or 0.0):
-                stop.set()
-
-        box.append(await simulate(replace(options, seconds=None), look, stop=stop))
-
-    thread = threading.Thread(target=lambda: uvloop.run(run()))
-    thread.start()
-    while thread.is_alive():
-        disturb()
-        supervisor.tend()
-        if until():
-            may_end.set()
-        thread.join(0.2)
-    return box[0]
-
-
-def settled(supervisor: Supervisor, result: SimulateResult) -> Reckoning:
-    """The reckoning once the lake has stopped growing."""
-    lake, before = open_lake(supervisor.settings), None
-    for _ in range(60):
-        supervisor.tend()
-        found = reckon(
-            lake, DEFAULT_TENANT, result.vehicles,
-            result.acknowledged_vehicle, result.acknowledged_seconds,
-        )  # fmt: skip
-        if found == before and found.missing == 0:
-            break
-        before = found
-        time.sleep(1)
-    return found
 
 
 @pytest.mark.timeout(300)
@@ -130,7 +54,7 @@ def test_any_process_killed_again_and_again(tmp_path):
             port=settings.whole("gateway.gbt32960.port"), vehicles=150, seconds=38, seed=3,
             backoff_s=(0.2, 2.0), drain_s=120, reply_timeout_s=15,
         )  # fmt: skip
-        result = drive(supervisor, options, disturb, until=lambda: len(killed) == 5)
+        result = drive(supervisor, options, disturb, until=lambda _: len(killed) == 5)
         found = settled(supervisor, result)
     finally:
         supervisor.stop()
@@ -150,9 +74,10 @@ def test_heartbeats_confirm_where_reports_are_not_answered(tmp_path):
     kills = [6.0, 11.0, 16.0]  # s
     connected = 0
 
-    def look(now: Progress) -> None:
+    def all_killed(now: Progress) -> bool:
         nonlocal connected
         connected = now.connected
+        return not kills
 
     def disturb() -> None:
         due = bool(kills) and time.monotonic() - began > kills[0]
@@ -166,7 +91,7 @@ def test_heartbeats_confirm_where_reports_are_not_answered(tmp_path):
             port=settings.whole("gateway.gbt32960.port"), vehicles=60, seconds=22, seed=4,
             heartbeat_s=2.0, backoff_s=(0.2, 2.0), drain_s=90, confirmation="heartbeat",
         )  # fmt: skip
-        result = drive(supervisor, options, disturb, until=lambda: not kills, on_progress=look)
+        result = drive(supervisor, options, disturb, until=all_killed)
         found = settled(supervisor, result)
     finally:
         supervisor.stop()
@@ -200,7 +125,7 @@ def test_a_stream_that_is_down_delays_acknowledgements_and_loses_nothing(tmp_pat
             port=settings.whole("gateway.gbt32960.port"), vehicles=40, seconds=16, seed=5,
             drain_s=60,
         )  # fmt: skip
-        result = drive(supervisor, options, disturb, until=lambda: resumed > 0)
+        result = drive(supervisor, options, disturb, until=lambda _: resumed > 0)
         found = settled(supervisor, result)
     finally:
         supervisor.stop()

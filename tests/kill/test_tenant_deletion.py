@@ -17,8 +17,8 @@ from carcloud.ports.lake import Slice, TableRef
 from carcloud.services.tenancy.api import SYSTEM, Tenancy
 from carcloud.simulator.options import SimulateOptions
 from carcloud.supervisor import Supervisor
-from tests.kill.driving import drive_until
-from tests.kill.test_spine import drive, settings_for
+from tests.kill.driving import drive
+from tests.kill.scene import settings_for
 
 TENANT, MARK, PASSWORD = "leaver", b"zqxplanted", "correct horse battery"
 STEPS = ("close", "drain", "blobs", "records", "check")  # at which the process is killed
@@ -148,8 +148,8 @@ def test_a_deletion_ends_whatever_is_killed_and_leaves_nothing(tmp_path: Path) -
         port = settings.whole("gateway.gbt32960.port")
         with httpx.Client(base_url=web["url"], headers=headers, timeout=60) as client:
             fleet = SimulateOptions(port=port, vehicles=5, seconds=3, seed=7)
-            result = drive_until(
-                supervisor, fleet, lambda now: now.connected == 5 and now.acknowledged >= 10
+            result = drive(
+                supervisor, fleet, until=lambda now: now.connected == 5 and now.acknowledged >= 10
             )
             assert result.acknowledged >= 10
             until_stored(supervisor, result.acknowledged)
@@ -164,7 +164,7 @@ def test_a_deletion_ends_whatever_is_killed_and_leaves_nothing(tmp_path: Path) -
             assert asked.status_code == 201, asked.text
             done = kill_on_the_way(supervisor, settings, client)
             assert done["certificate"]["before"]["lake"]["tables"]["signals"]["rows"] > 0
-            refused = drive(supervisor, fleet, lambda: None)
+            refused = drive(supervisor, fleet)
             assert refused.acknowledged == 0
             assert found_in(tmp_path, MARK, *vins) == []
     finally:

@@ -20,8 +20,8 @@ from carcloud.simulator.options import SimulateOptions
 from carcloud.simulator.protection import Protection, protection
 from carcloud.supervisor import Supervisor
 from tests.gateway.test_gbt32960 import Car
-from tests.kill.driving import drive_until
-from tests.kill.test_spine import settings_for, settled
+from tests.kill.driving import drive, settled
+from tests.kill.scene import settings_for
 
 VIN, SEED = "LTESTVNA4A0000101", 11
 NOW = 1_785_000_000
@@ -113,11 +113,11 @@ def test_signed_and_encrypted_reports_through_the_whole_cloud(tmp_path, sign, en
             port=port, vehicles=20, share_2025=1.0, seed=7, losses_per_hour=200,
             backoff_s=(0.2, 1.0), drain_s=60, sign=sign, encrypt=encrypt,
         )  # fmt: skip
-        result = drive_until(
+        result = drive(
             supervisor,
             options,
-            lambda now: bool(flags) and now.acknowledged > 40 and now.lost_connections > 0,
             disturb,
+            until=lambda now: bool(flags) and now.acknowledged > 40 and now.lost_connections > 0,
         )
         found = settled(supervisor, result)
     finally:

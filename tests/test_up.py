@@ -21,6 +21,7 @@ import pytest
 
 from carcloud.app.first_start import prepare
 from carcloud.config import Settings
+from carcloud.engines.stream_nats import NatsServer
 from carcloud.rundir import RunDir
 from carcloud.supervisor import StartFailed, Supervisor
 
@@ -146,6 +147,25 @@ def test_a_signal_while_it_starts_stops_it_in_good_order(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_signal_while_the_stream_server_starts_is_heeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(Settings({"data": str(tmp_path)}), ())
+
+    def serves(_server: NatsServer) -> bool:
+        """Not yet; and somebody has asked to stop."""
+        supervisor._on_signal(signal.SIGTERM, None)
+        return False
+
+    monkeypatch.setattr(NatsServer, "_serves", serves)
+    with pytest.raises(StartFailed, match="asked to stop"):
+        supervisor.start_stream()
+    assert supervisor.server is not None
+    process = supervisor.server.process
+    supervisor.stop()
+    assert process.returncode is not None
 
 
 def test_a_host_without_the_role_says_so(tmp_path: Path) -> None:
@@ -362,7 +382,6 @@ def test_a_new_stream_goes_on_where_the_lake_is(tmp_path):
     from carcloud.app.engines import open_engines, open_lake
     from carcloud.app.first_start import prepare
     from carcloud.config import Settings
-    from carcloud.engines.stream_nats import NatsServer
     from carcloud.model.ids import DEFAULT_TENANT
     from carcloud.ports.lake import TableRef
     from carcloud.rundir import RunDir

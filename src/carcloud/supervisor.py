@@ -342,7 +342,8 @@ class Supervisor:
                 user=user,
                 password=password,
                 max_bytes=int(self.settings.number("stream.max_gb") * 1e9),
-            ).ready()
+            )
+            self.server.ready(meanwhile=self.check_stop)
         except EngineError as error:
             raise StartFailed(f"the stream server does not start: {error}") from error
         self.run.write_stream(f"nats://127.0.0.1:{self.server.port}", user, password)

@@ -1,6 +1,7 @@
 """JT/T 808 through the whole gateway role: the registry says who may in, media go to a bucket."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from carcloud.config import Settings
 from carcloud.engines.stream_nats import NatsStream
 from carcloud.gateway.jt808.media import MediaRefused
 from carcloud.model.ids import Tenant
+from carcloud.model.streams import sessions_subject
 from carcloud.services.vehicles.api import CredentialsChange, Lifecycle, NewVehicle, VehicleChange
 from tests.gateway.conftest import MAX_BYTES, Site
 from tests.gateway.mqtt_client import CAR, SIGNALS
@@ -97,6 +99,34 @@ def test_the_registry_says_who_may_in_and_media_becomes_an_object(server, tmp_pa
             again = await Terminal.connect(site)
             again.send(0x0102, code_body(2019, code))
             assert (await again.result())[2] == 1
+
+    run(scene())
+
+
+def test_who_is_connected_is_told_while_events_of_it_wait(server, tmp_path):
+    async def scene() -> None:
+        async with whole(server, tmp_path) as (role, _engines, _settings, site):
+            heard = asyncio.Event()
+
+            async def on_told(_subject: str, data: bytes) -> None:
+                if json.loads(data)["open"]:
+                    heard.set()
+
+            await site.stream.listen(sessions_subject(T), on_told)
+            await site.stream._link.api("STREAM.DELETE.EVENTS", {})
+            role._vehicles.create(T, NewVehicle(PHONE), actor="t")
+            one = await Terminal.connect(site)
+            one.send(0x0100, registration_body(2019))
+            one.send(0x0102, code_body(2019, (await one.reply()).body[3:].decode()))
+            async with asyncio.timeout(60):
+                await heard.wait()
+                again = await NatsStream.connect(
+                    f"nats://127.0.0.1:{server.port}", user="u", password="p", max_bytes=MAX_BYTES
+                )  # makes the stream of events anew
+                while (await again.info("EVENTS")).messages == 0:
+                    await asyncio.sleep(0.05)
+            await again.close()
+            assert role.figures().counters["session_events_dropped_total"] == 0
 
     run(scene())
 

@@ -17,9 +17,10 @@ from tests.ports.free import free_port, free_ports
 from carcloud.engines.stream_nats import Member, NatsServer, NatsStream
 from carcloud.engines.stream_nats.asker import Asker
 from carcloud.engines.stream_nats.link import ApiError
+from carcloud.engines.stream_nats.stream import _ensure_until
 from carcloud.model.ids import Tenant
 from carcloud.model.streams import STREAMS, subjects_of
-from carcloud.ports.errors import Full, Unavailable
+from carcloud.ports.errors import Full, Refused, Unavailable
 from carcloud.ports.stream import Message, Stream
 
 SUBJECT = "frames.default.gbt32960"
@@ -319,19 +320,74 @@ def test_calls_fail_while_the_server_is_away_and_work_after(server: NatsServer) 
     run(server, test, HASTY_S)
 
 
-def test_reading_begins_when_the_position_can_be_told(server: NatsServer) -> None:
+def test_reading_begins_when_the_position_can_be_told(
+    server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(stream: NatsStream) -> None:
+        await lasting(lambda: stream.publish(SUBJECT, b"kept", "m1"))
+        server.kill()
+        lists = stream.read("FRAMES", "a", batch=10, wait_s=1.0)
+        for _ in range(2):
+            assert await anext(lists) == []
+        with server.restart():
+            async with asyncio.timeout(30):
+                while not (found := await anext(lists)):
+                    pass
+            assert [message.data for message in found] == [b"kept"]
+            await lists.aclose()  # type: ignore[attr-defined]
+
+    run(server, test, 0.5)
+    told = [record.getMessage() for record in caplog.records if "cannot read" in record.msg]
+    assert len(told) == 1
+    assert told[0].startswith("a cannot read FRAMES yet")
+
+
+def test_a_reader_does_not_wait_for_positions_that_nobody_makes(server: NatsServer) -> None:
     async def test(stream: NatsStream) -> None:
         await stream.publish(SUBJECT, b"kept", "m1")
         await stream._link.api("STREAM.DELETE.POSITIONS", {})
-        lists = stream.read("FRAMES", "a", batch=10, wait_s=1.0)
-        assert await anext(lists) == []
+        with pytest.raises(Unavailable, match="stream not found"):
+            await anext(stream.read("FRAMES", "a", batch=10, wait_s=1.0))
         async with connected(server):  # makes what is missing
-            pass
-        async with asyncio.timeout(30):
-            while not (found := await anext(lists)):
-                pass
-        assert [message.data for message in found] == [b"kept"]
-        await lists.aclose()  # type: ignore[attr-defined]
+            assert [message.data for message in await take(stream, "a", 1)] == [b"kept"]
+
+    run(server, test)
+
+
+def test_a_message_that_is_too_large_for_its_stream_is_refused(server: NatsServer) -> None:
+    async def test(stream: NatsStream) -> None:
+        config = (await stream._link.api("STREAM.INFO.EVENTS", {}))["config"]
+        await stream._link.api("STREAM.UPDATE.EVENTS", config | {"max_msg_size": 1000})
+        with pytest.raises(Refused, match="size"):
+            await stream.publish("events.default.vehicles.sessions", bytes(1001), "m1")
+        assert await stream.publish("events.default.vehicles.sessions", bytes(500), "m2") == 1
+
+    run(server, test)
+
+
+def test_a_subject_that_cannot_be_heard_is_told(server: NatsServer) -> None:
+    async def on_message(subject: str, data: bytes) -> None:
+        raise AssertionError(subject)
+
+    async def test(stream: NatsStream) -> None:
+        before = set(stream._link._listeners)
+        with pytest.raises(Unavailable, match="subject"):
+            await stream.listen("live..default", on_message)
+        assert set(stream._link._listeners) == before
+
+    run(server, test)
+
+
+@pytest.mark.soak
+def test_connecting_takes_no_longer_than_was_said(server: NatsServer) -> None:
+    """The client's connection is there before the server stands still."""
+
+    async def test(stream: NatsStream) -> None:
+        config = (await stream._link.api("STREAM.INFO.EVENTS", {}))["config"]
+        begun = time.monotonic()
+        with halted(server.process.pid), pytest.raises(Unavailable, match="no time is left"):
+            await _ensure_until(stream._link, config, 60, asyncio.get_running_loop().time() + 0.5)
+        assert time.monotonic() - begun < 20
 
     run(server, test)
 

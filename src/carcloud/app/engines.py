@@ -27,7 +27,7 @@ LAKE_TABLES = (*TELEMETRY,)
 
 # That a role waits for the stream, and tries again then. Servers of a cluster take ten seconds and
 # more to agree anew on who leads.
-_CONNECT_S, _CALL_S = 30.0, 5.0
+_CONNECT_S, _CALL_S = 40.0, 5.0
 _PATIENCE_S = 60.0  # that a tool waits, which would fail then
 
 

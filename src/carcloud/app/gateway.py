@@ -146,7 +146,7 @@ class GatewayRole:
         }
         await self._engines.stream.listen(sessions_subject(Tenant("*")), self._hear_sessions)
         works = [*(desk.run for desk in self._desks()), self._each_second]
-        works += [self.post.run, self.admissions.run]
+        works += [self.post.run, self.admissions.run, self._events.run]
         works += [work for one in self.listeners.values() for work in one.works()]
         self._tasks = [asyncio.create_task(work()) for work in works]
         for task in self._tasks:
@@ -207,6 +207,7 @@ class GatewayRole:
                 "commands_sent_total": self.post.sent,
                 "command_reports_total": self.post.reported,
                 "command_reports_dropped_total": self.post.dropped,
+                "session_events_dropped_total": self._events.dropped,
                 **by_label("connections_refused_total", "limit", self._door.refused),
                 **by_label(
                     "protocol_frames_total",
@@ -271,7 +272,6 @@ class GatewayRole:
             told = dict.fromkeys(self._told, Changes()) | self.roster.everybody()
             self._told = {tenant for tenant, there in told.items() if there.open or there.platforms}
         try:
-            await self._events.tell()
             for tenant, there in told.items():
                 message = {"instance": self._instance, "full": full, **there.told()}
                 await self._engines.stream.broadcast(

@@ -15,6 +15,10 @@ class Full(EngineError):
     """The engine has no room (disk or a configured limit). Trying again may work later."""
 
 
+class Refused(EngineError):
+    """The engine never takes this as it is. Trying again does not help."""
+
+
 class NotFound(EngineError):
     """The named thing does not exist."""
 

@@ -25,7 +25,7 @@ class StreamInfo:
 
 
 class Stream(Protocol):
-    """All methods raise `Unavailable`; `publish` also `Full`."""
+    """All methods raise `Unavailable`; `publish` also `Full`, `Refused`."""
 
     async def publish(self, subject: str, data: bytes, message_id: str) -> int:
         """Keep `data` on disk and return its sequence.

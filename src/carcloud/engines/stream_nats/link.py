@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,13 +174,21 @@ class Link:
         await self._send(subject, data, reply, None)
 
     async def subscribe(self, subject: str, on_message: OnMessage) -> int:
-        """Hear `subject` until `unsubscribe`, across lost connections; returns a handle."""
+        """Hear `subject` until `unsubscribe`, across lost connections; returns a handle.
+
+        Raises `Unavailable` where a server that is connected cannot be told so.
+        """
         self._counter += 1
         handle = self._counter
         self._listeners[handle] = (subject, on_message)
         if self._up.is_set():
-            with suppress(Unavailable):  # lost at this moment: heard once it is back, as all are
+            try:
                 await self._attach(handle)
+            except Unavailable:
+                if self._client.is_connected:
+                    del self._listeners[handle]
+                    raise
+                # lost at this moment: heard once it is back, as all are
         return handle
 
     async def unsubscribe(self, handle: int) -> None:

@@ -97,13 +97,20 @@ class NatsServer:
 
     @property
     def port(self) -> int:
-        """Where the server listens; it may be 0 until `ready` if a free one was asked for."""
+        """Where the server listens. If a free one was asked for, it may be 0 until `ready`, or
+        change before it: somebody else may have taken the one that was chosen."""
         return self._port
 
-    def ready(self, timeout_s: float = 60.0) -> "NatsServer":
-        """Block until clients are served with JetStream on; raises `Unavailable`."""
+    def ready(
+        self, timeout_s: float = 60.0, meanwhile: Callable[[], None] = lambda: None
+    ) -> "NatsServer":
+        """Block until clients are served with JetStream on; raises `Unavailable`.
+
+        `meanwhile` is called many times a second; what it raises ends the wait.
+        """
         deadline = time.monotonic() + timeout_s
         while not self._serves():
+            meanwhile()
             code = self.process.poll()
             if code is not None and not self._elsewhere():
                 raise Unavailable(f"nats-server ended with {code}: {self._last_words()}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -16,13 +17,17 @@ from carcloud.engines.stream_nats.limits import (
 from carcloud.engines.stream_nats.link import CALL_S, Address, ApiError, Link, answer_of
 from carcloud.engines.stream_nats.reader import Reader
 from carcloud.model.streams import EVENTS, FRAMES, USAGE
-from carcloud.ports.errors import Full, Unavailable
+from carcloud.ports.errors import Full, Refused, Unavailable
 from carcloud.ports.stream import Message, StreamInfo
+
+_log = logging.getLogger(__name__)
 
 _NS = 1_000_000_000
 _DUPLICATE_WINDOW_S = 120  # ports.stream: the same message id within two minutes
 _DAY_S = 86_400
-_LOOK_S = 3.0  # that a stream's leader has to answer: one that has just ended never does
+# That a stream's leader has to answer, one that has just ended never does; the longer for callers
+# that give calls longer than usual.
+_LOOK_S, _PATIENT_LOOK_S = 3.0, 5.0
 _PAUSE_S = 0.1  # between two questions of those who wait for the servers to agree
 _POSITIONS = "POSITIONS"
 
@@ -34,6 +39,7 @@ _NO_STREAM = 10_059
 # No peers yet, no leader, not ready; JetStream not enabled yet; no peer of a stream seen yet.
 _PASSING_CODES = frozenset({10_005, 10_008, 10_009, 10_039, 10_076, 10_118})
 _FULL_CODES = frozenset({10_002, 10_023, 10_028, 10_047})  # limits of account and server
+_REFUSED_CODES = frozenset({10_054, 10_097})  # a message or its header is too large
 _FULL_WORDS = ("maximum bytes", "maximum messages", "insufficient", "no space", "resource limits")
 
 
@@ -53,23 +59,25 @@ class NatsStream:
         password: str = "",
         max_bytes: int,
         replicas: int = 1,
-        timeout_s: float = 10.0,
+        timeout_s: float = 15.0,
         call_s: float = CALL_S,
     ) -> "NatsStream":
         """Connect to `url` (`nats://host:port`, no credentials in it) and make the streams.
 
         The servers of a cluster stand in `url` with commas between; `replicas` of them keep each
-        message. A cluster that has just begun is waited for, up to `timeout_s`.
+        message. A cluster that has just begun is waited for. All takes up to `timeout_s`; raises
+        `Unavailable` then.
 
         `max_bytes` bounds the frames that the lake does not have yet. A connection lost later
         is made again for ever; calls that are not answered for `call_s` raise `Unavailable`.
         """
         link = Link(Address(url, user, password), call_s)
-        await link.open(timeout_s)
         deadline = asyncio.get_running_loop().time() + timeout_s
+        await link.open(timeout_s)
+        look_s = _LOOK_S if call_s <= CALL_S else _PATIENT_LOOK_S
         try:
             for config in _stream_configs(max_bytes, replicas):
-                await _ensure_until(link, config, deadline)
+                await _ensure_until(link, config, look_s, deadline)
         except ApiError as error:
             await link.close()
             raise _port_error(error) from error
@@ -79,7 +87,7 @@ class NatsStream:
         return cls(link)
 
     async def publish(self, subject: str, data: bytes, message_id: str) -> int:
-        """Keep `data` on disk and return its sequence; raises `Unavailable`, `Full`.
+        """Keep `data` on disk and return its sequence; raises `Unavailable`, `Full`, `Refused`.
 
         After `Unavailable` the message may or may not be kept: publish it again under the same
         id. `ValueError` for more than 8 MB.
@@ -99,13 +107,20 @@ class NatsStream:
         """Messages after the reader's confirmed position, in order, for ever.
 
         Goes on by itself when the server is gone and comes back; yields empty lists meanwhile.
-        Up to `batch` messages, and no more than 32 MB, are fetched ahead.
+        Up to `batch` messages, and no more than 32 MB, are fetched ahead. Raises `Unavailable`
+        where the stream of positions is missing: `connect` makes it.
         """
+        told = False
         while True:
             try:
-                after = await self.confirmed(stream, reader)
+                after = await self._position(stream, reader)
                 break
-            except Unavailable:
+            except (ApiError, Unavailable) as error:
+                if isinstance(error, ApiError) and error.code == _NO_STREAM:
+                    raise _port_error(error) from error
+                if not told:
+                    _log.warning("%s cannot read %s yet, and waits: %s", reader, stream, error)
+                    told = True
                 yield []
                 await asyncio.sleep(_PAUSE_S)
         lists = Reader(self._link, stream, after, batch).lists(wait_s)
@@ -127,13 +142,19 @@ class NatsStream:
 
     async def confirmed(self, stream: str, reader: str) -> int:
         """The last confirmed sequence of the reader; 0 before the first."""
+        try:
+            return await self._position(stream, reader)
+        except ApiError as error:
+            raise _port_error(error) from error
+
+    async def _position(self, stream: str, reader: str) -> int:
         request = {"last_by_subj": _position_subject(stream, reader)}
         try:
             answer = await self._link.api(f"STREAM.MSG.GET.{_POSITIONS}", request)
         except ApiError as error:
             if error.code == _NO_MESSAGE:
                 return 0
-            raise _port_error(error) from error
+            raise
         return int(base64.b64decode(answer["message"]["data"]))
 
     async def release(self, stream: str, seq: int) -> None:
@@ -230,10 +251,12 @@ def _position_subject(stream: str, reader: str) -> str:
     return f"positions.{stream}.{reader}"
 
 
-def _port_error(error: ApiError) -> Full | Unavailable:
+def _port_error(error: ApiError) -> Full | Refused | Unavailable:
     words = error.description.lower()
     if error.code in _FULL_CODES or any(word in words for word in _FULL_WORDS):
         return Full(f"the stream has no room: {error}")
+    if error.code in _REFUSED_CODES:
+        return Refused(f"the stream does not take it: {error}")
     return Unavailable(f"the stream server refused: {error}")
 
 
@@ -258,20 +281,26 @@ def _stream_configs(max_bytes: int, replicas: int) -> list[dict[str, Any]]:
     ]
 
 
-async def _ensure_until(link: Link, config: dict[str, Any], deadline: float) -> None:
-    """`_ensure_stream`, while the servers of a cluster choose who leads."""
-    while True:
-        try:
-            await _ensure_stream(link, config)
-            return
-        except (ApiError, Unavailable) as error:
-            passing = isinstance(error, Unavailable) or error.code in _PASSING_CODES
-            if not passing or asyncio.get_running_loop().time() > deadline:
-                raise
-            await asyncio.sleep(_PAUSE_S)
+async def _ensure_until(link: Link, config: dict[str, Any], look_s: float, deadline: float) -> None:
+    """`_ensure_stream`, while the servers of a cluster choose who leads, up to the loop's time
+    `deadline`."""
+    problem: ApiError | Unavailable = Unavailable("no time is left to make the streams")
+    try:
+        async with asyncio.timeout_at(deadline):
+            while True:
+                try:
+                    await _ensure_stream(link, config, look_s)
+                    return
+                except (ApiError, Unavailable) as error:
+                    if isinstance(error, ApiError) and error.code not in _PASSING_CODES:
+                        raise
+                    problem = error
+                await asyncio.sleep(_PAUSE_S)
+    except TimeoutError:
+        raise problem from None
 
 
-async def _ensure_stream(link: Link, config: dict[str, Any]) -> None:
+async def _ensure_stream(link: Link, config: dict[str, Any], look_s: float) -> None:
     """Make a stream, or give one that exists these limits.
 
     Looked up first: the server counts a second creation's room before it sees that it is the
@@ -279,7 +308,7 @@ async def _ensure_stream(link: Link, config: dict[str, Any]) -> None:
     """
     name = config["name"]
     try:
-        found = (await link.api(f"STREAM.INFO.{name}", {}, _LOOK_S))["config"]
+        found = (await link.api(f"STREAM.INFO.{name}", {}, look_s))["config"]
     except ApiError as error:
         if error.code != _NO_STREAM:
             raise

@@ -55,6 +55,13 @@ METRICS: tuple[Metric, ...] = (
         "Steps that were not kept: too many waited for the records",
     ),
     Metric(
+        "session_events_dropped_total",
+        "counter",
+        _GATEWAY,
+        "Events of who came and went that were not kept: too many waited for the stream, "
+        "or it refused them",
+    ),
+    Metric(
         "logins_delayed_total", "counter", _GATEWAY, "Logins that had to wait for their turn",
         settings=("gateway.logins_per_second",),
     ),

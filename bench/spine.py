@@ -69,8 +69,10 @@ def _half_load(rate: float, seconds: float) -> list[Row]:
     with site() as cloud:
         probe = _Fleet(cloud, 50)
         probe.start()
-        fleet, _ = load(cloud, rate=rate, seconds=seconds, vehicles=2_000)
-        probe.stop()
+        try:
+            fleet, _ = load(cloud, rate=rate, seconds=seconds, vehicles=2_000)
+        finally:
+            probe.stop()
     visible = probe.freshness.percentile_ms(0.99) or float("nan")
     bound = (visible + probe.result.ack_p99_ms) / 1000
     return [

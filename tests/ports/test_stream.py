@@ -354,6 +354,22 @@ def test_a_reader_does_not_wait_for_positions_that_nobody_makes(server: NatsServ
     run(server, test)
 
 
+def test_a_stream_that_cannot_be_read_is_told_once(
+    server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(stream: NatsStream) -> None:
+        await stream._link.api("STREAM.DELETE.FRAMES", {})
+        lists = stream.read("FRAMES", "a", batch=10, wait_s=0.3)
+        for _ in range(2):
+            assert await anext(lists) == []
+        await lists.aclose()  # type: ignore[attr-defined]
+
+    run(server, test)
+    told = [record.getMessage() for record in caplog.records if "not read" in record.msg]
+    assert len(told) == 1
+    assert "stream FRAMES: stream not found" in told[0]
+
+
 def test_a_message_that_is_too_large_for_its_stream_is_refused(server: NatsServer) -> None:
     async def test(stream: NatsStream) -> None:
         config = (await stream._link.api("STREAM.INFO.EVENTS", {}))["config"]

@@ -7,6 +7,7 @@ delivery is missing. So nothing is skipped, reordered or handed out twice.
 
 import asyncio
 import json
+import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -17,6 +18,8 @@ from nats.aio.msg import Msg
 from carcloud.engines.stream_nats.link import ApiError, Link, status_of
 from carcloud.ports.errors import Unavailable
 from carcloud.ports.stream import Message
+
+_log = logging.getLogger(__name__)
 
 _NS = 1_000_000_000
 _REQUEST_S = 5.0  # one request for messages stays open so long
@@ -37,6 +40,7 @@ class Reader:
         self._batch = batch
         self._news = asyncio.Event()
         self._consumer: _Consumer | None = None
+        self._refused = False  # since it could last be read
 
     async def lists(self, wait_s: float) -> AsyncGenerator[list[Message], None]:
         """Lists of up to `batch` messages; an empty one after `wait_s` without any."""
@@ -78,8 +82,12 @@ class Reader:
                 self._consumer = fresh
                 await fresh.begin(self._next, max(1.0, deadline - now))
             await self._consumer.keep_asking(self._batch, now)
-        except Unavailable:
+        except Unavailable as error:
+            if isinstance(error.__cause__, ApiError) and not self._refused:
+                _log.warning("not read, and asked for again: %s", error)
+                self._refused = True
             return False
+        self._refused = False
         return True
 
     async def _drop(self) -> None:

@@ -329,10 +329,11 @@ def test_a_command_on_its_way_to_an_old_connection_follows_the_vehicle(
             session = one.role.roster.vehicles[CAR].session
             new = await persistent(other)
             await new.ask(ALL)
-            # Given to the old connection before it has ended, and written after that.
+            # Put for the old connection before it has ended, and told to it after that.
             assert isinstance(await old.get(), Disconnect)
             reports: list[object] = []
             order = Order("1", "locate", {}, now_us() + 60 * SECOND)
+            one.outgoing.send(T, CAR, f"v1/{CAR}/commands", b"locate", actor="t")
             session.deliver(order, reports.append)
             assert b"locate" in await taken(new)
             assert await old.get() is None

@@ -1,5 +1,6 @@
 """Simulated cars answer what a GB/T 32960 gateway asks of them, over sockets and without."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ class Site:
         car = CarCommands(edition, VIN, 10.0, 30.0)
         self.told: list[OrderReport] = []
 
-        def send(frame: bytes) -> None:
+        def send(frame: bytes, wanted: Callable[[], bool]) -> None:
+            assert wanted()
             answer = car.answer(parse(frame))
             assert answer is not None
             self.answers.append(answer)

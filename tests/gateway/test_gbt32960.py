@@ -13,8 +13,9 @@ from carcloud.codecs.gbt32960.frame import Frame, Splitter, build
 from carcloud.gateway.gbt32960.rules import Rules, time6
 from carcloud.gateway.limits import Limits
 from carcloud.gateway.orders import Order, OrderReport
+from carcloud.gateway.reporting import Peer
 from carcloud.model.time import SECOND, now_us
-from tests.gateway.conftest import WRONG_ICCID, listening
+from tests.gateway.conftest import WRONG_ICCID, Site, listening
 from tests.gateway.mqtt_client import until
 
 VIN = "LTESTVNA4A0000101"
@@ -256,19 +257,23 @@ def test_no_reply_before_durable_and_all_of_them_after(server):
     run(scene())
 
 
+async def come_unanswered(site: Site) -> tuple[Car, Peer]:
+    """A car whose login the stream does not take yet."""
+    site.gateway.outbox._room = lambda: False
+    car = await Car.connect(site.port)
+    car.send(login())
+    await until(lambda: VIN in site.gateway.roster.vehicles)
+    return car, site.gateway.roster.vehicles[VIN].session
+
+
 def test_a_command_does_not_come_before_the_answer_to_the_login(server):
     async def scene() -> None:
         async with listening(server) as site:
-            room = False
-            site.gateway.outbox._room = lambda: room
-            car = await Car.connect(site.port)
-            car.send(login())
-            await until(lambda: VIN in site.gateway.roster.vehicles)
-            told: list[OrderReport] = []
+            (car, session), told = await come_unanswered(site), list[OrderReport]()
             order = Order("1", "read-parameters", {}, now_us() + 60 * SECOND)
-            site.gateway.roster.vehicles[VIN].session.deliver(order, told.append)
+            session.deliver(order, told.append)
             assert await car.silent()
-            room = True
+            site.gateway.outbox._room = lambda: True
             assert [(await car.reply()).command for _ in range(2)] == [1, Command.QUERY]
             assert [one.state for one in told] == ["sent"]
 
@@ -276,23 +281,24 @@ def test_a_command_does_not_come_before_the_answer_to_the_login(server):
 
 
 def test_a_command_whose_time_is_over_before_it_could_be_sent_is_not_sent(server):
-    async def scene() -> None:
-        async with listening(server) as site:
-            room = False
-            site.gateway.outbox._room = lambda: room
-            car = await Car.connect(site.port)
-            car.send(login())
-            await until(lambda: VIN in site.gateway.roster.vehicles)
-            told: list[OrderReport] = []
-            order = Order("1", "restart", {}, now_us() + SECOND // 10)
-            site.gateway.roster.vehicles[VIN].session.deliver(order, told.append)
-            await until(lambda: now_us() > order.expires_us)
-            room = True
-            assert (await car.reply()).command == 1
-            assert await car.silent()
-            assert [one.state for one in told] == ["timed_out"]
+    """Whether the login and the commands wait in one block or in two."""
 
-    run(scene())
+    async def scene(block_s: float) -> None:
+        async with listening(server) as site:
+            site.gateway.outbox._block_s = block_s
+            (car, session), told = await come_unanswered(site), list[OrderReport]()
+            late = Order("1", "restart", {}, now_us() + SECOND // 10)
+            session.deliver(late, told.append)
+            behind = Order("2", "factory-reset", {}, now_us() + 60 * SECOND)
+            session.deliver(behind, told.append)
+            await until(lambda: now_us() > late.expires_us)
+            site.gateway.outbox._room = lambda: True
+            assert [(await car.reply()).command for _ in range(2)] == [1, Command.CONTROL]
+            assert await car.silent()
+            assert [(one.id, one.state) for one in told] == [("1", "timed_out"), ("2", "sent")]
+
+    run(scene(0.0))
+    run(scene(0.5))
 
 
 def test_back_pressure_stops_reading_and_resumes(server):

@@ -12,13 +12,11 @@ import httpx
 import pytest
 import uvloop
 
-from carcloud.app.engines import open_lake
 from carcloud.app.first_start import prepare
-from carcloud.demo.reckoning import Reckoning, reckon
-from carcloud.model.ids import DEFAULT_TENANT
 from carcloud.simulator.options import SimulateOptions, SimulateResult
 from carcloud.simulator.run import simulate
 from carcloud.supervisor import Supervisor
+from tests.kill.driving import settled
 from tests.kill.scene import settings_for
 
 pytestmark = pytest.mark.soak
@@ -86,7 +84,7 @@ def test_a_disk_that_fills_up_delays_acknowledgements_and_loses_nothing(disk, ke
         while fleet.is_alive():
             _tend(supervisor, 0.5)
         result = box[0]
-        found = _settled(supervisor, result)
+        found = settled(supervisor, result)
         _until(supervisor, lambda: not _problems(supervisor))
     finally:
         supervisor.stop()
@@ -137,17 +135,3 @@ def _nobody_is_acknowledged(supervisor: Supervisor) -> bool:
     _tend(supervisor, 6)
     told = {"disk-full", "stream-waits"} <= _problems(supervisor)
     return told and _acked(supervisor) == before > 0
-
-
-def _settled(supervisor: Supervisor, result: SimulateResult) -> Reckoning:
-    lake, before = open_lake(supervisor.settings), None
-    for _ in range(60):
-        _tend(supervisor, 1)
-        found = reckon(
-            lake, DEFAULT_TENANT, result.vehicles,
-            result.acknowledged_vehicle, result.acknowledged_seconds,
-        )  # fmt: skip
-        if found == before and found.missing == 0:
-            break
-        before = found
-    return found

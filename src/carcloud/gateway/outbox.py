@@ -46,11 +46,18 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _While:
-    """What is sent only where it is still wanted by then."""
+class While:
+    """What is sent only if it is still wanted when its turn has come: that may be long after, where
+    the stream is away."""
 
     data: bytes
     wanted: Callable[[], bool]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+Reply = bytes | While
 
 
 @dataclass(slots=True)
@@ -61,7 +68,7 @@ class _Block:
     received: list[int] = field(default_factory=list)
     faults: list[str | None] = field(default_factory=list)
     frames: list[bytes] = field(default_factory=list)
-    replies: list[tuple[Session, bytes | _While | None]] = field(default_factory=list)
+    replies: list[tuple[Session, Reply | None]] = field(default_factory=list)
     bytes: int = 0
     durable: bool = False
     span: Span | None = None
@@ -156,19 +163,14 @@ class Outbox:
         self.figures.frames += count
         self._grow(tenant, block, sum(map(len, frames)) + count * _FRAME_OVERHEAD)
 
-    def after_earlier(
-        self,
-        tenant: Tenant,
-        session: Session,
-        reply: bytes,
-        wanted: Callable[[], bool] | None = None,
-    ) -> None:
-        """Send `reply` once every earlier frame of the session is durable, if it is `wanted` then:
-        that may be long after, where the stream is away."""
+    def after_earlier(self, tenant: Tenant, session: Session, reply: Reply) -> None:
+        """Send `reply` once every earlier frame of the session is durable."""
         if session.unconfirmed:
-            self._send_with_open(tenant, session, reply, wanted)
-        elif wanted is None or wanted():
+            self._send_with_open(tenant, session, reply)
+        elif isinstance(reply, bytes):
             session.send(reply)
+        elif reply.wanted():
+            session.send(reply.data)
 
     def after_all(self, tenant: Tenant, session: Session, reply: bytes) -> None:
         """Send `reply` once every earlier frame of the tenant is durable, whoever sent it."""
@@ -177,16 +179,10 @@ class Outbox:
         else:
             self._send_with_open(tenant, session, reply)
 
-    def _send_with_open(
-        self,
-        tenant: Tenant,
-        session: Session,
-        reply: bytes,
-        wanted: Callable[[], bool] | None = None,
-    ) -> None:
+    def _send_with_open(self, tenant: Tenant, session: Session, reply: Reply) -> None:
         session.unconfirmed += 1
         block = self._queue(tenant).open()
-        block.replies.append((session, reply if wanted is None else _While(reply, wanted)))
+        block.replies.append((session, reply))
         self._grow(tenant, block, len(reply) + _FRAME_OVERHEAD)
 
     def _grow(self, tenant: Tenant, block: _Block, size: int) -> None:
@@ -279,9 +275,12 @@ class Outbox:
         replies: dict[Session, list[bytes]] = {}
         for session, reply in block.replies:
             session.unconfirmed -= 1
-            if isinstance(reply, _While):
+            if isinstance(reply, While):
+                # Where it is not, its sender may send something else at once: behind the others.
+                if session in replies:
+                    session.send(b"".join(replies.pop(session)))
                 if reply.wanted():
-                    replies.setdefault(session, []).append(reply.data)
+                    session.send(reply.data)
             elif reply is not None:
                 replies.setdefault(session, []).append(reply)
         for session, parts in replies.items():

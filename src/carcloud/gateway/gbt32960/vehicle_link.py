@@ -13,6 +13,7 @@ from carcloud.gateway.gbt32960.link import TIME, Link
 from carcloud.gateway.gbt32960.orders import Orders
 from carcloud.gateway.gbt32960.rules import REPORTS, accepted
 from carcloud.gateway.orders import OnReport, Order
+from carcloud.gateway.outbox import While
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
@@ -98,7 +99,7 @@ class VehicleLink(Link):
 
     def _send_later(self, frame: bytes, wanted: Callable[[], bool]) -> None:
         """Send a command: never before the answer to the login, which waits for the stream."""
-        self.session.gateway.outbox.after_earlier(self.tenant, self.session, frame, wanted)
+        self.session.gateway.outbox.after_earlier(self.tenant, self.session, While(frame, wanted))
 
     def report(self, frame: Frame) -> None:
         """B.2.1: a bad report is answered with an error, a good one if the setting says so."""

@@ -3,7 +3,6 @@
 What messages mean is said by `entry` until the terminal has authenticated, then by the `link`.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +23,7 @@ from carcloud.gateway.jt808.rules import (
 )
 from carcloud.gateway.jt808.terminal_orders import TerminalOrders
 from carcloud.gateway.orders import OnReport, Order
+from carcloud.gateway.outbox import Reply
 from carcloud.model.ids import Tenant
 from carcloud.model.time import now_us
 
@@ -156,10 +156,10 @@ class Session(Connection["Jt808Gateway", Link, Frame | Garbage]):
         assert self.link is not None  # noqa: S101 - links call it
         self.gateway.outbox.add(self.link.tenant, frame.phone, now_us(), frame.raw, self, reply)
 
-    def reply_later(self, reply: bytes, wanted: Callable[[], bool] | None = None) -> None:
-        """Send `reply` once all that came before is durable, if it is `wanted` then."""
+    def reply_later(self, reply: Reply) -> None:
+        """Send `reply` once all that came before is durable."""
         assert self.link is not None  # noqa: S101 - links call it
-        self.gateway.outbox.after_earlier(self.link.tenant, self, reply, wanted)
+        self.gateway.outbox.after_earlier(self.link.tenant, self, reply)
 
     # media
 

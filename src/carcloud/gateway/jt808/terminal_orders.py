@@ -13,6 +13,7 @@ from carcloud.codecs.jt808.reading import answer_at
 from carcloud.gateway.jt808.order_messages import Unmet, asked_parameters, message_of, wants_locked
 from carcloud.gateway.jt808.rules import Result, Up
 from carcloud.gateway.orders import OnReport, Order, OrderState, report
+from carcloud.gateway.outbox import While
 from carcloud.model.time import now_us
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class TerminalOrders:
         )
         self._waiting.append(waiting)
         # never before the answer to the authentication, nor after its time
-        session.reply_later(b"".join(frames), lambda: self._is_due(waiting))
+        session.reply_later(While(b"".join(frames), lambda: self._is_due(waiting)))
         waiting.tell("sent")
 
     def _is_due(self, waiting: _Waiting) -> bool:
